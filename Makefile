@@ -1,0 +1,36 @@
+# `make demo` and `make test` need Python 3.11 or newer and nothing else: they make .venv themselves.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+
+.PHONY: demo test lint clean help
+
+help:
+	@echo "make demo   start a real S3 server here and watch two processes share a shelf in it"
+	@echo "make test   run the whole test suite, real servers included"
+	@echo "make lint   ruff and mypy"
+	@echo "make clean  remove .venv and caches"
+
+demo: $(READY)
+	@$(BIN)/python -m examples.demo
+
+# PYTEST_ARGS: what else to tell pytest, as in `make test PYTEST_ARGS="-k filesystem -x"`.
+test: $(READY)
+	$(BIN)/python -m pytest $(PYTEST_ARGS)
+
+lint: $(READY)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+# pip 25.1 is the first that installs dependency groups.
+$(READY): pyproject.toml
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
+	$(BIN)/python -m pip install --quiet --editable ".[all]" --group dev
+	@touch $(READY)
+
+clean:
+	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,86 @@
+"""Python's `shelve`, living in a bucket.
+
+::
+
+    import cshelve
+
+    with cshelve.open("aws-s3.ini") as db:      # or "s3://bucket/prefix"
+        db["greeting"] = {"text": "hello"}      # one PUT; the object is named `greeting`
+        print(db["greeting"]["text"])           # one GET
+        print("greeting" in db)                 # one HEAD
+        for key, value in db.items():           # the listing and one GET a key, in parallel
+            print(key, value)
+        db["greeting"]["text"] = "lost"         # changes a copy, as with `shelve`: see writeback
+
+Values are pickled: open only a shelf whose writers you trust. A value travels from the shelf
+(`_shelf`) through a serializer (`_serializers`) to the records (`_records`), which a codec
+(`codec`) compresses, encrypts and frames, and a provider (`providers`) stores. `_open` puts them
+together from a configuration (`_config`).
+"""
+
+from cshelve._open import open, open_from_dict
+from cshelve._shelf import CloudShelf
+from cshelve.exceptions import (
+    AuthArgumentError,
+    AuthError,
+    AuthTypeError,
+    BulkError,
+    CanNotCreateDBError,
+    ConfigurationError,
+    ConflictError,
+    CorruptRecordError,
+    CreateRefusedError,
+    DataProcessingSignatureError,
+    DBDoesNotExistsError,
+    EncryptedDataCorruptionError,
+    Error,
+    KeyNotFoundError,
+    KeyNotStorableError,
+    KeyTypeError,
+    MissingDependencyError,
+    MissingEncryptionKeyError,
+    OutcomeUnknownError,
+    ReadOnlyError,
+    RecordError,
+    StorageError,
+    UnknownCompressionAlgorithmError,
+    UnknownEncryptionAlgorithmError,
+    UnknownProviderError,
+    UntrustedRecordError,
+    ValueTypeError,
+)
+
+__version__ = "2.0.0.dev0"
+
+__all__ = [
+    "AuthArgumentError",
+    "AuthError",
+    "AuthTypeError",
+    "BulkError",
+    "CanNotCreateDBError",
+    "CloudShelf",
+    "ConfigurationError",
+    "ConflictError",
+    "CorruptRecordError",
+    "CreateRefusedError",
+    "DBDoesNotExistsError",
+    "DataProcessingSignatureError",
+    "EncryptedDataCorruptionError",
+    "Error",
+    "KeyNotFoundError",
+    "KeyNotStorableError",
+    "KeyTypeError",
+    "MissingDependencyError",
+    "MissingEncryptionKeyError",
+    "OutcomeUnknownError",
+    "ReadOnlyError",
+    "RecordError",
+    "StorageError",
+    "UnknownCompressionAlgorithmError",
+    "UnknownEncryptionAlgorithmError",
+    "UnknownProviderError",
+    "UntrustedRecordError",
+    "ValueTypeError",
+    "open",
+    "open_from_dict",
+]

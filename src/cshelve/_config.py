@@ -1,0 +1,303 @@
+"""An ini file or a dict becomes sections whose options are taken out one by one.
+
+Whoever needs an option takes it, with its type: the code that takes is the table of types, and
+nothing is ever guessed from the look of a text. What nobody took is unknown, and `finish` refuses
+it with the closest name that somebody would have taken. Every error names file, section and option.
+"""
+
+from __future__ import annotations
+
+import configparser
+import difflib
+import logging
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from cshelve.exceptions import ConfigurationError
+
+__all__ = ["Section", "Sections", "sections_from_dict", "sections_from_file"]
+
+# Their options are somebody else's parameters, which tell upper from lower case.
+CASE_SENSITIVE_SECTIONS = frozenset({"provider_params", "put_params"})
+
+TRUE = frozenset({"true", "yes", "on", "1"})
+FALSE = frozenset({"false", "no", "off", "0"})
+
+
+class Section:
+    """The options of one section. Taking an option makes its name known and resolves its value.
+
+    A value that begins with `$` is looked up in the environment, `$$` begins a literal dollar.
+    In a file, quotes round the value come off before that.
+    """
+
+    def __init__(
+        self, source: str, name: str, options: Mapping[str, object], *, from_file: bool
+    ) -> None:
+        self.source = source
+        self.name = name
+        self._options = dict(options)
+        self._from_file = from_file
+        self._taken: set[str] = set()
+
+    def __repr__(self) -> str:
+        # Values are left out: some of them are secrets.
+        return f"<Section [{self.name}] of {self.source}: {', '.join(sorted(self._options))}>"
+
+    def error(self, option: str, problem: str) -> ConfigurationError:
+        """Make the error that says what is wrong with an option, for the caller to raise."""
+        return ConfigurationError(self.where(option) + problem)
+
+    def where(self, option: str) -> str:
+        """Begin a message about an option with where it stands."""
+        return f"{self.source}, [{self.name}] {option}: "
+
+    def raw(self, option: str) -> object:
+        """Take a value as it was written, quotes and all; None where it is not given."""
+        self._taken.add(option)
+        return self._options.get(option)
+
+    def value(self, option: str) -> object:
+        """Take a value of any type; None where it is not given."""
+        value = self.raw(option)
+        if not isinstance(value, str):
+            return value
+        if self._from_file:
+            value = without_quotes(value)
+        return self._looked_up(option, value)
+
+    def text(self, option: str, default: str | None = None) -> str | None:
+        """Take a text; a path object counts as its text."""
+        value = self.value(option)
+        if value is None:
+            return default
+        if isinstance(value, os.PathLike):
+            value = os.fspath(value)
+        if not isinstance(value, str):
+            raise self.error(option, f"is a text, not {_a(value)}.")
+        return value
+
+    def required_text(self, option: str, error: type[ConfigurationError] | None = None) -> str:
+        """Take a text that has to be there and not be empty."""
+        value = self.text(option)
+        if not value:
+            problem = "this option is required" if value is None else "must not be empty"
+            raise (error or ConfigurationError)(
+                f"{self.where(option)}{problem}; write it under [{self.name}]."
+            )
+        return value
+
+    def boolean(self, option: str, *, default: bool) -> bool:
+        """Take a truth value: true, yes, on or 1, false, no, off or 0, in any case."""
+        value = self.value(option)
+        return default if value is None else self.as_boolean(option, value)
+
+    def integer(self, option: str, *, default: int, least: int = 0) -> int:
+        """Take a whole number of at least `least`."""
+        value = self.value(option)
+        number = default if value is None else self.as_integer(option, value)
+        if number < least:
+            raise self.error(option, f"must be {least} or more, not {number}.")
+        return number
+
+    def number(self, option: str, *, default: float) -> float:
+        """Take a number greater than zero."""
+        value = self.value(option)
+        number = default if value is None else self.as_number(option, value)
+        if not 0 < number < float("inf"):
+            raise self.error(option, f"must be greater than zero, not {number:g}.")
+        return number
+
+    def as_boolean(self, option: str, value: object) -> bool:
+        """Read a value of an option as a truth value."""
+        if isinstance(value, bool):
+            return value
+        word = str(value).strip().lower()
+        if word in TRUE:
+            return True
+        if word in FALSE:
+            return False
+        raise self.error(option, "is true or false (yes, no, on, off, 1 and 0 are understood too).")
+
+    def as_integer(self, option: str, value: object) -> int:
+        """Read a value of an option as a whole number."""
+        if isinstance(value, int) and not isinstance(value, bool):
+            return value
+        try:
+            return int(value if isinstance(value, str) else "")
+        except ValueError:
+            raise self.error(option, f"is a whole number, not {_shown(value)}.") from None
+
+    def as_number(self, option: str, value: object) -> float:
+        """Read a value of an option as a number."""
+        if isinstance(value, int | float) and not isinstance(value, bool):
+            return float(value)
+        try:
+            return float(value if isinstance(value, str) else "")
+        except ValueError:
+            raise self.error(option, f"is a number, not {_shown(value)}.") from None
+
+    def options(self) -> list[str]:
+        """Name the options that the configuration gives, taken or not."""
+        return list(self._options)
+
+    def accept(self, *options: str) -> None:
+        """Make names known without taking their values, which do not matter here or come later."""
+        self._taken.update(options)
+
+    def finish(self) -> None:
+        """Refuse what nobody took."""
+        for option in self._options:
+            if option not in self._taken:
+                raise self.error(option, f"there is no such option{_hint(option, self._taken)}.")
+
+    def _looked_up(self, option: str, value: str) -> str:
+        if value.startswith("$$"):
+            return value[1:]
+        if not value.startswith("$"):
+            return value
+        variable = value[1:]
+        try:
+            return os.environ[variable]
+        except KeyError:
+            raise self.error(
+                option,
+                f"the environment variable {variable!r} is not set. "
+                "(A value that really begins with a dollar is written with two.)",
+            ) from None
+
+
+@dataclass
+class Sections:
+    """A configuration: its sections, and what the call to `open` said beside it."""
+
+    source: str
+    """The file's name, or what else to call the configuration in a message."""
+    contents: Mapping[str, Mapping[str, object]] = field(repr=False)
+    from_file: bool
+    flag: str
+    call_params: Mapping[str, object] = field(default_factory=dict, repr=False)
+    """`provider_params` of the call; where the configuration has the same, that wins."""
+    logger: logging.Logger = field(default_factory=lambda: logging.getLogger("cshelve"))
+    _sections: dict[str, Section] = field(default_factory=dict, init=False, repr=False)
+
+    def section(self, name: str) -> Section:
+        """Give a section, which makes its name known; one that is not written is empty."""
+        if name not in self._sections:
+            options = self.contents.get(name, {})
+            self._sections[name] = Section(self.source, name, options, from_file=self.from_file)
+        return self._sections[name]
+
+    def has(self, name: str) -> bool:
+        """Tell whether a section is written, which makes its name known."""
+        self.section(name)
+        return name in self.contents
+
+    def finish(self) -> None:
+        """Refuse every section and option that nobody took."""
+        for name in self.contents:
+            if name not in self._sections:
+                raise ConfigurationError(
+                    f"{self.source}, [{name}]: there is no such section"
+                    f"{_hint(name, self._sections, '[{}]')}."
+                )
+        for section in self._sections.values():
+            section.finish()
+
+
+def sections_from_file(path: Path) -> dict[str, dict[str, object]]:
+    """Read an ini file as text; raise `ConfigurationError` where it is absent or malformed.
+
+    `%` is a character like others, `#` and `;` begin a comment at the start of a line only, and a
+    byte-order mark is skipped.
+    """
+    parser = configparser.RawConfigParser(default_section="\0", interpolation=None)
+    parser.optionxform = str  # type: ignore[assignment, method-assign]  # how configparser is told
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise ConfigurationError(
+            f"{path}: there is no such file (looked for in {Path.cwd()})."
+        ) from None
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigurationError(f"{path}: the file can't be read as text: {error}") from error
+    try:
+        parser.read_string(text, source=str(path))
+    except configparser.Error as error:
+        # Not chained: configparser's own messages quote the line, which may hold a secret.
+        raise ConfigurationError(f"{path}: {_problem_of(error)}") from None
+    contents = {name: dict(parser.items(name)) for name in parser.sections()}
+    return _with_folded_names(str(path), contents)
+
+
+def sections_from_dict(
+    config: Mapping[str, Mapping[str, object]], source: str
+) -> dict[str, dict[str, object]]:
+    """Read sections out of a mapping of mappings, values of any type."""
+    if not isinstance(config, Mapping):
+        raise ConfigurationError(f"{source} is a dict of sections, not {_a(config)}.")
+    for name, options in config.items():
+        if not isinstance(options, Mapping):
+            raise ConfigurationError(f"{source}, [{name}] is a dict of options, not {_a(options)}.")
+    return _with_folded_names(source, config)
+
+
+def without_quotes(text: str) -> str:
+    """Take one pair of single or double quotes off a text that is wholly in them."""
+    if len(text) >= 2 and text[0] == text[-1] and text[0] in "'\"":
+        return text[1:-1]
+    return text
+
+
+def _with_folded_names(
+    source: str, contents: Mapping[str, Mapping[str, object]]
+) -> dict[str, dict[str, object]]:
+    """Make option names lower-case where case does not count, refusing two that become one."""
+    if "DEFAULT" in contents:
+        raise ConfigurationError(f"{source}, [DEFAULT]: write [default], in lower case.")
+    folded: dict[str, dict[str, object]] = {}
+    for name, options in contents.items():
+        section: dict[str, object] = {}
+        for option, value in options.items():
+            known_as = option if name in CASE_SENSITIVE_SECTIONS else option.lower()
+            if known_as in section:
+                raise ConfigurationError(f"{source}, [{name}] {option}: the option is given twice.")
+            section[known_as] = value
+        folded[name] = section
+    return folded
+
+
+def _problem_of(error: configparser.Error) -> str:
+    match error:
+        case configparser.DuplicateOptionError():
+            return f"[{error.section}] {error.option}, line {error.lineno}: given twice."
+        case configparser.DuplicateSectionError():
+            return f"[{error.section}], line {error.lineno}: the section is there twice."
+        case configparser.MissingSectionHeaderError():
+            return f"line {error.lineno} stands before any section; begin with [default]."
+        case configparser.ParsingError():
+            lines = ", ".join(str(number) for number, _ in error.errors)
+            return f"line {lines}: neither a [section] nor 'option = value'."
+        case _:
+            return "the file is no valid ini file."
+
+
+def _hint(name: str, known: Iterable[str], form: str = "{}") -> str:
+    """Name the closest known name, or all where none is close."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name.lower(), names, n=1)
+    if close:
+        return f" (did you mean {form.format(close[0])}?)"
+    return f"; there are {', '.join(form.format(n) for n in names)}" if names else ""
+
+
+def _a(value: object) -> str:
+    return f"of type {type(value).__name__}"
+
+
+def _shown(value: object) -> str:
+    """Quote a short value; a long one might be something that was put in the wrong place."""
+    text = repr(value)
+    return text if len(text) <= 20 else _a(value)

@@ -1,0 +1,175 @@
+"""`open` and `open_from_dict`: from a name or a dict to a shelf."""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import shelve
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from cshelve._config import Sections, sections_from_dict, sections_from_file
+from cshelve._records import Records
+from cshelve._serializers import BytesSerializer, PickleSerializer, Serializer
+from cshelve._shelf import CloudShelf
+from cshelve.codec import codec_from
+from cshelve.exceptions import ConfigurationError, DBDoesNotExistsError
+from cshelve.providers import load
+from cshelve.providers.base import Provider
+
+__all__ = ["open", "open_from_dict"]
+
+FLAGS = {
+    "r": "read an existing shelf",
+    "w": "read and write an existing shelf",
+    "c": "as w, and create it if need be",
+    "n": "empty it first, and create it if need be",
+}
+S3_URL = re.compile(r"s3://(?P<bucket>[^/]*)/?(?P<prefix>.*)", re.IGNORECASE | re.DOTALL)
+S3_URL_AS_PATH = re.compile(r"s3:[/\\]", re.IGNORECASE)
+
+
+def open(
+    filename: str | os.PathLike[str],
+    flag: str = "c",
+    protocol: int | None = 5,
+    writeback: bool = False,
+    *,
+    provider_params: Mapping[str, Any] | None = None,
+    logger: logging.Logger | None = None,
+) -> shelve.Shelf[Any]:
+    """Open the shelf that a name stands for, and close it when you are done.
+
+    A name that ends in `.ini` is a configuration; a text `s3://bucket/prefix` is a store, with
+    boto3's default credentials; any other name is a local shelf of the standard library's. The
+    flags are those of `shelve`: r, w, c and n. Costs one request, and with `n` a listing and one
+    more for each 1,000 keys that are deleted.
+
+    Raises `ConfigurationError` before anything is sent, `DBDoesNotExistsError` for an absent
+    bucket or folder with `r` and `w`, `AuthError` where the store refuses.
+    """
+    name = os.fspath(filename)
+    if not isinstance(filename, str) and S3_URL_AS_PATH.match(name):
+        raise ConfigurationError(
+            f"{name!r} is a URL that lost a slash by being made a path: give it as a str."
+        )
+    if name.lower().endswith(".ini"):
+        return _shelf(
+            Sections(
+                source=name,
+                contents=sections_from_file(Path(name)),
+                from_file=True,
+                flag=flag,
+                call_params=provider_params or {},
+                logger=logger or logging.getLogger("cshelve"),
+            ),
+            protocol,
+            writeback,
+        )
+    if url := S3_URL.fullmatch(name):
+        config = _config_of_s3(name, **url.groupdict())
+        return _open_dict(config, name, flag, protocol, writeback, provider_params, logger)
+    if provider_params is not None:
+        raise ConfigurationError(
+            f"{name!r} is a local shelf, which has no provider_params. "
+            "(The name of a configuration ends in .ini.)"
+        )
+    return shelve.open(name, flag, protocol, writeback)  # type: ignore[arg-type]  # it checks
+
+
+def open_from_dict(
+    config: Mapping[str, Mapping[str, Any]],
+    flag: str = "c",
+    protocol: int | None = 5,
+    writeback: bool = False,
+    *,
+    provider_params: Mapping[str, Any] | None = None,
+    logger: logging.Logger | None = None,
+) -> CloudShelf:
+    """Open a shelf as `open` does, with a dict of sections in place of a file.
+
+    Values may be of their natural types; a text that begins with `$` is looked up in the
+    environment as in a file.
+    """
+    source = "the configuration"
+    return _open_dict(config, source, flag, protocol, writeback, provider_params, logger)
+
+
+def _open_dict(
+    config: Mapping[str, Mapping[str, Any]],
+    source: str,
+    flag: str,
+    protocol: int | None,
+    writeback: bool,
+    provider_params: Mapping[str, Any] | None,
+    logger: logging.Logger | None,
+) -> CloudShelf:
+    sections = Sections(
+        source=source,
+        contents=sections_from_dict(config, source),
+        from_file=False,
+        flag=flag,
+        call_params=provider_params or {},
+        logger=logger or logging.getLogger("cshelve"),
+    )
+    return _shelf(sections, protocol, writeback)
+
+
+def _shelf(config: Sections, protocol: int | None, writeback: bool) -> CloudShelf:
+    """Put a shelf together from its configuration: provider, codec, serializer, and the flag."""
+    _check_flag(config.flag)
+    default = config.section("default")
+    name = default.required_text("provider")
+    provider_class = load(name, default.where("provider"))
+    serializer = _serializer(config, protocol)
+    codec = codec_from(config)
+    # Options of 1.x that any provider may be given; none of ours has a client that logs by them.
+    config.section("logging").accept("http", "credentials", "level", "enabled")
+    provider = provider_class.from_config(config)
+    try:
+        config.finish()
+        _prepare(provider, config.flag)
+    except BaseException:
+        provider.close()
+        raise
+    records = Records(provider, codec, read_only=config.flag == "r")
+    return CloudShelf(records, serializer, writeback=writeback, logger=config.logger)
+
+
+def _check_flag(flag: str) -> None:
+    if flag not in FLAGS:
+        meanings = "; ".join(f"{letter}: {meaning}" for letter, meaning in FLAGS.items())
+        raise ConfigurationError(f"flag: there is no flag {flag!r}. There are {meanings}.")
+
+
+def _serializer(config: Sections, protocol: int | None) -> Serializer:
+    if config.section("default").boolean("use_pickle", default=True):
+        return PickleSerializer(protocol)
+    return BytesSerializer()
+
+
+def _prepare(provider: Provider, flag: str) -> None:
+    """Do what the flag asks for before the first use, with as few requests as can be."""
+    if flag == "n":
+        try:
+            provider.purge()
+        except DBDoesNotExistsError:
+            provider.create()
+    elif not provider.exists():
+        if flag != "c":
+            raise DBDoesNotExistsError(
+                f"{provider.location} does not exist; flag 'c' would create it (this is {flag!r})."
+            )
+        provider.create()
+
+
+def _config_of_s3(url: str, bucket: str, prefix: str) -> dict[str, dict[str, str]]:
+    """Write out the configuration that a URL stands for."""
+    if not bucket:
+        raise ConfigurationError(f"{url!r} names no bucket: write s3://bucket/prefix.")
+    # What is in a URL is meant as it is there: a dollar names no variable.
+    literal = {"bucket_name": bucket, "key_prefix": prefix}
+    escaped = {name: "$" + text if text.startswith("$") else text for name, text in literal.items()}
+    return {"default": {"provider": "aws-s3", "auth_type": "default", **escaped}}

@@ -1,0 +1,148 @@
+"""From settings to a boto3 client: one private session a shelf, its client built under a lock."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import boto3.session
+from botocore import UNSIGNED
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ProfileNotFound
+from botocore.validate import ParamValidator
+
+from cshelve.exceptions import AuthArgumentError, ConfigurationError
+from cshelve.providers._s3_settings import S3Settings
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
+
+__all__ = ["build_client", "checked_put_params", "shared_params"]
+
+# boto3 loads and caches data files while it builds a client, which is not safe in many threads.
+_building = threading.Lock()
+
+# What a put is made of; a user's parameters must not change it.
+OURS = frozenset(
+    {"Bucket", "Key", "Body", "IfMatch", "IfNoneMatch", "ContentLength", "ContentMD5"}
+    | {"WriteOffsetBytes", "SSECustomerKeyMD5"}
+)
+# Parameters of a put that other requests need too: who pays, whose bucket, which key to decrypt by.
+SHARED = ("RequestPayer", "ExpectedBucketOwner", "SSECustomerAlgorithm", "SSECustomerKey")
+
+
+def build_client(settings: S3Settings) -> S3Client:
+    """Build the client that the settings describe; sends nothing.
+
+    Raises `ConfigurationError` for parameters that boto3 refuses.
+    """
+    with _building:
+        try:
+            session = boto3.session.Session(profile_name=settings.credentials.get("profile_name"))
+            return session.client("s3", **_parameters(settings))
+        except ConfigurationError:
+            raise
+        except ProfileNotFound as error:
+            raise AuthArgumentError(
+                f"{settings.source}, [default] profile_name: {error}. "
+                "Profiles are in ~/.aws/config and ~/.aws/credentials."
+            ) from error
+        except (BotoCoreError, ValueError, TypeError, OSError) as error:
+            raise ConfigurationError(
+                f"{settings.source}, [provider_params]: boto3 builds no client with these: {error}"
+            ) from error
+
+
+def checked_put_params(settings: S3Settings, client: S3Client) -> dict[str, Any]:
+    """Check `[put_params]` against botocore's model of PutObject and give them their types."""
+    section = settings.put_section
+    shape: Any = client.meta.service_model.operation_model("PutObject").input_shape
+    members: Mapping[str, Any] = shape.members
+    allowed = {n for n in members if n not in OURS and not _is_checksum_value(n)}
+    params: dict[str, Any] = {}
+    for option, value in settings.put_params.items():
+        name, _, inner = option.partition(".")
+        if name not in allowed:
+            reason = "is set by the shelf itself" if name in members else "PutObject has none such"
+            raise section.error(option, f"{reason}; there are {', '.join(sorted(allowed))}.")
+        if inner and members[name].type_name == "map":
+            params.setdefault(name, {})[inner] = value
+        elif inner:
+            raise section.error(option, f"{name} has no names of its own.")
+        else:
+            typed = _as_model_types(settings, option, value, members[name].type_name)
+            params[name] = {**params.get(name, {}), **typed} if isinstance(typed, dict) else typed
+    report = ParamValidator().validate({"Bucket": "b", "Key": "k", **params}, shape)
+    if report.has_errors():
+        # Not the report itself: it quotes values, and one may be an encryption key.
+        raise ConfigurationError(
+            f"{settings.source}, [put_params]: botocore refuses the type of a value among "
+            f"{', '.join(params)}."
+        )
+    return params
+
+
+def shared_params(put_params: Mapping[str, Any], client: S3Client) -> dict[str, dict[str, Any]]:
+    """Tell, for each operation, which of the user's parameters it has to carry too."""
+    model = client.meta.service_model
+    result: dict[str, dict[str, Any]] = {}
+    for operation in ("GetObject", "HeadObject", "DeleteObject", "DeleteObjects", "ListObjectsV2"):
+        shape = model.operation_model(operation).input_shape
+        members = () if shape is None else shape.members
+        result[operation] = {n: put_params[n] for n in SHARED if n in put_params and n in members}
+    return result
+
+
+def _parameters(settings: S3Settings) -> dict[str, Any]:
+    """Put together what `Session.client` gets: the user's parameters, then what is left to us."""
+    given = dict(settings.client_params)
+    credentials = {
+        "aws_access_key_id": settings.credentials.get("key_id"),
+        "aws_secret_access_key": settings.credentials.get("key_secret"),
+        "aws_session_token": settings.credentials.get("session_token"),
+    }
+    for parameter, value in credentials.items():
+        if value is not None and given.setdefault(parameter, value) != value:
+            raise AuthArgumentError(
+                f"{settings.source}: {parameter} in provider_params is not what [default] says; "
+                "give it once."
+            )
+    if settings.region_name is not None:
+        given["region_name"] = settings.region_name
+    given["config"] = _config(settings, given.pop("config", None))
+    return given
+
+
+def _config(settings: S3Settings, of_call: Config | None) -> Config:
+    """Merge ours, the call's and the configuration's Config; the later wins."""
+    options = dict(settings.config_options)
+    for name, value in options.items():
+        if isinstance(value, dict) and of_call is not None:
+            options[name] = {**(getattr(of_call, name, None) or {}), **value}
+    if settings.auth_type == "anonymous":
+        options["signature_version"] = UNSIGNED
+    config = Config(**settings.own_config)
+    if of_call is not None:
+        config = config.merge(of_call)
+    return config.merge(Config(**options))
+
+
+def _as_model_types(settings: S3Settings, option: str, value: object, kind: str) -> Any:
+    """Read a value as the type that the model has for it."""
+    section = settings.put_section
+    match kind:
+        case "boolean":
+            return section.as_boolean(option, value)
+        case "integer" | "long":
+            return section.as_integer(option, value)
+        case "map" if isinstance(value, Mapping):
+            return dict(value)
+        case "map":
+            raise section.error(option, f"has names of its own: {option}.<name> = value.")
+        case _:
+            return value
+
+
+def _is_checksum_value(name: str) -> bool:
+    return name.startswith("Checksum") and name != "ChecksumAlgorithm"

@@ -1,0 +1,254 @@
+"""What S3 and boto3 say went wrong, in cshelve's terms: what happened, where, what to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from botocore import exceptions as boto
+from botocore.exceptions import ClientError
+
+from cshelve.exceptions import (
+    AuthError,
+    ConfigurationError,
+    ConflictError,
+    CreateRefusedError,
+    DBDoesNotExistsError,
+    Error,
+    KeyNotStorableError,
+    StorageError,
+)
+
+__all__ = [
+    "Place",
+    "code_of",
+    "is_404_without_code",
+    "is_absent",
+    "is_key_refused",
+    "is_transient",
+    "lacks_bulk_delete",
+    "status_of",
+    "translated",
+]
+
+# https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html#ErrorCodeList
+WRONG_CREDENTIALS = frozenset({"InvalidAccessKeyId", "SignatureDoesNotMatch"})
+EXPIRED_CREDENTIALS = frozenset(
+    {
+        "ExpiredToken",
+        "ExpiredTokenException",
+        "InvalidToken",
+        "RequestExpired",
+        "TokenRefreshRequired",
+    }
+)
+THROTTLED = frozenset(
+    {"SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequests"}
+)
+WRONG_REGION = frozenset(
+    {"AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "PermanentRedirect"}
+)
+TRANSIENT = THROTTLED | {
+    "InternalError",
+    "ServiceUnavailable",
+    "OperationAborted",
+    "RequestTimeout",
+}
+UNHOLDABLE_KEY = frozenset({"KeyTooLongError", "KeyTooLong", "InvalidURI"})
+CONFLICT = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
+NO_CREDENTIALS = (
+    boto.NoCredentialsError,
+    boto.PartialCredentialsError,
+    boto.CredentialRetrievalError,
+    boto.TokenRetrievalError,
+    boto.SSOError,
+    boto.NoAuthTokenError,
+)
+
+IAM_ACTIONS = {
+    "GetObject": "s3:GetObject",
+    "HeadObject": "s3:GetObject",
+    "PutObject": "s3:PutObject",
+    "DeleteObject": "s3:DeleteObject",
+    "DeleteObjects": "s3:DeleteObject",
+    "ListObjectsV2": "s3:ListBucket",
+    "CreateBucket": "s3:CreateBucket",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Which request it was, and of what: how every message begins."""
+
+    operation: str
+    location: str
+    name: str | None = None
+
+    def __str__(self) -> str:
+        of = "" if self.name is None else f" of {self.name!r}"
+        return f"{self.operation}{of} in {self.location}"
+
+
+def code_of(error: Exception) -> str:
+    """Give the code in a server's answer; a HEAD's answer has only the status, as a text."""
+    return str(error.response["Error"].get("Code", "")) if isinstance(error, ClientError) else ""
+
+
+def status_of(error: Exception) -> int:
+    """Give the HTTP status of a server's answer; 0 where there was none."""
+    if not isinstance(error, ClientError):
+        return 0
+    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+
+
+def is_absent(error: Exception) -> bool:
+    """Tell whether the server says that there is no such key, and nothing else.
+
+    A HEAD's 404 has no code: there, and only there, an absent bucket looks the same.
+    """
+    return code_of(error) == "NoSuchKey" or (
+        isinstance(error, ClientError)
+        and error.operation_name == "HeadObject"
+        and status_of(error) == 404
+    )
+
+
+def is_404_without_code(error: Exception) -> bool:
+    """Tell whether something was not found, and the answer does not say in a code what."""
+    return status_of(error) == 404 and code_of(error) in {"", "404"}
+
+
+def is_key_refused(error: Exception, name: str) -> bool:
+    """Tell whether the server says that it can hold no key like this."""
+    if status_of(error) != 400:
+        return False
+    code = code_of(error)
+    return code in UNHOLDABLE_KEY or (
+        code in {"InvalidRequest", "InvalidArgument"}
+        and ("\0" in name or any(segment in {".", ".."} for segment in name.split("/")))
+    )
+
+
+def is_transient(code: str) -> bool:
+    """Tell whether a failure of one key among many is worth another try."""
+    return code in TRANSIENT
+
+
+def lacks_bulk_delete(error: Exception) -> bool:
+    """Tell whether a server has no DeleteObjects, or wants it with what boto3 does not send.
+
+    Servers say it in many ways (501, 405, 411, a 400 for the Content-MD5 that is not there), so
+    what is left after refusals and absent buckets counts; should it be something else, the single
+    deletes that follow will say so.
+    """
+    known = code_of(error) in EXPIRED_CREDENTIALS | THROTTLED | TRANSIENT | WRONG_REGION
+    return status_of(error) in {400, 405, 411, 501} and not known
+
+
+def translated(error: Exception, place: Place) -> Error:
+    """Make the error of ours for an error of boto3's; the caller raises it from that one."""
+    if isinstance(error, ClientError):
+        return _of_answer(error, place)
+    if isinstance(error, NO_CREDENTIALS):
+        return AuthError(
+            f"{place}: there are no usable credentials: {error}. Give [default] auth_type = "
+            "access_key with key_id and key_secret, or what boto3's credential chain finds."
+        )
+    if isinstance(error, boto.ParamValidationError):
+        if "Invalid bucket name" in str(error):
+            return ConfigurationError(
+                f"{place}: [default] bucket_name is no name that S3 allows: letters, digits, "
+                "dots and hyphens, 3 to 63 of them."
+            )
+        return ConfigurationError(f"{place}: boto3 refuses the request: {error}")
+    return StorageError(f"{place}: {_what_happened(error)}")
+
+
+def _of_answer(error: ClientError, place: Place) -> Error:
+    code, status = code_of(error), status_of(error)
+    if code == "NoSuchBucket":
+        return DBDoesNotExistsError(
+            f"{place}: there is no such bucket; flag 'c' creates it when the shelf is opened."
+        )
+    if code in EXPIRED_CREDENTIALS:
+        return AuthError(f"{place}: the credentials have expired ({code}); renew them.")
+    if code in WRONG_REGION or status == 301:
+        return StorageError(f"{place}: {_wrong_region(error)}")
+    if code == "RequestTimeTooSkewed":
+        return StorageError(f"{place}: this machine's clock is wrong ({_said(error)}).")
+    if code == "InvalidObjectState":
+        return StorageError(f"{place}: the object is archived; restore it first ({_said(error)}).")
+    if status in {401, 403}:
+        return _refused(error, place)
+    if code in CONFLICT or status == 412:
+        return ConflictError(f"{place}: another writer was first ({_said(error)}).")
+    if place.name is not None and is_key_refused(error, place.name):
+        return KeyNotStorableError(f"{place}: the server holds no key like this ({_said(error)}).")
+    if code in THROTTLED or status in {429, 503}:
+        return StorageError(
+            f"{place}: throttled, after {_attempts(error)} attempts ({_said(error)}). Slow down, "
+            "or raise [default] total_max_attempts."
+        )
+    return StorageError(
+        f"{place}: the server answers {status} {_said(error)}.{_checksum_hint(error)}"
+    )
+
+
+def _refused(error: ClientError, place: Place) -> AuthError:
+    code = code_of(error)
+    if code in WRONG_CREDENTIALS:
+        return AuthError(
+            f"{place}: the access key id or the secret is wrong ({code}); check [default] key_id "
+            "and key_secret, and that they belong to this endpoint."
+        )
+    action = IAM_ACTIONS.get(place.operation, f"s3:{place.operation}")
+    advice = f"refused ({_said(error)}); the credentials probably lack {action}"
+    if place.operation in {"GetObject", "HeadObject"}:
+        advice += (
+            ", or the key is absent and they lack s3:ListBucket, without which S3 does not say so "
+            "(see the option missing_on_forbidden)"
+        )
+    if place.operation == "CreateBucket":
+        return CreateRefusedError(f"{place}: {advice}.")
+    return AuthError(f"{place}: {advice}.")
+
+
+def _wrong_region(error: ClientError) -> str:
+    answer = error.response
+    headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
+    region = headers.get("x-amz-bucket-region") or answer["Error"].get("Region")
+    where = f"is in the region {region}" if region else "is in another region"
+    return f"the bucket {where}; set [default] region_name to it ({_said(error)})."
+
+
+def _checksum_hint(error: ClientError) -> str:
+    """Say how to turn boto3's checksums off, where they may be what the server refuses."""
+    writes = error.operation_name in {"PutObject", "DeleteObjects"}
+    if not writes or status_of(error) not in {400, 411, 501} or code_of(error) == "BadDigest":
+        return ""
+    return (
+        " If this is an older server that does not know the checksums that boto3 sends, write "
+        "`config.request_checksum_calculation = when_required` under [provider_params]."
+    )
+
+
+def _what_happened(error: Exception) -> str:
+    if isinstance(error, boto.IncompleteReadError | boto.ResponseStreamingError):
+        return f"the value was cut short on its way, twice ({error})."
+    if isinstance(error, boto.FlexibleChecksumError):
+        return f"the value was damaged on its way, twice ({error})."
+    if isinstance(error, boto.ConnectTimeoutError | boto.ReadTimeoutError):
+        return f"the server did not answer in time ({error})."
+    if isinstance(error, boto.SSLError):
+        return f"no secure connection ({error}); see `verify` under [provider_params]."
+    if isinstance(error, boto.HTTPClientError | boto.ConnectionError):
+        return f"no connection to the server ({error}); check [provider_params] endpoint_url."
+    return f"{type(error).__name__}: {error}"
+
+
+def _said(error: ClientError) -> str:
+    message = str(error.response["Error"].get("Message", "")).strip().rstrip(".")
+    return f"{code_of(error)}: {message}" if message else code_of(error)
+
+
+def _attempts(error: ClientError) -> int:
+    return int(error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0)) + 1

@@ -1,0 +1,224 @@
+"""The options of `aws-s3`, read into one frozen value.
+
+What `[provider_params]` and its `config.` names may be is checked against boto3 itself; their
+types, which boto3 does not tell, are the tables here.
+"""
+
+from __future__ import annotations
+
+import difflib
+import inspect
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import boto3.session
+from botocore.config import Config
+
+from cshelve._config import Section, Sections
+from cshelve.exceptions import AuthArgumentError, AuthTypeError, ConfigurationError
+from cshelve.providers.base import DEFAULT_CONCURRENCY
+
+__all__ = ["S3Settings", "settings_from"]
+
+# Which options each way to authenticate needs, and which it may have.
+AUTH_TYPES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
+    "access_key": (("key_id", "key_secret"), ("session_token",)),
+    "default": ((), ()),
+    "profile": (("profile_name",), ()),
+    "anonymous": ((), ()),
+}
+AUTH_OPTIONS = ("key_id", "key_secret", "session_token", "profile_name")
+
+CLIENT_PARAMETERS = frozenset(inspect.signature(boto3.session.Session.client).parameters) - {
+    "self",
+    "service_name",
+}
+CONFIG_OPTIONS = frozenset(Config.OPTION_DEFAULTS)
+
+# Everything that is not named here is text.
+CLIENT_TYPES = {"use_ssl": "boolean", "verify": "boolean or text"}
+CONFIG_TYPES = {
+    "connect_timeout": "number",
+    "read_timeout": "number",
+    "parameter_validation": "boolean",
+    "max_pool_connections": "integer",
+    "inject_host_prefix": "boolean",
+    "endpoint_discovery_enabled": "boolean or text",
+    "use_dualstack_endpoint": "boolean",
+    "use_fips_endpoint": "boolean",
+    "ignore_configured_endpoint_urls": "boolean",
+    "tcp_keepalive": "boolean",
+    "request_min_compression_size_bytes": "integer",
+    "disable_request_compression": "boolean",
+    "s3_disable_express_session_auth": "boolean",
+    "retries.max_attempts": "integer",
+    "retries.total_max_attempts": "integer",
+    "s3.use_accelerate_endpoint": "boolean",
+    "s3.payload_signing_enabled": "boolean",
+    "s3.use_arn_region": "boolean",
+    "s3.use_dualstack_endpoint": "boolean",
+    "proxies_config.proxy_use_forwarding_for_https": "boolean",
+}
+CONFIG_GROUPS = frozenset({"s3", "retries", "proxies", "proxies_config", "client_context_params"})
+
+
+@dataclass(frozen=True)
+class S3Settings:
+    """Everything that a configuration says about a shelf in S3."""
+
+    bucket_name: str
+    prefix: str
+    """Empty, or ending in the slash that stands before each key."""
+    auth_type: str
+    credentials: Mapping[str, str] = field(repr=False)
+    """The options of `AUTH_OPTIONS` that are given."""
+    region_name: str | None
+    check_bucket: bool
+    missing_on_forbidden: bool
+    concurrency: int
+    own_config: Mapping[str, Any]
+    """What we ask of botocore's Config where the user asks nothing."""
+    client_params: Mapping[str, Any] = field(repr=False)
+    config_options: Mapping[str, Any] = field(repr=False)
+    """The configuration's `config.` options."""
+    put_params: Mapping[str, object] = field(repr=False)
+    put_section: Section = field(repr=False, compare=False)
+    source: str = ""
+
+
+def settings_from(config: Sections) -> S3Settings:
+    """Take every option of the provider out of a configuration, checking names and types."""
+    default = config.section("default")
+    bucket_name = default.required_text("bucket_name")
+    prefix = (default.text("key_prefix") or "").rstrip("/")
+    auth_type, credentials = _authentication(default)
+    concurrency = default.integer("concurrency", default=DEFAULT_CONCURRENCY, least=1)
+    missing_on_forbidden = default.boolean("missing_on_forbidden", default=False)
+    if missing_on_forbidden and config.flag != "r":
+        raise default.error(
+            "missing_on_forbidden", f"goes with flag 'r' only, and this is {config.flag!r}."
+        )
+    check_bucket = default.boolean("check_bucket", default=True)
+    client_params, config_options = _client_parameters(config)
+    put_section = config.section("put_params")
+    return S3Settings(
+        bucket_name=bucket_name,
+        prefix=f"{prefix}/" if prefix else "",
+        auth_type=auth_type,
+        credentials=credentials,
+        region_name=default.text("region_name"),
+        check_bucket=check_bucket and not missing_on_forbidden,
+        missing_on_forbidden=missing_on_forbidden,
+        concurrency=concurrency,
+        own_config={
+            "connect_timeout": default.number("connect_timeout_seconds", default=10),
+            "read_timeout": default.number("read_timeout_seconds", default=20),
+            "retries": {
+                "mode": "standard",
+                "total_max_attempts": default.integer("total_max_attempts", default=5, least=1),
+            },
+            "max_pool_connections": concurrency,
+        },
+        client_params=client_params,
+        config_options=config_options,
+        put_params={option: put_section.value(option) for option in put_section.options()},
+        put_section=put_section,
+        source=config.source,
+    )
+
+
+def _authentication(default: Section) -> tuple[str, dict[str, str]]:
+    """Read `auth_type` and the options that go with it."""
+    auth_type = default.required_text("auth_type", AuthTypeError)
+    if auth_type not in AUTH_TYPES:
+        raise AuthTypeError(
+            f"{default.where('auth_type')}there is no way to authenticate {auth_type!r}"
+            f"{_closest(auth_type, AUTH_TYPES)}; there are {', '.join(AUTH_TYPES)}."
+        )
+    needed, allowed = AUTH_TYPES[auth_type]
+    credentials: dict[str, str] = {}
+    for option in needed:
+        credentials[option] = default.required_text(option, AuthArgumentError)
+    for option in AUTH_OPTIONS:
+        value = default.text(option)
+        if value is not None and option not in needed and option not in allowed:
+            raise AuthArgumentError(
+                f"{default.where(option)}does not go with auth_type = {auth_type}."
+            )
+        if value:
+            credentials[option] = value
+    return auth_type, credentials
+
+
+def _client_parameters(config: Sections) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Merge `provider_params` of call and configuration: boto3's parameters, and Config's.
+
+    Where both have the same, the configuration wins. `config` of the call stays among the
+    parameters; options under `config.` are returned beside it, nested as Config takes them.
+    """
+    call = Section("the call to open", "provider_params", config.call_params, from_file=False)
+    written = config.section("provider_params")
+    parameters: dict[str, Any] = {}
+    options: dict[str, Any] = {}
+    for section, value_of in ((call, call.raw), (written, written.value)):
+        for name in section.options():
+            value = value_of(name)
+            if name.startswith("config."):
+                _nest(section, options, name.removeprefix("config."), value)
+            else:
+                parameters[name] = _client_parameter(section, name, value)
+    return parameters, options
+
+
+def _client_parameter(section: Section, name: str, value: object) -> object:
+    if name not in CLIENT_PARAMETERS:
+        known = {*CLIENT_PARAMETERS, *(f"config.{option}" for option in CONFIG_OPTIONS)}
+        raise section.error(name, f"boto3's client has no such parameter{_closest(name, known)}.")
+    if name == "config" and not isinstance(value, Config):
+        raise section.error(name, "is a botocore Config; in a file, write config.<name> = value.")
+    return value if name == "config" else _typed(section, name, value, CLIENT_TYPES.get(name))
+
+
+def _nest(section: Section, options: dict[str, Any], name: str, value: object) -> None:
+    """Put `a = value` or `a.b = value` where Config expects it."""
+    group, _, inner = name.partition(".")
+    if group not in CONFIG_OPTIONS:
+        raise section.error(
+            f"config.{name}",
+            f"botocore's Config has no such option{_closest(group, CONFIG_OPTIONS)}.",
+        )
+    typed = _typed(section, f"config.{name}", value, CONFIG_TYPES.get(name))
+    if not inner:
+        if group in CONFIG_GROUPS and not isinstance(value, Mapping):
+            raise section.error(f"config.{name}", f"has names of its own: config.{name}.<name>.")
+        options[group] = {**options.get(group, {}), **typed} if group in CONFIG_GROUPS else typed
+    elif group in CONFIG_GROUPS:
+        options[group] = {**options.get(group, {}), inner: typed}
+    else:
+        raise section.error(f"config.{name}", f"config.{group} has no names of its own.")
+
+
+def _typed(section: Section, option: str, value: object, kind: str | None) -> Any:
+    """Read a value as the type that the option has; Python values of other kinds pass."""
+    match kind:
+        case _ if value is None:
+            return None
+        case "boolean":
+            return section.as_boolean(option, value)
+        case "integer":
+            return section.as_integer(option, value)
+        case "number":
+            return section.as_number(option, value)
+        case "boolean or text" if isinstance(value, str):
+            try:
+                return section.as_boolean(option, value)
+            except ConfigurationError:
+                return value
+        case _:
+            return value
+
+
+def _closest(name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, sorted(known), n=1)
+    return f" (did you mean {close[0]}?)" if close else ""

@@ -1,0 +1,240 @@
+"""The contract between a shelf and a store, and what follows from it for every store.
+
+A provider keeps bytes under names. To write one, subclass `Provider`, implement the abstract
+methods, and run `cshelve.testing.ProviderContract` on it; `in_memory.py` is the shortest one.
+"""
+
+from __future__ import annotations
+
+import threading
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import TYPE_CHECKING, Self
+
+from cshelve._parallel import map_in_order
+from cshelve.exceptions import BulkError, DBDoesNotExistsError, Error, KeyNotFoundError
+
+if TYPE_CHECKING:
+    from cshelve._config import Sections
+
+__all__ = ["Capabilities", "Entry", "Item", "Provider", "Stats"]
+
+DEFAULT_CONCURRENCY = 32
+
+
+@dataclass(frozen=True, slots=True)
+class Item:
+    """What lies under a name, and the token by which a later write can tell it is still that."""
+
+    data: bytes
+    version: str
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """A line of a listing."""
+
+    name: str
+    size: int
+    modified: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Capabilities:
+    """What differs between stores; all true is the best case."""
+
+    conditional_put: bool
+    """`put` with `if_absent` or `if_version` is decided by the store itself."""
+    conditional_delete: bool
+    """`delete` with `if_version` is decided by the store itself."""
+    delete_reports: bool
+    """`delete` tells in its one request whether the name was there."""
+
+
+@dataclass
+class Stats:
+    """How many requests of which kind were sent, and how many bytes of values went each way.
+
+    Every attempt counts, those that the client library repeats by itself included. Safe in many
+    threads.
+    """
+
+    requests: Counter[str] = field(default_factory=Counter)
+    bytes_sent: int = 0
+    bytes_received: int = 0
+    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+
+    def count(self, operation: str, *, sent: int = 0, received: int = 0) -> None:
+        """Add one request of this kind."""
+        with self._lock:
+            self.requests[operation] += 1
+            self.bytes_sent += sent
+            self.bytes_received += received
+
+    def add_bytes(self, *, sent: int = 0, received: int = 0) -> None:
+        """Add bytes of values to a request that was counted already."""
+        with self._lock:
+            self.bytes_sent += sent
+            self.bytes_received += received
+
+
+class Provider(ABC):
+    """Bytes under names, in one place of one store. Every method may be called by many threads.
+
+    A name is any text that UTF-8 can encode; one that the store cannot hold is absent when it is
+    read and `KeyNotStorableError` when it is written. `KeyNotFoundError` leaves `get` alone, and
+    only for a name that the store says is absent: a refusal, a throttle, a time-out and an absent
+    store have types of their own (`AuthError`, `StorageError`, `DBDoesNotExistsError`), chained to
+    the client's error. A `put` is atomic: a reader sees the old value or the new one.
+    """
+
+    capabilities: Capabilities
+
+    def __init__(self, *, concurrency: int = DEFAULT_CONCURRENCY) -> None:
+        self.concurrency = concurrency
+        self.stats = Stats()
+
+    @classmethod
+    @abstractmethod
+    def from_config(cls, config: Sections) -> Self:
+        """Make a provider from a configuration, taking out of it each option that is its own.
+
+        Sends nothing. Raises `ConfigurationError` for an option that is absent or unusable.
+        """
+
+    @property
+    @abstractmethod
+    def location(self) -> str:
+        """Where the shelf is, as a person would write it: for messages, never with a secret."""
+
+    @abstractmethod
+    def exists(self) -> bool:
+        """Tell whether the place where the shelf lives is there."""
+
+    @abstractmethod
+    def create(self) -> None:
+        """Create the place, and be content if it is there already.
+
+        Raises `CanNotCreateDBError` where the store does not allow it.
+        """
+
+    @abstractmethod
+    def close(self) -> None:
+        """Let go of connections and files; a second call does nothing."""
+
+    @abstractmethod
+    def get(self, name: str) -> Item:
+        """Read the whole of what lies under a name, with its version, or `KeyNotFoundError`."""
+
+    @abstractmethod
+    def contains(self, name: str) -> bool:
+        """Tell whether a name is there, without reading what lies under it."""
+
+    @abstractmethod
+    def put(
+        self, name: str, data: bytes, *, if_absent: bool = False, if_version: str | None = None
+    ) -> str:
+        """Store data under a name and return the new version.
+
+        With `if_absent`, only if nothing is there; with `if_version`, only if what is there is
+        still that version; decided by the store, not by looking first. Raises `ConflictError`
+        where the condition does not hold.
+        """
+
+    @abstractmethod
+    def delete(self, name: str, *, if_version: str | None = None) -> bool | None:
+        """Delete a name and tell whether it was there; None where one request cannot tell.
+
+        With `if_version`, only if what is there is still that version, else `ConflictError`; an
+        absent name is False even then, where the store can tell.
+        """
+
+    @abstractmethod
+    def entries(self, prefix: str = "", *, limit: int | None = None) -> Iterator[Entry]:
+        """List what is there under names that begin with `prefix`, lazily, in the store's order.
+
+        Names that are deleted while the listing runs may or may not be in it; names that stay are
+        in it once, whatever else is written or deleted meanwhile.
+        """
+
+    def names(self, prefix: str = "", *, limit: int | None = None) -> Iterator[str]:
+        """List the names alone, with the promises of `entries`."""
+        for entry in self.entries(prefix, limit=limit):
+            yield entry.name
+
+    def get_many(self, names: Iterable[str]) -> Iterator[tuple[str, Item]]:
+        """Read many names, in their order, leaving out those that are absent.
+
+        Stops at the first failure and raises it. Costs one `get` a name; at most `concurrency`
+        fly at once, and closing the iterator starts no more.
+        """
+
+        def read(name: str) -> Item | None:
+            try:
+                return self.get(name)
+            except KeyNotFoundError:
+                return None
+
+        for name, item in map_in_order(read, names, self.concurrency):
+            if item is not None:
+                yield name, item
+
+    def put_many(self, items: Iterable[tuple[str, bytes]]) -> None:
+        """Store many, going on past the failure of one; of a name given twice the last stays.
+
+        Raises `BulkError` naming those that failed, or at once what is wrong with the whole store.
+        """
+
+        def write(item: tuple[str, bytes]) -> Error | None:
+            return _failure(lambda: self.put(*item))
+
+        outcomes = map_in_order(write, items, self.concurrency, apart=lambda item: item[0])
+        raise_failures("written", ((name, failure) for (name, _), failure in outcomes))
+
+    def delete_many(self, names: Iterable[str]) -> None:
+        """Delete many, going on past the failure of one; absent names are no failure.
+
+        Raises as `put_many` does.
+        """
+
+        def remove(name: str) -> Error | None:
+            return _failure(lambda: self.delete(name))
+
+        raise_failures("deleted", map_in_order(remove, names, self.concurrency))
+
+    def purge(self) -> None:
+        """Delete every name of the shelf, and nothing beside it."""
+        self.delete_many(self.names())
+
+
+def raise_failures(done: str, outcomes: Iterable[tuple[str, Error | None]]) -> None:
+    """Go through the outcomes of a bulk operation and raise one `BulkError` for all that failed.
+
+    What is wrong with the store and not with one name (`DBDoesNotExistsError`) is raised at once.
+    """
+    failures: dict[str, Error] = {}
+    for name, failure in outcomes:
+        if isinstance(failure, DBDoesNotExistsError):
+            raise failure
+        if failure is not None:
+            failures[name] = failure
+    if failures:
+        first = ", ".join(repr(name) for name in list(failures)[:3])
+        more = ", …" if len(failures) > 3 else ""
+        cause = next(iter(failures.values()))
+        raise BulkError(
+            f"{len(failures)} keys could not be {done}: {first}{more}; the first because: {cause}",
+            failures,
+        ) from cause
+
+
+def _failure(operation: Callable[[], object]) -> Error | None:
+    """Run an operation on one name and give back the error it ends in, if it does."""
+    try:
+        operation()
+    except Error as error:
+        return error
+    return None

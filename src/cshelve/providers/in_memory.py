@@ -1,0 +1,143 @@
+"""`in-memory`: a dict and a lock. The reference implementation of a provider; read it first."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Self
+
+from cshelve.exceptions import ConflictError, DBDoesNotExistsError, KeyNotFoundError
+from cshelve.providers.base import Capabilities, Entry, Item, Provider
+
+if TYPE_CHECKING:
+    from cshelve._config import Sections
+
+__all__ = ["InMemory"]
+
+
+@dataclass
+class _Held:
+    """What one value looks like in memory; a new version for each write, never used again."""
+
+    data: bytes
+    version: int
+    modified: datetime
+
+
+@dataclass
+class _Store:
+    """What shelves of one name share: the values, a lock round them, and whether they exist."""
+
+    values: dict[str, _Held] = field(default_factory=dict)
+    lock: threading.Lock = field(default_factory=threading.Lock)
+    versions: Iterator[int] = field(default_factory=lambda: itertools.count(1))
+    exists: bool = False
+
+
+# The one global state of the package: what named in-memory shelves hold lives as long as the
+# process, so that closing such a shelf and opening it again finds it as it was left.
+_named: dict[str, _Store] = {}
+_named_lock = threading.Lock()
+
+
+class InMemory(Provider):
+    """A shelf in this process's memory. Atomic between threads; gone with the process."""
+
+    capabilities = Capabilities(conditional_put=True, conditional_delete=True, delete_reports=True)
+
+    def __init__(self, *, persist_key: str | None = None, exists: bool = False) -> None:
+        # Parallel work would only contend for the one lock.
+        super().__init__(concurrency=1)
+        self._persist_key = persist_key
+        if persist_key is None:
+            self._store = _Store()
+        else:
+            with _named_lock:
+                self._store = _named.setdefault(persist_key, _Store())
+        if exists:
+            self._store.exists = True
+
+    @classmethod
+    def from_config(cls, config: Sections) -> Self:
+        """Take `persist-key` and `exists` from `[default]`."""
+        default = config.section("default")
+        return cls(
+            persist_key=default.text("persist-key"), exists=default.boolean("exists", default=False)
+        )
+
+    @property
+    def location(self) -> str:
+        return "memory" if self._persist_key is None else f"memory, {self._persist_key!r}"
+
+    def exists(self) -> bool:
+        return self._store.exists
+
+    def create(self) -> None:
+        self._store.exists = True
+
+    def close(self) -> None:
+        """Do nothing: a named shelf is there for the next to open it, others are just dropped."""
+
+    def get(self, name: str) -> Item:
+        with self._store.lock:
+            held = self._held(name)
+            if held is not None:
+                self.stats.count("get", received=len(held.data))
+                return Item(held.data, str(held.version))
+        self.stats.count("get")
+        raise KeyNotFoundError(name)
+
+    def contains(self, name: str) -> bool:
+        self.stats.count("contains")
+        with self._store.lock:
+            return self._held(name) is not None
+
+    def put(
+        self, name: str, data: bytes, *, if_absent: bool = False, if_version: str | None = None
+    ) -> str:
+        self.stats.count("put", sent=len(data))
+        with self._store.lock:
+            held = self._held(name)
+            if if_absent and held is not None:
+                raise ConflictError(f"{name!r} is already in {self.location}")
+            if if_version is not None:
+                self._refuse_changed(name, held, if_version)
+            version = next(self._store.versions)
+            self._values()[name] = _Held(bytes(data), version, datetime.now(UTC))
+            return str(version)
+
+    def delete(self, name: str, *, if_version: str | None = None) -> bool:
+        self.stats.count("delete")
+        with self._store.lock:
+            held = self._held(name)
+            if held is None:
+                return False
+            if if_version is not None:
+                self._refuse_changed(name, held, if_version)
+            del self._values()[name]
+            return True
+
+    def entries(self, prefix: str = "", *, limit: int | None = None) -> Iterator[Entry]:
+        self.stats.count("entries")
+        with self._store.lock:
+            # A snapshot, so that the shelf may be changed while it is walked through.
+            values = self._values()
+            matching = ((n, h) for n, h in values.items() if n.startswith(prefix))
+            found = list(itertools.islice(matching, limit))
+        for name, held in found:
+            yield Entry(name, len(held.data), held.modified)
+
+    def _held(self, name: str) -> _Held | None:
+        return self._values().get(name)
+
+    def _values(self) -> dict[str, _Held]:
+        if not self._store.exists:
+            raise DBDoesNotExistsError(f"there is no shelf in {self.location}; flag 'c' creates it")
+        return self._store.values
+
+    def _refuse_changed(self, name: str, held: _Held | None, if_version: str) -> None:
+        if held is None or str(held.version) != if_version:
+            raise ConflictError(f"{name!r} in {self.location} was changed since it was read")

@@ -1,0 +1,279 @@
+"""A proxy before an S3 server, which counts requests and injects faults."""
+
+import itertools
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from threading import Event, Lock, Thread
+from types import TracebackType
+from typing import Self
+from urllib.parse import urlsplit
+
+from testbed.exchange import Connection, Exchange, Upstream, UpstreamError
+from testbed.faults import Fault, error_response, pass_on
+from testbed.http_messages import BrokenMessageError, Headers, Request
+
+
+@dataclass(frozen=True)
+class Seen:
+    """A request as it arrived; ``status`` is None until its answer is on its way.
+
+    ``connection`` numbers the client's connections: equal numbers shared one.
+    """
+
+    operation: str
+    method: str
+    path: str
+    key: str
+    query: str
+    headers: Headers
+    body: bytes
+    connection: int
+    status: int | None = None
+
+
+class Count:
+    """The requests that arrived since it was made, up to the end of its block."""
+
+    def __init__(self, seen: list[Seen], lock: Lock) -> None:
+        self._seen = seen
+        self._lock = lock
+        self._first = len(seen)
+        self._last: int | None = None
+
+    @property
+    def requests(self) -> list[Seen]:
+        with self._lock:
+            return self._seen[self._first : self._last]
+
+    @property
+    def operations(self) -> list[str]:
+        """The operations' names in order of arrival."""
+        return [request.operation for request in self.requests]
+
+    @property
+    def total(self) -> int:
+        return len(self.requests)
+
+    def stop(self) -> None:
+        """Leave out whatever arrives from now on."""
+        with self._lock:
+            self._last = len(self._seen)
+
+
+class Rule:
+    """A fault that waits for its requests; a context manager that removes it at the end."""
+
+    def __init__(
+        self,
+        fault: Fault,
+        operation: str | None,
+        key: str | None,
+        method: str | None,
+        times: int | None,
+        after: int,
+    ) -> None:
+        self.fault = fault
+        self.hits = 0
+        self.released = Event()
+        self._wanted = (operation, key, method)
+        self._left = times
+        self._to_spare = after
+
+    def takes(self, request: Request) -> bool:
+        """Whether it acts on this request, which is then counted."""
+        traits = (request.operation, request.key, request.method)
+        fits = all(
+            wanted is None or wanted == trait
+            for wanted, trait in zip(self._wanted, traits, strict=True)
+        )
+        if not fits or self._left == 0 or self.released.is_set():
+            return False
+        if self._to_spare:
+            self._to_spare -= 1
+            return False
+        if self._left is not None:
+            self._left -= 1
+        self.hits += 1
+        return True
+
+    def remove(self) -> None:
+        """Act no more, and let go of what hangs or is delayed because of it."""
+        self.released.set()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.remove()
+
+
+class FaultProxy:
+    """Listens on loopback and passes every request on as it is, unless a rule takes it.
+
+    One thread and one upstream connection for each client connection. Messages are held in
+    memory as a whole. ``keep_body_bytes`` bounds what ``requests`` keeps of each body.
+    """
+
+    def __init__(self, upstream_url: str, *, keep_body_bytes: int = 65536) -> None:
+        upstream = urlsplit(upstream_url)
+        self._upstream_address = (upstream.hostname or "127.0.0.1", upstream.port or 80)
+        self._keep_body_bytes = keep_body_bytes
+        self._lock = Lock()
+        self._seen: list[Seen] = []
+        self._rules: list[Rule] = []
+        self._connections: dict[int, Connection] = {}
+        self._closed = False
+        self._listener: socket.socket | None = None
+        self._port = 0
+
+    @property
+    def endpoint_url(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def requests(self) -> list[Seen]:
+        """Every request since the start, in order of arrival.
+
+        One is here before the server or its client sees any consequence of it, and its
+        status is set before the first byte of the answer leaves.
+        """
+        with self._lock:
+            return list(self._seen)
+
+    @contextmanager
+    def counting(self) -> Iterator[Count]:
+        """Count the requests that arrive within the block."""
+        with self._lock:
+            count = Count(self._seen, self._lock)
+        try:
+            yield count
+        finally:
+            count.stop()
+
+    def inject(
+        self,
+        fault: Fault,
+        *,
+        operation: str | None = None,
+        key: str | None = None,
+        method: str | None = None,
+        times: int | None = 1,
+        after: int = 0,
+    ) -> Rule:
+        """Let the fault act on the next ``times`` matching requests (None: on all of them).
+
+        The first ``after`` of them are spared. Of several rules the oldest one that matches
+        and has hits left acts.
+        """
+        rule = Rule(fault, operation, key, method, times, after)
+        with self._lock:
+            self._rules.append(rule)
+        return rule
+
+    def clear(self) -> None:
+        """Remove all rules."""
+        with self._lock:
+            rules, self._rules = self._rules, []
+        for rule in rules:
+            rule.remove()
+
+    def start(self) -> Self:
+        """Listen; clients may connect when this returns."""
+        listener = socket.create_server(("127.0.0.1", 0), backlog=128)
+        self._port = listener.getsockname()[1]
+        self._listener = listener
+        Thread(target=self._accept, args=(listener,), name="fault-proxy", daemon=True).start()
+        return self
+
+    def close(self) -> None:
+        """Stop listening, remove all rules and close all connections."""
+        with self._lock:
+            self._closed = True
+            connections = list(self._connections.values())
+        if self._listener is not None:
+            # close() alone wouldn't wake the thread that accepts.
+            with suppress(OSError):
+                self._listener.shutdown(socket.SHUT_RDWR)
+            self._listener.close()
+        self.clear()
+        for connection in connections:
+            connection.shut_down()
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def _accept(self, listener: socket.socket) -> None:
+        for number in itertools.count(1):
+            try:
+                raw, _ = listener.accept()
+            except OSError:
+                return
+            name = f"fault-proxy-{number}"
+            Thread(target=self._serve, args=(raw, number), name=name, daemon=True).start()
+
+    def _serve(self, raw: socket.socket, number: int) -> None:
+        client = Connection(raw)
+        upstream = Upstream(self._upstream_address)
+        with self._lock:
+            self._connections[number] = client
+            closed = self._closed
+        try:
+            # A client that goes away is no event, and neither is the proxy's own end.
+            with suppress(OSError, BrokenMessageError):
+                while not closed and self._serve_one(client, upstream, number):
+                    pass
+        finally:
+            with self._lock:
+                del self._connections[number]
+            client.close()
+            upstream.close()
+
+    def _serve_one(self, client: Connection, upstream: Upstream, number: int) -> bool:
+        """Handle the next request; return whether another one may follow."""
+        request = client.read_request()
+        if request is None:
+            return False
+        index, rule = self._arrived(request, number)
+
+        def answered(status: int) -> None:
+            with self._lock:
+                self._seen[index] = replace(self._seen[index], status=status)
+
+        released = rule.released if rule else Event()
+        exchange = Exchange(request, client, upstream, answered, released)
+        try:
+            (rule.fault if rule else pass_on)(exchange)
+        except UpstreamError as error:
+            exchange.send(error_response(502, "BadGateway", str(error), request.path))
+        return exchange.keeps_alive
+
+    def _arrived(self, request: Request, number: int) -> tuple[int, Rule | None]:
+        seen = Seen(
+            operation=request.operation,
+            method=request.method,
+            path=request.path,
+            key=request.key,
+            query=request.query,
+            headers=request.headers,
+            body=request.body[: self._keep_body_bytes],
+            connection=number,
+        )
+        with self._lock:
+            self._seen.append(seen)
+            rule = next((rule for rule in self._rules if rule.takes(request)), None)
+            return len(self._seen) - 1, rule

@@ -1,0 +1,185 @@
+"""What the proxy can do to an exchange in place of passing it on.
+
+A fault is any callable that takes an ``Exchange``; these are the ones that tests need.
+"""
+
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import dataclass, field
+from typing import Protocol
+from xml.etree import ElementTree
+from xml.sax.saxutils import escape
+
+from testbed.exchange import Exchange
+from testbed.http_messages import Response, made_response
+
+_XML = [("Content-Type", "application/xml"), ("x-amz-request-id", "FAULTPROXY")]
+_DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
+_NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
+
+
+class Fault(Protocol):
+    """Acts on one exchange; it may be called by several threads at once."""
+
+    def __call__(self, exchange: Exchange) -> None: ...
+
+
+def pass_on(exchange: Exchange) -> None:
+    """No fault: the server's own answer."""
+    exchange.send(exchange.forward())
+
+
+def error_response(status: int, code: str, message: str = "", path: str = "") -> Response:
+    """An answer with S3's error document."""
+    document = (
+        f"{_DECLARATION}<Error><Code>{escape(code)}</Code><Message>{escape(message)}</Message>"
+        f"<Resource>{escape(path)}</Resource><RequestId>FAULTPROXY</RequestId></Error>"
+    )
+    return made_response(status, _XML, document.encode())
+
+
+@dataclass(frozen=True)
+class Answer:
+    """Answers without the server: the body if there's one, else S3's error with this code.
+
+    With neither the body is empty, as from a load balancer. A HEAD gets no body.
+    """
+
+    status: int
+    code: str | None = None
+    message: str = ""
+    headers: Mapping[str, str] = field(default_factory=dict)
+    body: bytes | None = None
+
+    def __call__(self, exchange: Exchange) -> None:
+        exchange.send(self._response(exchange.request.path))
+
+    def _response(self, path: str) -> Response:
+        if self.body is None and self.code is not None:
+            made = error_response(self.status, self.code, self.message, path)
+            made.headers.extend(self.headers.items())
+            return made
+        return made_response(self.status, self.headers.items(), self.body or b"")
+
+
+@dataclass(frozen=True)
+class Reset:
+    """Resets the connection: before the server sees the request, or after it has acted."""
+
+    before: bool = True
+
+    def __call__(self, exchange: Exchange) -> None:
+        if not self.before:
+            exchange.forward()
+        exchange.reset()
+
+
+@dataclass(frozen=True)
+class Hang:
+    """Never answers; the connection closes when the rule is removed or the proxy ends."""
+
+    forward_first: bool = False
+
+    def __call__(self, exchange: Exchange) -> None:
+        if self.forward_first:
+            exchange.forward()
+        exchange.wait()
+
+
+@dataclass(frozen=True)
+class CutBody:
+    """Sends the true headers and only the first bytes of the body, then closes."""
+
+    after_bytes: int
+
+    def __call__(self, exchange: Exchange) -> None:
+        exchange.send_cut(exchange.forward(), self.after_bytes)
+
+
+@dataclass(frozen=True)
+class Delay:
+    """Waits before it passes the request on."""
+
+    seconds: float
+
+    def __call__(self, exchange: Exchange) -> None:
+        exchange.wait(self.seconds)
+        pass_on(exchange)
+
+
+@dataclass(frozen=True)
+class ForbidAbsent:
+    """Turns "no such key" into 403, as AWS does for a caller who may not list the bucket."""
+
+    def __call__(self, exchange: Exchange) -> None:
+        response = exchange.forward()
+        # AWS names an absent bucket to everyone.
+        if response.status == 404 and b"<Code>NoSuchBucket</Code>" not in response.body:
+            path = exchange.request.path
+            response = error_response(403, "AccessDenied", "Access Denied", path)
+        exchange.send(response)
+
+
+@dataclass(frozen=True)
+class EditResponse:
+    """Sends what the function makes of the server's answer, with its length recomputed.
+
+    A checksum header is left as it is, so an edited body can fail the client's check.
+    """
+
+    function: Callable[[Response], Response]
+
+    def __call__(self, exchange: Exchange) -> None:
+        edited = self.function(exchange.forward())
+        # The length in the answer to a HEAD is that of a body which isn't there.
+        exchange.send(edited if exchange.request.method == "HEAD" else edited.with_length())
+
+
+@dataclass(frozen=True)
+class WithoutLength:
+    """Sends the answer with neither Content-Length nor chunks: the closing is its end."""
+
+    def __call__(self, exchange: Exchange) -> None:
+        response = exchange.forward().without_framing()
+        response.headers.append(("Connection", "close"))
+        exchange.send(response)
+
+
+def fail_keys_in_delete_result(code: str, keys: Collection[str], message: str = "") -> Fault:
+    """Answer a DeleteObjects with 200 and this error for these of the requested keys.
+
+    Nothing is deleted, and the server isn't asked: a body without these keys would need
+    another signature. The other keys are answered as deleted, unless the request is quiet.
+    """
+
+    def answer(exchange: Exchange) -> None:
+        requested, quiet = _requested_deletions(exchange.request.body)
+        entries = [
+            f"<Error><Key>{_xml_key(key)}</Key><Code>{escape(code)}</Code>"
+            f"<Message>{escape(message)}</Message></Error>"
+            for key in requested
+            if key in keys
+        ]
+        if not quiet:
+            entries += [
+                f"<Deleted><Key>{_xml_key(key)}</Key></Deleted>"
+                for key in requested
+                if key not in keys
+            ]
+        document = (
+            f'{_DECLARATION}<DeleteResult xmlns="{_NAMESPACE}">{"".join(entries)}</DeleteResult>'
+        )
+        exchange.send(made_response(200, _XML, document.encode()))
+
+    return answer
+
+
+def _requested_deletions(body: bytes) -> tuple[list[str], bool]:
+    """The keys of a DeleteObjects request, and whether it asks for errors only."""
+    root = ElementTree.fromstring(body)
+    keys = [key.text or "" for key in root.findall("{*}Object/{*}Key")]
+    return keys, (root.findtext("{*}Quiet") or "").strip().lower() == "true"
+
+
+def _xml_key(key: str) -> str:
+    # A bare carriage return would come out of the client's parser as a newline.
+    return escape(key, {"\r": "&#13;"})

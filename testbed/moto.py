@@ -1,0 +1,50 @@
+"""Moto as the S3 server: exact listing order and any key, no check of signatures."""
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from testbed.ports import free_ports
+from testbed.s3_client import Identity, s3_client
+from testbed.server_process import LocalServer, ServerProcess, answers_ok
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
+
+_READY_SECONDS = 20.0
+
+
+class Moto(LocalServer):
+    """A server of its own, its buckets in memory.
+
+    A server and never ``mock_aws``: a client that isn't botocore would miss the mock and go
+    for the real AWS.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._port = 0
+
+    @property
+    def endpoint_url(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    @property
+    def admin(self) -> Identity:
+        """Any keys would do here."""
+        return Identity("moto-access-key", "moto-secret-key")
+
+    def client(self, identity: Identity | None = None, **settings: Any) -> "S3Client":
+        """A boto3 client; settings go to boto3."""
+        return s3_client(self.endpoint_url, identity or self.admin, settings)
+
+    def _launch(self, directory: Path) -> ServerProcess:
+        [self._port] = free_ports(1)
+        return ServerProcess(
+            [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self._port)],
+            directory / "moto.log",
+        )
+
+    def _wait_until_ready(self, process: ServerProcess) -> None:
+        status = f"{self.endpoint_url}/moto-api/data.json"
+        process.wait_until(lambda: answers_ok(status), _READY_SECONDS)

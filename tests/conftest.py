@@ -1,0 +1,104 @@
+"""The servers that the tests share, started once, and the places where their shelves live."""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from testbed.fault_proxy import FaultProxy
+from testbed.loopback import refuse_other_hosts
+from testbed.moto import Moto
+from testbed.seaweedfs import SeaweedFS
+from tests import rigs
+
+# Credentials and settings of whoever runs the tests must not reach boto3.
+FOREIGN_SETTINGS = ("AWS_", "BOTO_", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _only_loopback() -> Iterator[None]:
+    with refuse_other_hosts():
+        yield
+
+
+@pytest.fixture(autouse=True)
+def _no_foreign_settings(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in list(os.environ):
+        if name.startswith(FOREIGN_SETTINGS):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
+    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+
+
+@pytest.fixture(scope="session")
+def seaweedfs() -> Iterator[SeaweedFS]:
+    with SeaweedFS() as server:
+        server.client().create_bucket(Bucket=rigs.BUCKET)
+        yield server
+
+
+@pytest.fixture(scope="session")
+def moto() -> Iterator[Moto]:
+    with Moto() as server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def boto3s_data() -> Iterator[None]:
+    """Let boto3 read its data files once, which is nearly all that building a client takes."""
+    from botocore.loaders import create_loader
+
+    loader = create_loader()
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("botocore.session.create_loader", lambda *_: loader)
+        yield
+
+
+@pytest.fixture(scope="session")
+def s3_rig(seaweedfs: SeaweedFS, boto3s_data: None) -> Iterator[rigs.S3Rig]:
+    """One bucket of the server, through the proxy; each configuration has its own prefix."""
+    with FaultProxy(seaweedfs.endpoint_url) as proxy:
+        # One plain client for all tests: boto3 takes a tenth of a second to build one.
+        yield rigs.S3Rig(seaweedfs, proxy, seaweedfs.client())
+
+
+@pytest.fixture
+def s3(s3_rig: rigs.S3Rig) -> Iterator[rigs.S3Rig]:
+    """The rig, without the faults of the test before."""
+    yield s3_rig
+    s3_rig.proxy.clear()
+
+
+@pytest.fixture
+def s3_place(s3: rigs.S3Rig) -> Iterator[rigs.Place]:
+    place = rigs.Place(s3.config())
+    yield place
+    place.close()
+
+
+@pytest.fixture(
+    params=["in-memory", "filesystem", pytest.param("aws-s3", marks=pytest.mark.s3)],
+)
+def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[rigs.Place]:
+    """A place for a shelf in each store in turn."""
+    match request.param:
+        case "in-memory":
+            config = rigs.memory_config()
+        case "filesystem":
+            config = rigs.folder_config(tmp_path / "shelf")
+        case _:
+            config = request.getfixturevalue("s3").config()
+    place = rigs.Place(config)
+    yield place
+    place.close()
+
+
+@pytest.fixture(autouse=True)
+def _quiet_boto() -> None:
+    """Keep botocore's own debug records out of what tests look at."""
+    logging.getLogger("botocore").setLevel(logging.WARNING)

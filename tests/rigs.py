@@ -1,0 +1,82 @@
+"""Places for a shelf to live in while it is tested: memory, a folder, and a real S3 server."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import cshelve
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
+
+    from testbed.fault_proxy import FaultProxy
+    from testbed.seaweedfs import Identity, SeaweedFS
+
+BUCKET = "cshelve-tests"
+
+_unique: Iterator[int] = itertools.count()
+
+
+def unique_name() -> str:
+    """Name something that no other test of this run uses."""
+    return f"test-{next(_unique)}"
+
+
+@dataclass
+class Place:
+    """Where one test's shelf lives; opened as often as the test likes."""
+
+    config: dict[str, dict[str, Any]]
+    opened: list[cshelve.CloudShelf] = field(default_factory=list)
+
+    def open(self, flag: str = "c", **options: Any) -> cshelve.CloudShelf:
+        """Open the shelf; the fixture closes it."""
+        shelf = cshelve.open_from_dict(self.config, flag, **options)
+        self.opened.append(shelf)
+        return shelf
+
+    def close(self) -> None:
+        for shelf in self.opened:
+            # What a test left unwritten it left on purpose.
+            shelf.cache.clear()
+            shelf.close()
+
+
+def memory_config() -> dict[str, dict[str, Any]]:
+    return {"default": {"provider": "in-memory", "persist-key": unique_name()}}
+
+
+def folder_config(folder: Path) -> dict[str, dict[str, Any]]:
+    return {"default": {"provider": "filesystem", "folder_path": str(folder)}}
+
+
+@dataclass
+class S3Rig:
+    """One bucket of a running server, seen through the proxy that counts and injects faults."""
+
+    server: SeaweedFS
+    proxy: FaultProxy
+    client: S3Client
+    """Plain boto3, straight to the server: round the code under test and round the proxy."""
+    bucket: str = BUCKET
+
+    def config(self, identity: Identity | None = None, **default: Any) -> dict[str, dict[str, Any]]:
+        """Write the configuration of a shelf under a prefix of its own."""
+        who = identity or self.server.admin
+        options = {
+            "provider": "aws-s3",
+            "bucket_name": self.bucket,
+            "auth_type": "access_key",
+            "key_id": who.access_key,
+            "key_secret": who.secret_key,
+            "key_prefix": unique_name(),
+            **default,
+        }
+        return {
+            "default": {name: value for name, value in options.items() if value is not None},
+            "provider_params": {"endpoint_url": self.proxy.endpoint_url},
+        }
