@@ -88,7 +88,7 @@ class Place:
         return f"{self.operation}{of} in {self.location}"
 
 
-def code_of(error: Exception) -> str:
+def code_of(error: Exception | None) -> str:
     """Give the code in a server's answer; a HEAD's answer has only the status, as a text."""
     return str(error.response["Error"].get("Code", "")) if isinstance(error, ClientError) else ""
 

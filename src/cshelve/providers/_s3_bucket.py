@@ -1,0 +1,102 @@
+"""The part of a bucket that a shelf lives in: what every request is made of, and its listing."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from cshelve.exceptions import StorageError
+from cshelve.providers._s3_client import build_client, checked_put_params, shared_params
+from cshelve.providers._s3_errors import Place, translated
+
+if TYPE_CHECKING:
+    from cshelve.providers._s3_settings import S3Settings
+
+__all__ = ["LONGEST_KEY", "Bucket"]
+
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html: bytes of UTF-8.
+LONGEST_KEY = 1024
+# https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
+KEYS_PER_PAGE = 1000
+
+
+class Bucket:
+    """A client, and the bucket and prefix that all its requests are about. Safe in many threads."""
+
+    def __init__(self, settings: S3Settings) -> None:
+        self.client = build_client(settings)
+        self.name = settings.bucket_name
+        self.prefix = settings.prefix
+        self.location = f"s3://{self.name}/{self.prefix}".rstrip("/")
+        put_params = checked_put_params(settings, self.client)
+        self._shared = shared_params(put_params, self.client) | {"PutObject": put_params}
+
+    @property
+    def attempts(self) -> int:
+        """Tell how often the client tries a request, the first time included."""
+        # botocore makes `total_max_attempts` of whatever form the user gave it in.
+        retries: dict[str, Any] = getattr(self.client.meta.config, "retries", None) or {}
+        return int(retries.get("total_max_attempts", 1))
+
+    def key(self, name: str) -> str:
+        """Give the key of a name's object."""
+        return self.prefix + name
+
+    def can_hold(self, name: str) -> bool:
+        """Tell without asking whether S3 can hold a key of that length."""
+        return bool(name) and len(self.key(name).encode()) <= LONGEST_KEY
+
+    def request(self, operation: str, name: str | None = None) -> dict[str, Any]:
+        """Give the parameters of a request that do not depend on what it is for."""
+        parameters = {"Bucket": self.name, **self._shared.get(operation, {})}
+        if name is not None:
+            parameters["Key"] = self.key(name)
+        return parameters
+
+    def place(self, operation: str, name: str | None = None) -> Place:
+        """Say which request it is, for a message."""
+        return Place(operation, self.location, name)
+
+    @contextmanager
+    def translating(self, operation: str, name: str | None = None) -> Iterator[None]:
+        """Raise what boto3 raises as an error of ours."""
+        try:
+            yield
+        except (ClientError, BotoCoreError) as error:
+            raise translated(error, self.place(operation, name)) from error
+
+    def page(self, prefix: str = "", **parameters: Any) -> Mapping[str, Any]:
+        """Send one ListObjectsV2 for the names that begin so, the prefix itself left out."""
+        request = self.request("ListObjectsV2")
+        if self.prefix or prefix:
+            request["Prefix"] = self.prefix + prefix
+        if self.prefix and not prefix:
+            request["StartAfter"] = self.prefix
+        with self.translating("ListObjectsV2"):
+            return self.client.list_objects_v2(**request, **parameters)
+
+    def objects(self, prefix: str, limit: int | None) -> Iterator[Mapping[str, Any]]:
+        """Go through the objects whose names begin so, a page at a time."""
+        left = limit
+        parameters: dict[str, Any] = {}
+        while left is None or left > 0:
+            if left is not None:
+                parameters["MaxKeys"] = min(left, KEYS_PER_PAGE)
+            page = self.page(prefix, **parameters)
+            for found in page.get("Contents", ()):
+                # The prefix itself is no key; servers that don't know StartAfter list it.
+                if found["Key"] != self.prefix:
+                    left = None if left is None else left - 1
+                    yield found
+            if not page.get("IsTruncated"):
+                return
+            token = page.get("NextContinuationToken")
+            if not token:
+                raise StorageError(
+                    f"{self.place('ListObjectsV2')}: the server cuts the listing short and does "
+                    "not say how to go on."
+                )
+            parameters["ContinuationToken"] = token
