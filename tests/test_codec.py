@@ -155,6 +155,21 @@ class TestEncryption:
         )
         assert codec(encryption=ENCRYPTED).decode(both.encode(b"payload")) == b"payload"
 
+    def test_a_variable_named_with_a_dollar_shows_no_key(
+        self, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SHELF_KEY", KEY)
+        with pytest.raises(cshelve.ConfigurationError, match="without the dollar") as caught:
+            codec(encryption={"algorithm": "aes256", "environment_key": "$SHELF_KEY"})
+        assert KEY not in str(caught.value)
+
+    def test_a_tag_cut_short_proves_nothing(self) -> None:
+        made = codec(encryption=ENCRYPTED)
+        record = made.encode(b"payload")
+        inner = b"\x01\x02\x10" + record[14:16] + record[30:]
+        with pytest.raises(cshelve.EncryptedDataCorruptionError):
+            made.decode(header(b"e", inner) + inner)
+
     @pytest.mark.parametrize("size", [0, 1, 15, 20, 31, 33])
     def test_a_key_of_no_aes_length_is_refused_at_open(self, size: int) -> None:
         with pytest.raises(cshelve.ConfigurationError, match=r"\[encryption\] key"):

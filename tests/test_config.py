@@ -125,10 +125,22 @@ MISTAKES = {
     "no option": ("[default]\nnonsense", r"line 2: neither"),
     "provider missing": ("[default]\n", r"\[default\] provider: this option is required"),
     "provider empty": ("[default]\nprovider =", r"\[default\] provider: must not be empty"),
-    "no default section": ("[compression]\nalgorithm = zlib", r"\[default\] provider"),
+    "no default section": ("[compression]\nalgorithm = zlib", r"no section \[default\]"),
     "unknown option": (
         "[default]\nprovider = in-memory\nuse_pikle = false",
         r"\[default\] use_pikle: there is no such option \(did you mean use_pickle\?\)",
+    ),
+    "misspelt, and required": (
+        "[default]\nprovidr = in-memory",
+        r"\[default\] provider: .*required.*\(did you mean it by providr\?\)",
+    ),
+    "default misspelt": (
+        "[Default]\nprovider = in-memory",
+        r"no section \[default\] \(did you mean it by \[Default\]\?\)",
+    ),
+    "indented line": (
+        "[default]\nprovider = in-memory\n  key_secret = hush",
+        r"\[default\] provider: the line behind it is indented",
     ),
     "unknown section": (
         "[default]\nprovider = in-memory\n[compresion]\nalgorithm = zlib",
@@ -200,9 +212,12 @@ class TestMistakes:
             cshelve.open_from_dict({"default": {"provider": "in-memory"}}, flag)
         assert isinstance(caught.value, cshelve.ConfigurationError)
 
-    @pytest.mark.parametrize("config", [{"default": "in-memory"}, ["default"], None])
+    @pytest.mark.parametrize(
+        "config",
+        [{"default": "in-memory"}, ["default"], None, {1: {}}, {"default": {1: "in-memory"}}],
+    )
     def test_a_dict_of_another_shape(self, config: object) -> None:
-        with pytest.raises(cshelve.ConfigurationError, match="dict of"):
+        with pytest.raises(cshelve.ConfigurationError, match=r"dict of|text, not"):
             cshelve.open_from_dict(config)  # type: ignore[arg-type]
 
     def test_a_value_of_another_type(self) -> None:
@@ -222,6 +237,25 @@ class TestMistakes:
         with pytest.raises(cshelve.ConfigurationError, match="typo"):
             cshelve.open_from_dict(config)
         assert not folder.exists()
+
+    def test_a_value_that_spans_lines_is_not_quoted(self, tmp_path: Path) -> None:
+        (tmp_path / "shelf.ini").write_text("[default]\nprovider = x\n  key_secret = hush-hush\n")
+        with pytest.raises(cshelve.ConfigurationError) as caught:
+            cshelve.open(tmp_path / "shelf.ini")
+        assert "hush" not in str(caught.value)
+
+    @pytest.mark.parametrize("params", [[1], {1: 2}, {"anything": 1}])
+    def test_parameters_of_the_call_that_nobody_takes(self, params: object) -> None:
+        with pytest.raises(cshelve.ConfigurationError, match="the call to open"):
+            cshelve.open_from_dict(
+                {"default": {"provider": "in-memory"}},
+                provider_params=params,  # type: ignore[arg-type]
+            )
+
+    @pytest.mark.parametrize("name", [b"shelf.ini", "nul\0.ini"])
+    def test_a_name_that_is_none(self, name: str) -> None:
+        with pytest.raises(cshelve.ConfigurationError):
+            cshelve.open(name)
 
     def test_a_pickle_protocol_that_this_python_lacks(self) -> None:
         with pytest.raises(cshelve.ConfigurationError, match="protocol"):

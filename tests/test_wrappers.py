@@ -510,17 +510,6 @@ def test_a_second_close_writes_what_the_first_could_not(
         assert db["a"] == [1, "new"]
 
 
-def test_a_bulk_write_that_fails_is_written_by_the_next_sync(
-    written_back: CloudShelf, failing: FailingProvider
-) -> None:
-    failing.fail("put", StorageError, name="b")
-    with pytest.raises(BulkError):
-        written_back.update(b=["new"], c=["new"])
-    written_back.sync()
-    with shelf_over(failing, "r") as db:
-        assert db["b"] == ["new"]
-
-
 def test_values_that_were_only_read_are_not_written(counting: CountingProvider) -> None:
     with shelf_over(counting, writeback=True) as db:
         db.update(a=[1], b=[2])

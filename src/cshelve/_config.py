@@ -13,11 +13,12 @@ import logging
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from math import isnan, nan
 from pathlib import Path
 
 from cshelve.exceptions import ConfigurationError
 
-__all__ = ["Section", "Sections", "sections_from_dict", "sections_from_file"]
+__all__ = ["Section", "Sections", "closest", "sections_from_dict", "sections_from_file"]
 
 # Their options are somebody else's parameters, which tell upper from lower case.
 CASE_SENSITIVE_SECTIONS = frozenset({"provider_params", "put_params"})
@@ -69,23 +70,19 @@ class Section:
         return self._looked_up(option, value)
 
     def text(self, option: str, default: str | None = None) -> str | None:
-        """Take a text; a path object counts as its text."""
+        """Take a text."""
         value = self.value(option)
-        if value is None:
-            return default
-        if isinstance(value, os.PathLike):
-            value = os.fspath(value)
-        if not isinstance(value, str):
-            raise self.error(option, f"is a text, not {_a(value)}.")
-        return value
+        return default if value is None else self.as_text(option, value)
 
     def required_text(self, option: str, error: type[ConfigurationError] | None = None) -> str:
         """Take a text that has to be there and not be empty."""
         value = self.text(option)
         if not value:
-            problem = "this option is required" if value is None else "must not be empty"
+            problem = "must not be empty" if value == "" else "this option is required"
+            # A misspelt one is what is most likely, and nobody has complained of it yet.
+            instead = closest(option, set(self._options) - self._taken, "did you mean it by {}?")
             raise (error or ConfigurationError)(
-                f"{self.where(option)}{problem}; write it under [{self.name}]."
+                f"{self.where(option)}{problem}; write it under [{self.name}]{instead}."
             )
         return value
 
@@ -109,6 +106,14 @@ class Section:
         if not 0 < number < float("inf"):
             raise self.error(option, f"must be greater than zero, not {number:g}.")
         return number
+
+    def as_text(self, option: str, value: object) -> str:
+        """Read a value of an option as a text; a path object counts as its text."""
+        if isinstance(value, os.PathLike):
+            value = os.fspath(value)
+        if not isinstance(value, str):
+            raise self.error(option, f"is a text, not {_a(value)}.")
+        return value
 
     def as_boolean(self, option: str, value: object) -> bool:
         """Read a value of an option as a truth value."""
@@ -135,9 +140,12 @@ class Section:
         if isinstance(value, int | float) and not isinstance(value, bool):
             return float(value)
         try:
-            return float(value if isinstance(value, str) else "")
+            number = float(value if isinstance(value, str) else "nan")
         except ValueError:
-            raise self.error(option, f"is a number, not {_shown(value)}.") from None
+            number = nan
+        if isnan(number):
+            raise self.error(option, f"is a number, not {_shown(value)}.")
+        return number
 
     def options(self) -> list[str]:
         """Name the options that the configuration gives, taken or not."""
@@ -151,7 +159,8 @@ class Section:
         """Refuse what nobody took."""
         for option in self._options:
             if option not in self._taken:
-                raise self.error(option, f"there is no such option{_hint(option, self._taken)}.")
+                known = closest(option, self._taken) or _listed(self._taken)
+                raise self.error(option, f"there is no such option{known}.")
 
     def _looked_up(self, option: str, value: str) -> str:
         if value.startswith("$$"):
@@ -182,6 +191,7 @@ class Sections:
     """`provider_params` of the call; where the configuration has the same, that wins."""
     logger: logging.Logger = field(default_factory=lambda: logging.getLogger("cshelve"))
     _sections: dict[str, Section] = field(default_factory=dict, init=False, repr=False)
+    _call: Section | None = field(default=None, init=False, repr=False)
 
     def section(self, name: str) -> Section:
         """Give a section, which makes its name known; one that is not written is empty."""
@@ -195,15 +205,31 @@ class Sections:
         self.section(name)
         return name in self.contents
 
+    def call(self) -> Section:
+        """Give the `provider_params` of the call: Python values, in which `$` means nothing."""
+        if self._call is None:
+            source = "the call to open"
+            parameters = _checked_names(source, "provider_params", self.call_params)
+            self._call = Section(source, "provider_params", parameters, from_file=False)
+        return self._call
+
+    def require(self, name: str) -> Section:
+        """Give a section that has to be there."""
+        if not self.has(name):
+            instead = closest(name, self.contents, "did you mean it by [{}]?")
+            raise ConfigurationError(f"{self.source}: there is no section [{name}]{instead}.")
+        return self.section(name)
+
     def finish(self) -> None:
-        """Refuse every section and option that nobody took."""
+        """Refuse every section and option that nobody took, and every parameter of the call."""
         for name in self.contents:
             if name not in self._sections:
+                known = closest(name, self._sections, "did you mean [{}]?")
                 raise ConfigurationError(
                     f"{self.source}, [{name}]: there is no such section"
-                    f"{_hint(name, self._sections, '[{}]')}."
+                    f"{known or _listed(f'[{each}]' for each in self._sections)}."
                 )
-        for section in self._sections.values():
+        for section in (*self._sections.values(), self.call()):
             section.finish()
 
 
@@ -221,7 +247,8 @@ def sections_from_file(path: Path) -> dict[str, dict[str, object]]:
         raise ConfigurationError(
             f"{path}: there is no such file (looked for in {Path.cwd()})."
         ) from None
-    except (OSError, UnicodeDecodeError) as error:
+    except (OSError, ValueError) as error:
+        # A ValueError is text that is not UTF-8, or a name that the system does not take.
         raise ConfigurationError(f"{path}: the file can't be read as text: {error}") from error
     try:
         parser.read_string(text, source=str(path))
@@ -229,6 +256,14 @@ def sections_from_file(path: Path) -> dict[str, dict[str, object]]:
         # Not chained: configparser's own messages quote the line, which may hold a secret.
         raise ConfigurationError(f"{path}: {_problem_of(error)}") from None
     contents = {name: dict(parser.items(name)) for name in parser.sections()}
+    for name, options in contents.items():
+        for option, value in options.items():
+            if "\n" in value:
+                # Refused, since what was swallowed so is a misplaced option, or a secret.
+                raise ConfigurationError(
+                    f"{path}, [{name}] {option}: the line behind it is indented, which makes it a "
+                    "part of this value; begin each option at the start of its line."
+                )
     return _with_folded_names(str(path), contents)
 
 
@@ -239,8 +274,9 @@ def sections_from_dict(
     if not isinstance(config, Mapping):
         raise ConfigurationError(f"{source} is a dict of sections, not {_a(config)}.")
     for name, options in config.items():
-        if not isinstance(options, Mapping):
-            raise ConfigurationError(f"{source}, [{name}] is a dict of options, not {_a(options)}.")
+        if not isinstance(name, str):
+            raise ConfigurationError(f"{source}: a section's name is text, not {_a(name)}.")
+        _checked_names(source, name, options)
     return _with_folded_names(source, config)
 
 
@@ -284,13 +320,26 @@ def _problem_of(error: configparser.Error) -> str:
             return "the file is no valid ini file."
 
 
-def _hint(name: str, known: Iterable[str], form: str = "{}") -> str:
-    """Name the closest known name, or all where none is close."""
+def closest(name: str, known: Iterable[str], form: str = "did you mean {}?") -> str:
+    """Name, in brackets, the known name that is most like this one; nothing if none is."""
+    by_lower_case = {each.lower(): each for each in known}
+    close = difflib.get_close_matches(name.lower(), sorted(by_lower_case), n=1)
+    return f" ({form.format(by_lower_case[close[0]])})" if close else ""
+
+
+def _listed(known: Iterable[str]) -> str:
     names = sorted(known)
-    close = difflib.get_close_matches(name.lower(), names, n=1)
-    if close:
-        return f" (did you mean {form.format(close[0])}?)"
-    return f"; there are {', '.join(form.format(n) for n in names)}" if names else ""
+    return f"; there are {', '.join(names)}" if names else ""
+
+
+def _checked_names(source: str, section: str, options: object) -> Mapping[str, object]:
+    """Refuse what is no dict of options by name."""
+    if not isinstance(options, Mapping):
+        raise ConfigurationError(f"{source}, [{section}] is a dict of options, not {_a(options)}.")
+    for option in options:
+        if not isinstance(option, str):
+            raise ConfigurationError(f"{source}, [{section}]: names are text, not {_a(option)}.")
+    return options
 
 
 def _a(value: object) -> str:

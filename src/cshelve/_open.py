@@ -51,6 +51,8 @@ def open(
     bucket or folder with `r` and `w`, `AuthError` where the store refuses.
     """
     name = os.fspath(filename)
+    if not isinstance(name, str):
+        raise ConfigurationError(f"filename is a str or a path object, not {type(name).__name__}.")
     if not isinstance(filename, str) and S3_URL_AS_PATH.match(name):
         raise ConfigurationError(
             f"{name!r} is a URL that lost a slash by being made a path: give it as a str."
@@ -120,7 +122,7 @@ def _open_dict(
 def _shelf(config: Sections, protocol: int | None, writeback: bool) -> CloudShelf:
     """Put a shelf together from its configuration: provider, codec, serializer, and the flag."""
     _check_flag(config.flag)
-    default = config.section("default")
+    default = config.require("default")
     name = default.required_text("provider")
     provider_class = load(name, default.where("provider"))
     serializer = _serializer(config, protocol)
@@ -139,7 +141,7 @@ def _shelf(config: Sections, protocol: int | None, writeback: bool) -> CloudShel
 
 
 def _check_flag(flag: str) -> None:
-    if flag not in FLAGS:
+    if not isinstance(flag, str) or flag not in FLAGS:
         meanings = "; ".join(f"{letter}: {meaning}" for letter, meaning in FLAGS.items())
         raise ConfigurationError(f"flag: there is no flag {flag!r}. There are {meanings}.")
 

@@ -26,7 +26,7 @@ class PickleSerializer:
 
     def __init__(self, protocol: int | None = None) -> None:
         protocol = pickle.DEFAULT_PROTOCOL if protocol is None else protocol
-        if protocol > pickle.HIGHEST_PROTOCOL:
+        if not isinstance(protocol, int) or protocol > pickle.HIGHEST_PROTOCOL:
             raise ConfigurationError(
                 f"protocol: this Python pickles up to protocol {pickle.HIGHEST_PROTOCOL}, "
                 f"not {protocol}."
@@ -39,11 +39,10 @@ class PickleSerializer:
     def loads(self, payload: Data) -> Any:
         try:
             return pickle.loads(payload)
-        except MemoryError:
-            raise
         except Exception as error:
             # Broad because unpickling runs the constructors of anybody's classes, which may raise
-            # anything, a KeyError included; and damaged pickles raise nearly everything too.
+            # anything, a KeyError included; and damaged pickles raise nearly everything too, a
+            # MemoryError for a length that was never there among it.
             raise CorruptRecordError(
                 f"the value can't be unpickled: {type(error).__name__}: {error}"
             ) from error

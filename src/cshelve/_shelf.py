@@ -179,19 +179,18 @@ class CloudShelf(shelve.Shelf[Any]):
 
     def update(self, other: Any = (), /, **more: Any) -> None:
         """Store many pairs, from what `dict.update` takes, in parallel. One request a key."""
-        records = self._records
-        digests: dict[str, bytes] = {}
+        given: dict[str, tuple[Any, bytes]] = {}
 
         def payloads() -> Iterator[tuple[str, bytes]]:
             for key, value in _pairs(other, more):
                 name = self._name(key)
                 payload = self._serializer.dumps(value)
                 if self.writeback:
-                    self.cache[name] = value
-                    digests[name] = _digest(payload)
+                    given[name] = value, _digest(payload)
                 yield name, payload
 
-        self._set_many(records, payloads(), digests)
+        for name in self._set_many(self._records, payloads(), given):
+            self.cache[name], self._digests[name] = given[name]
 
     def clear(self) -> None:
         """Delete every key, without reading a value. The listing, and one request for 1,000."""
@@ -212,7 +211,8 @@ class CloudShelf(shelve.Shelf[Any]):
             self._refuse_changes(records)
         else:
             digests: dict[str, bytes] = {}
-            self._set_many(records, self._changed(digests), digests)
+            for name in self._set_many(records, self._changed(digests), digests):
+                self._digests[name] = digests[name]
         self.cache.clear()
         self._digests.clear()
 
@@ -233,11 +233,19 @@ class CloudShelf(shelve.Shelf[Any]):
         # nobody can see it, so we say what was lost instead.
         if getattr(self, "_open_records", None) is None or not self.cache:
             return
-        unwritten = sum(1 for _ in self._changed({}))
+        unwritten = sum(1 for _ in filter(self._is_changed, self.cache))
         if unwritten:
             message = f"{self!r} was never closed: {unwritten} changed values are not written"
             self._logger.warning(message)
             warnings.warn(message, ResourceWarning, source=self, stacklevel=2)
+
+    def _is_changed(self, name: str) -> bool:
+        try:
+            return _digest(self._serializer.dumps(self.cache[name])) != self._digests.get(name)
+        except Exception:  # noqa: BLE001
+            # Whatever the value's class raises when it is pickled, or the interpreter while it
+            # shuts down: there is nobody to raise it to, and the value is not what was read.
+            return True
 
     @property
     def _records(self) -> Records:
@@ -304,16 +312,15 @@ class CloudShelf(shelve.Shelf[Any]):
             )
 
     def _set_many(
-        self, records: Records, payloads: Iterator[tuple[str, bytes]], digests: dict[str, bytes]
-    ) -> None:
-        """Write many, then note as unchanged what was written."""
+        self, records: Records, payloads: Iterator[tuple[str, bytes]], written: Iterable[str]
+    ) -> Iterator[str]:
+        """Write many, then give the names that were written, and in the end what failed."""
         try:
             records.set_many(payloads)
         except BulkError as error:
-            written = {n: d for n, d in digests.items() if n not in error.failures}
-            self._digests.update(written)
+            yield from (name for name in written if name not in error.failures)
             raise
-        self._digests.update(digests)
+        yield from written
 
 
 class _Pairs(Iterator[tuple[str, Any]]):

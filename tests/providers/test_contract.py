@@ -207,6 +207,7 @@ def moto_client(moto: Moto) -> Iterator[S3Client]:
 @pytest.mark.s3
 class TestAwsS3OnSeaweedFS(OnS3, ProviderContract):
     # It cuts keys into directories.
+    many = 1_100
     unfaithful_names = frozenset({"x\\y", "a//b", "/lead", "/", "//", "a/b/", "trail/", "users/"})
 
     @pytest.fixture(autouse=True)

@@ -596,8 +596,9 @@ def test_the_folder_comes_from_the_call_if_the_file_has_none(tmp_path: Path) -> 
 
 def test_an_unknown_parameter_of_the_call_is_refused() -> None:
     config = Sections("test", {}, from_file=True, flag="c", call_params={"folder_pth": "x"})
+    Filesystem.from_config(config)
     with pytest.raises(ConfigurationError, match="folder_path"):
-        Filesystem.from_config(config)
+        config.finish()
 
 
 def test_a_tilde_is_the_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
@@ -610,6 +611,51 @@ def test_an_encoding_that_keys_are_not_in_is_refused(tmp_path: Path) -> None:
         config = {"default": {"folder_path": str(tmp_path), "encoding": encoding}}
         with pytest.raises(ConfigurationError, match="encoding"):
             Filesystem.from_config(configuration(config))
+
+
+def test_an_encoding_of_1x_names_files_as_1x_did(tmp_path: Path) -> None:
+    config = {"default": {"folder_path": str(tmp_path), "encoding": "latin-1"}}
+    store = Filesystem.from_config(configuration(config))
+    # What 1.6 made of these keys.
+    (tmp_path / "Ã©").mkdir()
+    (tmp_path / "Ã©" / "Ã§a").write_bytes(b"theirs")
+    (tmp_path / "plain").write_bytes(b"theirs")
+    assert store.get("é/ça").data == b"theirs"
+    assert sorted(store.names()) == ["plain", "é/ça"]
+    assert list(store.names("é/")) == ["é/ça"]
+    store.put("é/ça", b"ours")
+    assert (tmp_path / "Ã©" / "Ã§a").read_bytes() == b"ours"
+    assert store.delete("é/ça")
+    assert not (tmp_path / "Ã©").exists()
+
+
+def test_a_folder_that_may_not_be_looked_at_is_no_absent_one(tmp_path: Path) -> None:
+    """As another user, since permissions do not hold root back."""
+    closed = tmp_path / "closed"
+    (closed / "shelf").mkdir(parents=True)
+    closed.chmod(0)
+    program = (
+        "import os, sys\n"
+        "from cshelve.exceptions import AuthError, CanNotCreateDBError\n"
+        "from cshelve.providers.filesystem import Filesystem\n"
+        "if os.getuid() == 0: os.setgid(65534); os.setuid(65534)\n"
+        "for path in sys.argv[1:]:\n"
+        "    for act in (Filesystem(path).exists, Filesystem(path).create):\n"
+        "        try: act()\n"
+        "        except AuthError as error: print(type(error).__name__)\n"
+    )
+    import_path = os.pathsep.join(path for path in sys.path if path)
+    try:
+        result = subprocess.run(
+            [sys.executable, "-c", program, str(closed / "shelf"), str(closed / "new")],
+            env={**os.environ, "PYTHONPATH": import_path},
+            stdout=subprocess.PIPE,
+            text=True,
+            check=True,
+        )
+    finally:
+        closed.chmod(0o755)
+    assert result.stdout.split() == ["AuthError", "CreateRefusedError"] * 2
 
 
 def test_the_current_folder_is_purged_only_if_it_was_named(

@@ -45,6 +45,11 @@ class TestPrefix:
         assert list(shelf) == []
         assert "le/k" not in shelf
 
+    @pytest.mark.parametrize("written", ["/", "//"])
+    def test_of_nothing_but_slashes_is_refused(self, written: str, s3: S3Rig) -> None:
+        with pytest.raises(cshelve.ConfigurationError, match="key_prefix: is nothing but slashes"):
+            Place(s3.config(key_prefix=written)).open("n")
+
     def test_the_consoles_marker_is_no_key_of_it_and_stays(self, s3: S3Rig) -> None:
         config = s3.config()
         marker = config["default"]["key_prefix"] + "/"
@@ -130,6 +135,22 @@ class TestAuthTypes:
         with pytest.raises(cshelve.AuthArgumentError, match=f"{option}: does not go with"):
             provider_of(s3.config(**{option: "x"}))
 
+    def test_a_stale_profile_of_the_environment_is_named_as_that(
+        self, s3: S3Rig, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("AWS_PROFILE", "stale")
+        with pytest.raises(cshelve.AuthArgumentError, match=r"AWS_PROFILE: .*stale"):
+            provider_of(s3.config())
+
+    @pytest.mark.parametrize("option", ["key_id", "key_secret", "session_token"])
+    @pytest.mark.parametrize("value", ["hush\n", " hush", "hu\x00sh"])
+    def test_white_space_in_a_credential_is_refused_without_showing_it(
+        self, option: str, value: str, s3: S3Rig
+    ) -> None:
+        with pytest.raises(cshelve.AuthArgumentError, match=option) as caught:
+            provider_of(s3.config(**{option: value}))
+        assert "hu" not in str(caught.value)
+
     def test_a_profile_needs_its_name(self, s3: S3Rig) -> None:
         config = s3.config(auth_type="profile", key_id=None, key_secret=None)
         with pytest.raises(cshelve.AuthArgumentError, match="profile_name"):
@@ -212,6 +233,12 @@ class TestClientConfig:
         assert made.tcp_keepalive is True
         assert made.user_agent_extra == "007"
 
+    def test_our_attempts_stay_where_the_user_says_only_the_mode(self, s3: S3Rig) -> None:
+        config = s3.config(total_max_attempts=6)
+        config["provider_params"]["config.retries.mode"] = "adaptive"
+        made = client_config(provider_of(config))
+        assert made.retries == {"mode": "adaptive", "total_max_attempts": 6}
+
     def test_config_of_call_and_file_are_merged_and_the_file_wins(self, s3: S3Rig) -> None:
         from botocore.config import Config
 
@@ -260,6 +287,12 @@ class TestClientConfig:
             ("config.read_timeout", "soon", "is a number"),
             ("config.read_timeout.x", "1", "has no names of its own"),
             ("config.s3", "path", r"config\.s3\.<name>"),
+            ("config.s3.adressing_style", "path", r"did you mean addressing_style\?"),
+            ("config.proxies_config.proxy_ca", "x", "no such name"),
+            ("ENDPOINT_URL", "x", r"did you mean endpoint_url\?"),
+            ("endpoint_url", "http://user:hush@localhost:9000", "user name"),
+            ("aws_session_token", 5, "is a text"),
+            ("config.read_timeout", "nan", "is a number"),
             ("config.tcp_keepalive", "perhaps", "is true or false"),
             ("config.s3.addressing_style", "sideways", "addressing"),
             ("config", "x", r"config\.<name> = value"),
@@ -268,7 +301,7 @@ class TestClientConfig:
         ],
     )
     def test_a_mistake_is_told_before_any_request(
-        self, name: str, value: str, message: str, s3: S3Rig
+        self, name: str, value: object, message: str, s3: S3Rig
     ) -> None:
         config = s3.config()
         config["provider_params"][name] = value
@@ -395,8 +428,11 @@ class TestPutParams:
     @pytest.mark.parametrize(
         ("params", "message"),
         [
-            ({"StorageClas": "x"}, "StorageClas: PutObject has none such"),
-            ({"storageclass": "x"}, "storageclass: PutObject has none such"),
+            ({"StorageClas": "x"}, r"StorageClas: PutObject has none such \(did you mean Storage"),
+            (
+                {"storageclass": "x"},
+                r"storageclass: PutObject has none such \(did you mean Storage",
+            ),
             ({"Metadata": "x"}, r"Metadata\.<name>"),
             ({"StorageClass.x": "x"}, "has no names of its own"),
             ({"BucketKeyEnabled": "perhaps"}, "is true or false"),

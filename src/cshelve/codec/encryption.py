@@ -86,15 +86,16 @@ def encryption_from(section: Section) -> AesEax:
 
 def _key_from(section: Section) -> tuple[bytes, str]:
     """Find the key, and the option it comes from; `environment_key` goes before, as in 1.x."""
-    variable = section.text("environment_key")
+    variable = _variable_from(section)
     written = section.raw("key")
     if variable is not None:
         if variable not in os.environ:
             raise MissingEncryptionKeyError(
                 f"{section.where('environment_key')}the environment variable {variable!r} "
-                "is not set. (The name is written without a dollar.)"
+                "is not set."
             )
-        return os.environ[variable].encode(), "environment_key"
+        # As the system has it: a key of random bytes need not be text.
+        return os.fsencode(os.environ[variable]), "environment_key"
     if not written:
         raise MissingEncryptionKeyError(
             f"{section.where('key')}encryption needs a key: write `environment_key = NAME`, "
@@ -103,6 +104,16 @@ def _key_from(section: Section) -> tuple[bytes, str]:
     if isinstance(written, bytes):
         return written, "key"
     return _key_text(section, written).encode(), "key"
+
+
+def _variable_from(section: Section) -> str | None:
+    """Take the name of the variable; looking up one with a dollar would show the key as a name."""
+    written = section.raw("environment_key")
+    if isinstance(written, str) and without_quotes(written).startswith("$"):
+        raise section.error(
+            "environment_key", f"is the name of a variable, without the dollar of {written}."
+        )
+    return section.text("environment_key")
 
 
 def _key_text(section: Section, written: object) -> str:
@@ -131,7 +142,9 @@ def _parts(data: Data) -> tuple[bytes, bytes, Data]:
     algorithm, tag_bytes, nonce_bytes = HEADER.unpack_from(data)
     nonce_at = HEADER.size + tag_bytes
     ciphertext_at = nonce_at + nonce_bytes
-    if algorithm != ALGORITHM or len(data) < ciphertext_at:
+    # The sizes are 1.x's, always. A shorter tag would be one that can be guessed.
+    sizes = (tag_bytes, nonce_bytes)
+    if algorithm != ALGORITHM or sizes != (TAG_BYTES, NONCE_BYTES) or len(data) < ciphertext_at:
         raise EncryptedDataCorruptionError("the encrypted value is malformed")
     tag, nonce = bytes(data[HEADER.size : nonce_at]), bytes(data[nonce_at:ciphertext_at])
     return tag, nonce, data[ciphertext_at:]

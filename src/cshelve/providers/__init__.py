@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from typing import NamedTuple
 
+from cshelve._config import closest
 from cshelve.exceptions import MissingDependencyError, UnknownProviderError
 from cshelve.providers.base import Provider
 
@@ -32,10 +32,9 @@ def load(name: str, where: str) -> type[Provider]:
     Raises `UnknownProviderError`, or `MissingDependencyError` with the command that helps.
     """
     if name not in PROVIDERS:
-        close = difflib.get_close_matches(name.lower(), PROVIDERS, n=1)
-        meant = f"did you mean {close[0]}? " if close else ""
         raise UnknownProviderError(
-            f"{where}there is no provider {name!r}; {meant}There are {', '.join(PROVIDERS)}."
+            f"{where}there is no provider {name!r:.40}{closest(name, PROVIDERS)}; there are "
+            f"{', '.join(PROVIDERS)}."
         )
     module, class_name, extra = PROVIDERS[name]
     try:

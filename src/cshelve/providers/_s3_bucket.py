@@ -8,14 +8,14 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from cshelve.exceptions import StorageError
+from cshelve.exceptions import KeyNotStorableError, StorageError
 from cshelve.providers._s3_client import build_client, checked_put_params, shared_params
 from cshelve.providers._s3_errors import Place, translated
 
 if TYPE_CHECKING:
     from cshelve.providers._s3_settings import S3Settings
 
-__all__ = ["LONGEST_KEY", "Bucket"]
+__all__ = ["Bucket"]
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html: bytes of UTF-8.
 LONGEST_KEY = 1024
@@ -60,6 +60,16 @@ class Bucket:
         """Say which request it is, for a message."""
         return Place(operation, self.location, name)
 
+    def refuse_unless_held(self, name: str) -> None:
+        """Raise `KeyNotStorableError` for a key that S3 cannot hold."""
+        if not name:
+            raise KeyNotStorableError(f"S3 holds no empty key; nothing is sent to {self.location}.")
+        if not self.can_hold(name):
+            raise KeyNotStorableError(
+                f"S3 holds keys of {LONGEST_KEY} bytes at most, the prefix included; "
+                f"{name[:50]!r}… in {self.location} has {len(self.key(name).encode())}."
+            )
+
     @contextmanager
     def translating(self, operation: str, name: str | None = None) -> Iterator[None]:
         """Raise what boto3 raises as an error of ours."""
@@ -76,7 +86,14 @@ class Bucket:
         if self.prefix and not prefix:
             request["StartAfter"] = self.prefix
         with self.translating("ListObjectsV2"):
-            return self.client.list_objects_v2(**request, **parameters)
+            answer = self.client.list_objects_v2(**request, **parameters)
+        if not {"IsTruncated", "KeyCount", "Name"}.intersection(answer):
+            # Else a web server that answers anything with a page would be an empty shelf.
+            raise StorageError(
+                f"{self.place('ListObjectsV2')}: the answer is no listing; is that an S3 server at "
+                "[provider_params] endpoint_url?"
+            )
+        return answer
 
     def objects(self, prefix: str, limit: int | None) -> Iterator[Mapping[str, Any]]:
         """Go through the objects whose names begin so, a page at a time."""

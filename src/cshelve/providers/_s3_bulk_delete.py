@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import itertools
 import random
-import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any
@@ -15,9 +14,10 @@ from cshelve._parallel import map_in_order
 from cshelve.exceptions import Error
 from cshelve.providers._s3_bucket import Bucket
 from cshelve.providers._s3_errors import (
+    TRANSIENT,
     code_of,
+    fits_in_xml,
     is_key_refused,
-    is_transient,
     lacks_bulk_delete,
     translated,
 )
@@ -26,8 +26,6 @@ __all__ = ["BulkDelete"]
 
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
 KEYS_PER_REQUEST = 1000
-# https://www.w3.org/TR/xml/#charsets: what the XML of the request cannot carry.
-NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 LONGEST_PAUSE_SECONDS = 20
 
 
@@ -50,8 +48,8 @@ class BulkDelete:
         while batch := list(itertools.islice(source, KEYS_PER_REQUEST)):
             singly = batch
             if self._is_there:
-                singly = [name for name in batch if NOT_IN_XML.search(name)]
-                yield from self._together([n for n in batch if not NOT_IN_XML.search(n)])
+                singly = [name for name in batch if not fits_in_xml(name)]
+                yield from self._together([n for n in batch if fits_in_xml(n)])
             yield from self._singly(singly)
 
     def _together(self, names: list[str]) -> Iterator[tuple[str, Error | None]]:
@@ -69,7 +67,7 @@ class BulkDelete:
                 yield from self._singly(names)
                 return
             last = attempt == attempts - 1
-            again = [] if last else [n for n in names if is_transient(code_of(errors.get(n)))]
+            again = [] if last else [n for n in names if code_of(errors.get(n)) in TRANSIENT]
             # An answer may name a key that we did not: a server that alters keys. It failed too.
             for name in {*names, *errors}.difference(again):
                 yield name, self._failure(name, errors.get(name))

@@ -12,6 +12,7 @@ from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ProfileNotFound
 from botocore.validate import ParamValidator
 
+from cshelve._config import Section, closest
 from cshelve.exceptions import AuthArgumentError, ConfigurationError
 from cshelve.providers._s3_settings import S3Settings
 
@@ -44,9 +45,11 @@ def build_client(settings: S3Settings) -> S3Client:
         except ConfigurationError:
             raise
         except ProfileNotFound as error:
+            written = "profile_name" in settings.credentials
+            origin = "[default] profile_name" if written else "the environment variable AWS_PROFILE"
             raise AuthArgumentError(
-                f"{settings.source}, [default] profile_name: {error}. "
-                "Profiles are in ~/.aws/config and ~/.aws/credentials."
+                f"{settings.source}, {origin}: {error}. Profiles are in ~/.aws/config and "
+                "~/.aws/credentials."
             ) from error
         except (BotoCoreError, ValueError, TypeError, OSError) as error:
             raise ConfigurationError(
@@ -56,22 +59,26 @@ def build_client(settings: S3Settings) -> S3Client:
 
 def checked_put_params(settings: S3Settings, client: S3Client) -> dict[str, Any]:
     """Check `[put_params]` against botocore's model of PutObject and give them their types."""
-    section = settings.put_section
+    section = settings.put_params
     shape: Any = client.meta.service_model.operation_model("PutObject").input_shape
     members: Mapping[str, Any] = shape.members
     allowed = {n for n in members if n not in OURS and not _is_checksum_value(n)}
     params: dict[str, Any] = {}
-    for option, value in settings.put_params.items():
+    for option in section.options():
+        value = section.value(option)
         name, _, inner = option.partition(".")
+        if name not in members:
+            raise section.error(option, f"PutObject has none such{closest(name, allowed)}.")
         if name not in allowed:
-            reason = "is set by the shelf itself" if name in members else "PutObject has none such"
-            raise section.error(option, f"{reason}; there are {', '.join(sorted(allowed))}.")
+            raise section.error(option, "is set by the shelf itself.")
+        if value is None:
+            continue
         if inner and members[name].type_name == "map":
             params.setdefault(name, {})[inner] = value
         elif inner:
             raise section.error(option, f"{name} has no names of its own.")
         else:
-            typed = _as_model_types(settings, option, value, members[name].type_name)
+            typed = _as_model_type(section, option, value, members[name].type_name)
             params[name] = {**params.get(name, {}), **typed} if isinstance(typed, dict) else typed
     report = ParamValidator().validate({"Bucket": "b", "Key": "k", **params}, shape)
     if report.has_errors():
@@ -117,9 +124,15 @@ def _parameters(settings: S3Settings) -> dict[str, Any]:
 def _config(settings: S3Settings, of_call: Config | None) -> Config:
     """Merge ours, the call's and the configuration's Config; the later wins."""
     options = dict(settings.config_options)
-    for name, value in options.items():
-        if isinstance(value, dict) and of_call is not None:
-            options[name] = {**(getattr(of_call, name, None) or {}), **value}
+    if of_call is not None:
+        for name, value in options.items():
+            if isinstance(value, dict):
+                options[name] = {**(getattr(of_call, name, None) or {}), **value}
+        retries = getattr(of_call, "retries", None)
+        if retries and "retries" not in options:
+            options["retries"] = dict(retries)
+    if "retries" in options:
+        options["retries"] = _retries(settings, options["retries"])
     if settings.auth_type == "anonymous":
         options["signature_version"] = UNSIGNED
     config = Config(**settings.own_config)
@@ -128,9 +141,8 @@ def _config(settings: S3Settings, of_call: Config | None) -> Config:
     return config.merge(Config(**options))
 
 
-def _as_model_types(settings: S3Settings, option: str, value: object, kind: str) -> Any:
+def _as_model_type(section: Section, option: str, value: object, kind: str) -> Any:
     """Read a value as the type that the model has for it."""
-    section = settings.put_section
     match kind:
         case "boolean":
             return section.as_boolean(option, value)
@@ -142,6 +154,14 @@ def _as_model_types(settings: S3Settings, option: str, value: object, kind: str)
             raise section.error(option, f"has names of its own: {option}.<name> = value.")
         case _:
             return value
+
+
+def _retries(settings: S3Settings, given: Mapping[str, Any]) -> dict[str, Any]:
+    """Put our number of attempts, or our mode, beside the one of the two that the user gives."""
+    ours = dict(settings.own_config["retries"])
+    if {"max_attempts", "total_max_attempts"}.intersection(given):
+        del ours["total_max_attempts"]
+    return ours | dict(given)
 
 
 def _is_checksum_value(name: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
 from botocore import exceptions as boto
@@ -19,12 +20,13 @@ from cshelve.exceptions import (
 )
 
 __all__ = [
+    "TRANSIENT",
     "Place",
     "code_of",
+    "fits_in_xml",
     "is_404_without_code",
     "is_absent",
     "is_key_refused",
-    "is_transient",
     "lacks_bulk_delete",
     "status_of",
     "translated",
@@ -47,6 +49,7 @@ THROTTLED = frozenset(
 WRONG_REGION = frozenset(
     {"AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "PermanentRedirect"}
 )
+# Failures of one key among many that are worth another try.
 TRANSIENT = THROTTLED | {
     "InternalError",
     "ServiceUnavailable",
@@ -75,6 +78,10 @@ IAM_ACTIONS = {
 }
 
 
+# https://www.w3.org/TR/xml/#charsets
+NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+
+
 @dataclass(frozen=True, slots=True)
 class Place:
     """Which request it was, and of what: how every message begins."""
@@ -82,6 +89,7 @@ class Place:
     operation: str
     location: str
     name: str | None = None
+    conditional: bool = False
 
     def __str__(self) -> str:
         of = "" if self.name is None else f" of {self.name!r}"
@@ -117,20 +125,20 @@ def is_404_without_code(error: Exception) -> bool:
     return status_of(error) == 404 and code_of(error) in {"", "404"}
 
 
+def fits_in_xml(name: str) -> bool:
+    """Tell whether S3's requests and answers can name a key, being XML."""
+    return not NOT_IN_XML.search(name)
+
+
 def is_key_refused(error: Exception, name: str) -> bool:
     """Tell whether the server says that it can hold no key like this."""
     if status_of(error) != 400:
         return False
     code = code_of(error)
     return code in UNHOLDABLE_KEY or (
-        code in {"InvalidRequest", "InvalidArgument"}
+        code == "InvalidRequest"
         and ("\0" in name or any(segment in {".", ".."} for segment in name.split("/")))
     )
-
-
-def is_transient(code: str) -> bool:
-    """Tell whether a failure of one key among many is worth another try."""
-    return code in TRANSIENT
 
 
 def lacks_bulk_delete(error: Exception) -> bool:
@@ -159,7 +167,10 @@ def translated(error: Exception, place: Place) -> Error:
                 f"{place}: [default] bucket_name is no name that S3 allows: letters, digits, "
                 "dots and hyphens, 3 to 63 of them."
             )
-        return ConfigurationError(f"{place}: boto3 refuses the request: {error}")
+        # Not its text, which quotes values.
+        return ConfigurationError(
+            f"{place}: boto3 refuses a value among the request's parameters; see [put_params]."
+        )
     return StorageError(f"{place}: {_what_happened(error)}")
 
 
@@ -189,7 +200,7 @@ def _of_answer(error: ClientError, place: Place) -> Error:
             "or raise [default] total_max_attempts."
         )
     return StorageError(
-        f"{place}: the server answers {status} {_said(error)}.{_checksum_hint(error)}"
+        f"{place}: the server answers {status} {_said(error)}.{_hint(error, place)}"
     )
 
 
@@ -220,11 +231,13 @@ def _wrong_region(error: ClientError) -> str:
     return f"the bucket {where}; set [default] region_name to it ({_said(error)})."
 
 
-def _checksum_hint(error: ClientError) -> str:
-    """Say how to turn boto3's checksums off, where they may be what the server refuses."""
+def _hint(error: ClientError, place: Place) -> str:
+    """Say what an older server may be refusing: a condition, or boto3's checksums."""
     writes = error.operation_name in {"PutObject", "DeleteObjects"}
     if not writes or status_of(error) not in {400, 411, 501} or code_of(error) == "BadDigest":
         return ""
+    if place.conditional and status_of(error) == 501:
+        return " This server seems to have no conditional writes (If-None-Match, If-Match)."
     return (
         " If this is an older server that does not know the checksums that boto3 sends, write "
         "`config.request_checksum_calculation = when_required` under [provider_params]."

@@ -6,16 +6,16 @@ types, which boto3 does not tell, are the tables here.
 
 from __future__ import annotations
 
-import difflib
 import inspect
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
+from urllib.parse import urlsplit
 
 import boto3.session
 from botocore.config import Config
 
-from cshelve._config import Section, Sections
+from cshelve._config import Section, Sections, closest
 from cshelve.exceptions import AuthArgumentError, AuthTypeError, ConfigurationError
 from cshelve.providers.base import DEFAULT_CONCURRENCY
 
@@ -60,7 +60,26 @@ CONFIG_TYPES = {
     "s3.use_dualstack_endpoint": "boolean",
     "proxies_config.proxy_use_forwarding_for_https": "boolean",
 }
-CONFIG_GROUPS = frozenset({"s3", "retries", "proxies", "proxies_config", "client_context_params"})
+# Options that have names of their own, and these where they are fixed. (botocore checks those of
+# `retries` itself; proxies are named after schemes.)
+CONFIG_GROUPS: dict[str, frozenset[str] | None] = {
+    "s3": frozenset(
+        {
+            "addressing_style",
+            "payload_signing_enabled",
+            "us_east_1_regional_endpoint",
+            "use_accelerate_endpoint",
+            "use_arn_region",
+            "use_dualstack_endpoint",
+        }
+    ),
+    "retries": frozenset({"max_attempts", "total_max_attempts", "mode"}),
+    "proxies": None,
+    "proxies_config": frozenset(
+        {"proxy_ca_bundle", "proxy_client_cert", "proxy_use_forwarding_for_https"}
+    ),
+    "client_context_params": None,
+}
 
 
 @dataclass(frozen=True)
@@ -82,16 +101,16 @@ class S3Settings:
     client_params: Mapping[str, Any] = field(repr=False)
     config_options: Mapping[str, Any] = field(repr=False)
     """The configuration's `config.` options."""
-    put_params: Mapping[str, object] = field(repr=False)
-    put_section: Section = field(repr=False, compare=False)
-    source: str = ""
+    put_params: Section = field(repr=False)
+    """Checked and typed when there is a client, which has botocore's model of them."""
+    source: str
 
 
 def settings_from(config: Sections) -> S3Settings:
     """Take every option of the provider out of a configuration, checking names and types."""
     default = config.section("default")
     bucket_name = default.required_text("bucket_name")
-    prefix = (default.text("key_prefix") or "").rstrip("/")
+    prefix = _prefix(default)
     auth_type, credentials = _authentication(default)
     concurrency = default.integer("concurrency", default=DEFAULT_CONCURRENCY, least=1)
     missing_on_forbidden = default.boolean("missing_on_forbidden", default=False)
@@ -101,10 +120,9 @@ def settings_from(config: Sections) -> S3Settings:
         )
     check_bucket = default.boolean("check_bucket", default=True)
     client_params, config_options = _client_parameters(config)
-    put_section = config.section("put_params")
     return S3Settings(
         bucket_name=bucket_name,
-        prefix=f"{prefix}/" if prefix else "",
+        prefix=prefix,
         auth_type=auth_type,
         credentials=credentials,
         region_name=default.text("region_name"),
@@ -122,10 +140,20 @@ def settings_from(config: Sections) -> S3Settings:
         },
         client_params=client_params,
         config_options=config_options,
-        put_params={option: put_section.value(option) for option in put_section.options()},
-        put_section=put_section,
+        put_params=config.section("put_params"),
         source=config.source,
     )
+
+
+def _prefix(default: Section) -> str:
+    """Read `key_prefix` with the one slash behind it; nothing is the whole bucket."""
+    written = default.text("key_prefix") or ""
+    prefix = written.rstrip("/")
+    if written and not prefix:
+        raise default.error(
+            "key_prefix", "is nothing but slashes; leave it out for a shelf of the whole bucket."
+        )
+    return f"{prefix}/" if prefix else ""
 
 
 def _authentication(default: Section) -> tuple[str, dict[str, str]]:
@@ -133,8 +161,8 @@ def _authentication(default: Section) -> tuple[str, dict[str, str]]:
     auth_type = default.required_text("auth_type", AuthTypeError)
     if auth_type not in AUTH_TYPES:
         raise AuthTypeError(
-            f"{default.where('auth_type')}there is no way to authenticate {auth_type!r}"
-            f"{_closest(auth_type, AUTH_TYPES)}; there are {', '.join(AUTH_TYPES)}."
+            f"{default.where('auth_type')}there is no way to authenticate {auth_type!r:.40}"
+            f"{closest(auth_type, AUTH_TYPES)}; there are {', '.join(AUTH_TYPES)}."
         )
     needed, allowed = AUTH_TYPES[auth_type]
     credentials: dict[str, str] = {}
@@ -147,6 +175,7 @@ def _authentication(default: Section) -> tuple[str, dict[str, str]]:
                 f"{default.where(option)}does not go with auth_type = {auth_type}."
             )
         if value:
+            _refuse_control_characters(default, option, value)
             credentials[option] = value
     return auth_type, credentials
 
@@ -157,7 +186,7 @@ def _client_parameters(config: Sections) -> tuple[dict[str, Any], dict[str, Any]
     Where both have the same, the configuration wins. `config` of the call stays among the
     parameters; options under `config.` are returned beside it, nested as Config takes them.
     """
-    call = Section("the call to open", "provider_params", config.call_params, from_file=False)
+    call = config.call()
     written = config.section("provider_params")
     parameters: dict[str, Any] = {}
     options: dict[str, Any] = {}
@@ -174,33 +203,55 @@ def _client_parameters(config: Sections) -> tuple[dict[str, Any], dict[str, Any]
 def _client_parameter(section: Section, name: str, value: object) -> object:
     if name not in CLIENT_PARAMETERS:
         known = {*CLIENT_PARAMETERS, *(f"config.{option}" for option in CONFIG_OPTIONS)}
-        raise section.error(name, f"boto3's client has no such parameter{_closest(name, known)}.")
-    if name == "config" and not isinstance(value, Config):
-        raise section.error(name, "is a botocore Config; in a file, write config.<name> = value.")
-    return value if name == "config" else _typed(section, name, value, CLIENT_TYPES.get(name))
+        raise section.error(name, f"boto3's client has no such parameter{closest(name, known)}.")
+    if name == "config":
+        if not isinstance(value, Config):
+            raise section.error(name, "is a botocore Config; in a file: config.<name> = value.")
+        return value
+    typed = _typed(section, name, value, CLIENT_TYPES.get(name, "text"))
+    if name == "endpoint_url" and typed and "@" in urlsplit(typed).netloc:
+        raise section.error(name, "holds a user name; S3's credentials go into [default].")
+    if name.startswith("aws_") and typed:
+        _refuse_control_characters(section, name, typed)
+    return typed
+
+
+def _refuse_control_characters(section: Section, option: str, value: str) -> None:
+    """Refuse what no credential holds, which the client would quote in an error of its own."""
+    if value != value.strip() or not value.isprintable():
+        raise AuthArgumentError(
+            f"{section.where(option)}there is white space round the value, such as the end of the "
+            "line of a file that it comes from, or a control character in it."
+        )
 
 
 def _nest(section: Section, options: dict[str, Any], name: str, value: object) -> None:
     """Put `a = value` or `a.b = value` where Config expects it."""
+    option = f"config.{name}"
     group, _, inner = name.partition(".")
     if group not in CONFIG_OPTIONS:
-        raise section.error(
-            f"config.{name}",
-            f"botocore's Config has no such option{_closest(group, CONFIG_OPTIONS)}.",
-        )
-    typed = _typed(section, f"config.{name}", value, CONFIG_TYPES.get(name))
+        problem = f"botocore's Config has no such option{closest(group, CONFIG_OPTIONS)}."
+        raise section.error(option, problem)
+    if group not in CONFIG_GROUPS:
+        if inner:
+            raise section.error(option, f"config.{group} has no names of its own.")
+        options[group] = _typed(section, option, value, CONFIG_TYPES.get(name))
+        return
     if not inner:
-        if group in CONFIG_GROUPS and not isinstance(value, Mapping):
-            raise section.error(f"config.{name}", f"has names of its own: config.{name}.<name>.")
-        options[group] = {**options.get(group, {}), **typed} if group in CONFIG_GROUPS else typed
-    elif group in CONFIG_GROUPS:
-        options[group] = {**options.get(group, {}), inner: typed}
-    else:
-        raise section.error(f"config.{name}", f"config.{group} has no names of its own.")
+        if not isinstance(value, Mapping):
+            raise section.error(option, f"has names of its own: {option}.<name> = value.")
+        for each, of_each in value.items():
+            _nest(section, options, f"{group}.{each}", of_each)
+        return
+    known = CONFIG_GROUPS[group]
+    if known is not None and inner not in known:
+        raise section.error(option, f"config.{group} has no such name{closest(inner, known)}.")
+    typed = _typed(section, option, value, CONFIG_TYPES.get(name))
+    options[group] = {**options.get(group, {}), inner: typed}
 
 
 def _typed(section: Section, option: str, value: object, kind: str | None) -> Any:
-    """Read a value as the type that the option has; Python values of other kinds pass."""
+    """Read a value as the type that the option has; one of which we know none passes."""
     match kind:
         case _ if value is None:
             return None
@@ -215,10 +266,7 @@ def _typed(section: Section, option: str, value: object, kind: str | None) -> An
                 return section.as_boolean(option, value)
             except ConfigurationError:
                 return value
+        case "text":
+            return section.as_text(option, value)
         case _:
             return value
-
-
-def _closest(name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, sorted(known), n=1)
-    return f" (did you mean {close[0]}?)" if close else ""

@@ -8,6 +8,7 @@ deletes many keys, and what boto3's errors mean is in `_s3_errors`.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Self
 
 from botocore.exceptions import (
@@ -25,12 +26,13 @@ from cshelve.exceptions import (
     DBDoesNotExistsError,
     Error,
     KeyNotFoundError,
-    KeyNotStorableError,
+    StorageError,
 )
-from cshelve.providers._s3_bucket import LONGEST_KEY, Bucket
+from cshelve.providers._s3_bucket import Bucket
 from cshelve.providers._s3_bulk_delete import BulkDelete
 from cshelve.providers._s3_errors import (
     code_of,
+    fits_in_xml,
     is_404_without_code,
     is_absent,
     is_key_refused,
@@ -49,6 +51,9 @@ __all__ = ["AwsS3"]
 REGIONS_WITHOUT_CONSTRAINT = frozenset({"", "us-east-1", "aws-global", "auto"})
 # A body that did not arrive as it was sent. boto3 repeats requests but not the reading of a body.
 DAMAGED_ON_THE_WAY = (IncompleteReadError, ResponseStreamingError, FlexibleChecksumError)
+
+# The version of what a server gives none for: one that no later condition finds unchanged.
+NO_VERSION = '"none"'
 
 
 class AwsS3(Provider):
@@ -138,13 +143,7 @@ class AwsS3(Provider):
     def put(
         self, name: str, data: bytes, *, if_absent: bool = False, if_version: str | None = None
     ) -> str:
-        if not self._bucket.can_hold(name):
-            raise KeyNotStorableError(
-                f"S3 holds keys of 1 to {LONGEST_KEY} bytes, the prefix included; "
-                f"{name[:50]!r} in {self.location} is {len(self._bucket.key(name).encode())} long."
-                if name
-                else f"S3 holds no empty key; nothing was written to {self.location}."
-            )
+        self._bucket.refuse_unless_held(name)
         condition: dict[str, Any] = {}
         if if_absent:
             condition["IfNoneMatch"] = "*"
@@ -155,12 +154,18 @@ class AwsS3(Provider):
                 **self._bucket.request("PutObject", name), Body=data, **condition
             )
         except (ClientError, BotoCoreError) as error:
-            place = self._bucket.place("PutObject", name)
+            place = replace(self._bucket.place("PutObject", name), conditional=bool(condition))
             if if_version is not None and is_absent(error):
                 raise ConflictError(f"{place}: it was deleted since it was read.") from error
             raise translated(error, place) from error
         self.stats.add_bytes(sent=len(data))
-        return str(answer.get("ETag", ""))
+        if "ETag" not in answer:
+            # A web server that answers anything with a page would seem to have stored it.
+            raise StorageError(
+                f"{self._bucket.place('PutObject', name)}: the answer has no ETag, as S3's has; "
+                "whether the value is stored is not known."
+            )
+        return str(answer["ETag"])
 
     def delete(self, name: str, *, if_version: str | None = None) -> bool | None:
         if not self._bucket.can_hold(name):
@@ -205,7 +210,7 @@ class AwsS3(Provider):
                 raise KeyNotFoundError(name) from None
             raise translated(error, self._bucket.place("GetObject", name)) from error
         self.stats.add_bytes(received=len(data))
-        return Item(data, str(answer.get("ETag", "")))
+        return Item(data, str(answer.get("ETag", NO_VERSION)))
 
     def _contains_by_get(self, name: str) -> bool:
         try:
@@ -227,12 +232,12 @@ class AwsS3(Provider):
             return True
         if is_absent(error) or is_key_refused(error, name):
             return True
-        if not is_404_without_code(error):
+        if not is_404_without_code(error) or fits_in_xml(name):
             return False
-        # The key is quoted in the answer, which is no XML then if the key has control characters.
-        # A listing tells an absent key from an absent bucket, and from what is no S3 at all.
-        self._bucket.page(MaxKeys=1)
-        return True
+        # S3's answer quotes the key, which makes it no XML, and boto3 lose its code: was it the key
+        # that is absent, or the bucket, or was that no S3 at all? A listing knows.
+        listed = self._bucket.page(name, MaxKeys=1).get("Contents", ())
+        return not any(found["Key"] == self._bucket.key(name) for found in listed)
 
     def _is_ours(self) -> bool:
         """Tell whether a bucket of that name is one that we may list."""

@@ -219,7 +219,9 @@ def raise_failures(done: str, outcomes: Iterable[tuple[str, Error | None]]) -> N
     for name, failure in outcomes:
         if isinstance(failure, DBDoesNotExistsError):
             raise failure
-        if failure is not None:
+        if failure is None:
+            failures.pop(name, None)  # Given twice, and the later write counts.
+        else:
             failures[name] = failure
     if failures:
         first = ", ".join(repr(name) for name in list(failures)[:3])

@@ -17,9 +17,9 @@
 
 from __future__ import annotations
 
-import codecs
 import errno
 import os
+import stat
 import sys
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
@@ -27,12 +27,12 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Self, TypeVar
 
-from cshelve._config import Section
 from cshelve.exceptions import (
     AuthError,
     CanNotCreateDBError,
     ConfigurationError,
     ConflictError,
+    CreateRefusedError,
     DBDoesNotExistsError,
     KeyNotFoundError,
     KeyNotStorableError,
@@ -51,6 +51,7 @@ from cshelve.providers._folder import (
     status_of,
     version_of,
 )
+from cshelve.providers._key_encoding import KeyEncoding, encoding_from
 from cshelve.providers._paths import (
     SCRATCH,
     encode,
@@ -92,6 +93,7 @@ class Filesystem(Provider):
         *,
         concurrency: int = 1,
         named: bool = True,
+        encoding: str = "utf-8",
         _portable: bool = sys.platform in ("win32", "darwin"),
     ) -> None:
         # Measured: threads make small reads and writes slower, as the disk is not what they await.
@@ -99,33 +101,40 @@ class Filesystem(Provider):
         self._location = os.path.abspath(os.path.expanduser(folder))
         self._folder = Folder(self._location)
         self._named = named
+        self._keys = KeyEncoding(encoding)
         self._portable = _portable
 
     @classmethod
     def from_config(cls, config: Sections) -> Self:
         """Take `folder_path` and `encoding` from `[default]` or `[provider_params]`."""
-        call = Section("the call to open", "provider_params", config.call_params, from_file=False)
-        sections = [config.section("default"), config.section("provider_params"), call]
+        sections = [config.section("default"), config.section("provider_params"), config.call()]
         folders = [section.text("folder_path") for section in sections]
-        for section in sections:
-            if not _is_utf8(section.text("encoding") or "utf-8"):
-                raise section.error("encoding", "keys are in utf-8 always: leave this option out.")
-        call.finish()
+        encodings = [encoding_from(section) for section in sections]
         folder = next(filter(None, folders), None)
-        return cls(folder or ".", named=folder is not None)
+        return cls(
+            folder or ".",
+            named=folder is not None,
+            encoding=next(filter(None, encodings), "utf-8"),
+        )
 
     @property
     def location(self) -> str:
         return self._location
 
     def exists(self) -> bool:
-        return os.path.isdir(self._folder.base)
+        try:
+            return stat.S_ISDIR(os.stat(self._folder.base).st_mode)
+        except ABSENT:
+            return False
+        except OSError as error:
+            raise self._failure(error, "the folder", "looked at") from error
 
     def create(self) -> None:
         try:
             os.makedirs(self._folder.base, exist_ok=True)
         except OSError as error:
-            raise CanNotCreateDBError(
+            refused = isinstance(error, PermissionError)
+            raise (CreateRefusedError if refused else CanNotCreateDBError)(
                 f"The folder {self._location} could not be created: {error.strerror}"
             ) from error
         self._folder.sweep()
@@ -175,7 +184,7 @@ class Filesystem(Provider):
     ) -> str:
         """Move a written file to where a name is kept, if the condition holds."""
         for _ in range(ATTEMPTS):
-            with self._folder.locked(name):
+            with self._folder.locked(self._keys.filed(name)):
                 found = self._search(places, status_of)
                 self._refuse(name, found, if_absent, if_version)
                 status = dated_after(found, temporary, status)
@@ -190,7 +199,7 @@ class Filesystem(Provider):
         self.stats.count("delete")
         try:
             places = self._places(name)
-            with self._folder.locked(name):
+            with self._folder.locked(self._keys.filed(name)):
                 found = self._search(places, status_of)
                 if found is None:
                     return False
@@ -239,7 +248,7 @@ class Filesystem(Provider):
             if found is None and os.path.exists(self._folder.two_step_mark):
                 # It may just be on its way into a directory. Where the lock cannot be had, as in a
                 # folder that is read-only to us, the first answer has to do.
-                with suppress(OSError), self._folder.locked(name):
+                with suppress(OSError), self._folder.locked(self._keys.filed(name)):
                     found = self._search(places, look)
         except KeyNotStorableError:
             return None
@@ -291,6 +300,7 @@ class Filesystem(Provider):
             raise self._no_folder()
         # Names seen at a place that is not their own; a writer may just be moving them there.
         elsewhere: set[str] = set()
+        filed_prefix = self._keys.filed(prefix)
         directories: list[tuple[bytes, str | None]] = [(b"", "")]
         while directories:
             directory, text = directories.pop()
@@ -298,13 +308,19 @@ class Filesystem(Provider):
                 path = directory + entry.name
                 verbatim = self._verbatim(text, entry.name)
                 if entry.is_dir(follow_symlinks=False):
-                    if path != SCRATCH and may_hold(path, prefix):
+                    if path != SCRATCH and may_hold(path, filed_prefix):
                         directories.append((path + b"/", verbatim and verbatim + "/"))
                 elif _is_file(entry):
-                    name = verbatim or name_at(path)
-                    if name is None or not name.startswith(prefix) or name in elsewhere:
+                    filed = verbatim or name_at(path)
+                    name = None if filed is None else self._keys.unfiled(filed)
+                    if (
+                        filed is None
+                        or name is None
+                        or not name.startswith(prefix)
+                        or name in elsewhere
+                    ):
                         continue
-                    if verbatim is None and not self._is_own_place(name, path):
+                    if verbatim is None and not self._is_own_place(filed, path):
                         if at(self._own_path(name), status_of) is not None:
                             continue
                         elsewhere.add(name)
@@ -320,8 +336,8 @@ class Filesystem(Provider):
             return None
         return directory + segment if is_verbatim(segment, portable=self._portable) else None
 
-    def _is_own_place(self, name: str, path: bytes) -> bool:
-        return path.removesuffix(INSIDE) == encode(name, portable=self._portable)
+    def _is_own_place(self, filed: str, path: bytes) -> bool:
+        return path.removesuffix(INSIDE) == encode(filed, portable=self._portable)
 
     def _scan(self, directory: bytes) -> list[os.DirEntry[bytes]]:
         """Read a directory at one go, so that files may come and go while the caller works."""
@@ -335,11 +351,12 @@ class Filesystem(Provider):
             raise self._failure(error, os.fsdecode(directory), "listed") from error
 
     def _own_path(self, name: str) -> bytes:
-        return self._folder.base + encode(name, portable=self._portable)
+        return self._folder.base + encode(self._keys.filed(name), portable=self._portable)
 
     def _places(self, name: str) -> list[bytes]:
         """Give the paths at which a name may be: the one where it belongs, then any others."""
-        return [self._folder.base + path for path in paths(name, portable=self._portable)]
+        filed = self._keys.filed(name)
+        return [self._folder.base + path for path in paths(filed, portable=self._portable)]
 
     def _refuse(
         self, name: str, found: os.stat_result | None, if_absent: bool, if_version: str | None
@@ -364,13 +381,6 @@ class Filesystem(Provider):
         return DBDoesNotExistsError(
             f"The folder {self._location} is not there: open the shelf with flag 'c' to create it"
         )
-
-
-def _is_utf8(encoding: str) -> bool:
-    try:
-        return codecs.lookup(encoding).name in ("utf-8", "ascii")
-    except LookupError:
-        return False
 
 
 def _is_file(entry: os.DirEntry[bytes]) -> bool:
