@@ -107,6 +107,14 @@ def test_without_pickle_any_kind_of_bytes_comes_back_as_bytes(kind: Any, place: 
     assert type(db["k"]) is bytes
 
 
+def test_every_key_can_be_deleted_in_a_loop_over_them(place: Place) -> None:
+    db = place.open()
+    db.update({f"k{number}": number for number in range(30)})
+    for key in db:
+        del db[key]
+    assert not db
+
+
 def test_a_shelf_says_where_it_is_and_no_secret(place: Place) -> None:
     place.config["default"]["use_pickle"] = True
     db = place.open()

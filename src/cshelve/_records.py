@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, MutableMapping
+from typing import NoReturn
 
 from cshelve.codec import Codec
 from cshelve.codec.stage import Data
@@ -14,7 +15,7 @@ from cshelve.exceptions import (
 )
 from cshelve.providers.base import Provider
 
-__all__ = ["Records"]
+__all__ = ["ClosedRecords", "Records"]
 
 
 class Records(MutableMapping[bytes, Data]):
@@ -116,3 +117,14 @@ class Records(MutableMapping[bytes, Data]):
     def close(self) -> None:
         """Let go of the provider's connections."""
         self.provider.close()
+
+
+class ClosedRecords(dict[bytes, bytes]):
+    """What a closed shelf has in place of its records, for those who look at `dict`."""
+
+    def _closed(self, *_: object) -> NoReturn:
+        raise ValueError("invalid operation on closed shelf")
+
+    __getitem__ = __setitem__ = __delitem__ = __contains__ = __iter__ = __len__ = _closed
+    keys = values = items = get = pop = popitem = clear = setdefault = _closed
+    update = _closed  # type: ignore[assignment]  # overloaded there; here nothing is taken

@@ -11,10 +11,11 @@ import shelve
 import warnings
 from collections.abc import ItemsView, Iterable, Iterator, Mapping, ValuesView
 from hashlib import blake2b
-from typing import Any, NoReturn
+from typing import Any
 
-from cshelve._records import Records
+from cshelve._records import ClosedRecords, Records
 from cshelve._serializers import Serializer
+from cshelve._views import Items, Values
 from cshelve.exceptions import (
     BulkError,
     ConflictError,
@@ -128,11 +129,11 @@ class CloudShelf(shelve.Shelf[Any]):
 
     def items(self) -> ItemsView[str, Any]:
         """View the pairs; going through them costs the listing and one request a key."""
-        return _Items(self)
+        return Items(self)
 
     def values(self) -> ValuesView[Any]:
         """View the values; going through them costs the listing and one request a key."""
-        return _Values(self)
+        return Values(self)
 
     def pop(self, key: str, default: Any = _REQUIRED) -> Any:
         """Read a value and delete its key. Two requests; one if the key is absent."""
@@ -226,7 +227,7 @@ class CloudShelf(shelve.Shelf[Any]):
         self.sync()
         self._open_records.close()
         self._open_records = None
-        self.dict = _ClosedRecords()
+        self.dict = ClosedRecords()
 
     def __del__(self) -> None:
         # The standard library writes the cache here. Over a network that could hang or fail where
@@ -321,62 +322,6 @@ class CloudShelf(shelve.Shelf[Any]):
             yield from (name for name in written if name not in error.failures)
             raise
         yield from written
-
-
-class _Pairs(Iterator[tuple[str, Any]]):
-    """The pairs of a shelf, one after the other.
-
-    A class and no generator, so that after a `RecordError` it goes on with the next key.
-    """
-
-    def __init__(self, shelf: CloudShelf) -> None:
-        self._shelf = shelf
-        self._records = shelf._records.get_many(shelf._records.provider.names())
-
-    def __next__(self) -> tuple[str, Any]:
-        shelf = self._shelf
-        shelf._refuse_if_closed()
-        name, record = next(self._records)
-        if name in shelf.cache:
-            return name, shelf.cache[name]
-        value = shelf._loaded(name, shelf._records.decode(name, record))
-        return name, shelf._cached(name, value)
-
-
-class _Items(ItemsView[str, Any]):
-    _mapping: CloudShelf
-
-    def __iter__(self) -> Iterator[tuple[str, Any]]:
-        return _Pairs(self._mapping)
-
-
-class _Values(ValuesView[Any]):
-    _mapping: CloudShelf
-
-    def __iter__(self) -> Iterator[Any]:
-        return _SecondOfPairs(self._mapping)
-
-    def __contains__(self, value: object) -> bool:
-        return any(each is value or each == value for each in self)
-
-
-class _SecondOfPairs(Iterator[Any]):
-    def __init__(self, shelf: CloudShelf) -> None:
-        self._pairs = _Pairs(shelf)
-
-    def __next__(self) -> Any:
-        return next(self._pairs)[1]
-
-
-class _ClosedRecords(dict[bytes, bytes]):
-    """What a closed shelf has in place of its records, for those who look at `dict`."""
-
-    def _closed(self, *_: object) -> NoReturn:
-        raise ValueError("invalid operation on closed shelf")
-
-    __getitem__ = __setitem__ = __delitem__ = __contains__ = __iter__ = __len__ = _closed
-    keys = values = items = get = pop = popitem = clear = setdefault = _closed
-    update = _closed  # type: ignore[assignment]  # overloaded there; here nothing is taken
 
 
 def _pairs(other: Any, more: Mapping[str, Any]) -> Iterable[tuple[Any, Any]]:

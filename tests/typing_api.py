@@ -1,0 +1,46 @@
+"""How a program that is checked with `mypy --strict` uses cshelve; checked, never run."""
+
+from __future__ import annotations
+
+import logging
+import shelve
+from collections.abc import Iterator, MutableMapping
+from pathlib import Path
+from typing import Any, assert_type
+
+import cshelve
+from cshelve.providers.base import Entry, Item, Provider
+from cshelve.testing import CountingProvider, shelf_over
+
+config: dict[str, dict[str, Any]] = {"default": {"provider": "in-memory"}}
+
+assert_type(cshelve.open("shelf.ini"), shelve.Shelf[Any])
+assert_type(cshelve.open(Path("shelf.ini"), "r", 5, True), shelve.Shelf[Any])
+assert_type(cshelve.open_from_dict(config), cshelve.CloudShelf)
+
+with cshelve.open("s3://bucket", provider_params={"region_name": "eu-west-3"}) as db:
+    mapping: MutableMapping[str, Any] = db
+    db["key"] = object()
+    keys: Iterator[str] = iter(db)
+
+with cshelve.open_from_dict(config, flag="n", logger=logging.getLogger("mine")) as shelf:
+    assert_type(shelf.get("key"), Any)
+    assert_type("key" in shelf, bool)
+    assert_type(len(shelf), int)
+    shelf.update({"a": 1}, b=2)
+    shelf.update([("a", 1)])
+
+try:
+    db["key"]
+except cshelve.BulkError as error:
+    assert_type(error.failures, dict[str, Exception])
+except (cshelve.AuthError, cshelve.StorageError):
+    pass
+
+
+def with_a_provider(provider: Provider) -> None:
+    assert_type(provider.get("name"), Item)
+    assert_type(provider.put("name", b"data", if_absent=True), str)
+    assert_type(provider.delete("name"), bool | None)
+    assert_type(list(provider.entries()), list[Entry])
+    assert_type(shelf_over(CountingProvider(provider)), cshelve.CloudShelf)
