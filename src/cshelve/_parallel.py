@@ -7,7 +7,7 @@ in one place.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
 
@@ -23,7 +23,7 @@ def map_in_order(
     concurrency: int,
     *,
     apart: Callable[[T], object] | None = None,
-) -> Iterator[tuple[T, R]]:
+) -> Generator[tuple[T, R]]:
     """Yield each item with the function's result for it, in the items' order.
 
     At most `concurrency` items are taken from the source ahead of the one that is yielded, so

@@ -74,6 +74,10 @@ __all__ = [
 class Error(Exception):
     """Catch this to catch everything that cshelve raises."""
 
+    about_shelf: bool = False
+    """Whether every other key would fail alike: an operation on many keys stops at such an error
+    and raises it as it is."""
+
 
 class ConfigurationError(Error, ValueError, RuntimeError):
     """The configuration or a parameter of the call has to be changed; nothing was sent."""
@@ -117,6 +121,8 @@ class AuthArgumentError(AuthError, ConfigurationError):
 
 class DBDoesNotExistsError(StorageError):
     """The bucket or folder of the shelf is not there."""
+
+    about_shelf = True
 
 
 class CanNotCreateDBError(StorageError):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -291,6 +292,48 @@ class TestMissingOnForbidden:
     def test_it_goes_with_flag_r_only(self, flag: str, s3: S3Rig) -> None:
         with pytest.raises(cshelve.ConfigurationError, match=r"missing_on_forbidden.*'r'"):
             Place(s3.config(missing_on_forbidden=True)).open(flag)
+
+
+class TestWritingMany:
+    MANY = 300
+
+    @pytest.mark.parametrize(
+        ("fault", "error"),
+        [
+            (Answer(503, "SlowDown"), cshelve.StorageError),
+            (Reset(), cshelve.StorageError),
+            (Answer(403, "InvalidAccessKeyId"), cshelve.AuthError),
+            (Answer(400, "ExpiredToken"), cshelve.AuthError),
+            (Answer(404, "NoSuchBucket"), cshelve.DBDoesNotExistsError),
+        ],
+        ids=str,
+    )
+    def test_stops_at_what_is_wrong_with_the_whole_shelf(
+        self, fault: Any, error: type[Exception], s3: S3Rig, db: cshelve.CloudShelf
+    ) -> None:
+        with (
+            s3.proxy.inject(fault, operation="PutObject", times=None),
+            s3.proxy.counting() as seen,
+            pytest.raises(error) as caught,
+        ):
+            db.update({f"k{number}": number for number in range(self.MANY)})
+        assert not isinstance(caught.value, cshelve.BulkError)
+        # 32 fly at a time, each twice at most.
+        assert seen.total < self.MANY / 2
+        assert not [t for t in threading.enumerate() if t.name.startswith("cshelve")]
+
+    @pytest.mark.parametrize("code", ["AccessDenied", "InvalidObjectState"])
+    def test_goes_on_past_what_is_wrong_with_one_key(
+        self, code: str, s3: S3Rig, db: cshelve.CloudShelf
+    ) -> None:
+        with (
+            s3.proxy.inject(Answer(403, code), key=full(db, "k7"), times=None),
+            pytest.raises(cshelve.BulkError, match="'k7'") as caught,
+        ):
+            db.update({f"k{number}": number for number in range(40)})
+        assert set(caught.value.failures) == {"k7"}
+        assert caught.value.__cause__ is caught.value.failures["k7"]
+        assert len(db) == 40  # `k` was there before.
 
 
 class TestDeletingMany:

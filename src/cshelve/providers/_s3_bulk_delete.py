@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import random
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -42,7 +42,7 @@ class BulkDelete:
         self._concurrency = concurrency
         self._is_there = True
 
-    def outcomes(self, names: Iterable[str]) -> Iterator[tuple[str, Error | None]]:
+    def outcomes(self, names: Iterable[str]) -> Generator[tuple[str, Error | None]]:
         """Delete names and tell of each what went wrong, if anything did."""
         source = (name for name in names if self._bucket.can_hold(name))
         while batch := list(itertools.islice(source, KEYS_PER_REQUEST)):
@@ -103,7 +103,9 @@ class BulkDelete:
         """Tell what came of one name; one that the server cannot hold is not there either."""
         if error is None or is_key_refused(error, name):
             return None
-        return translated(error, self._bucket.place("DeleteObjects", name))
+        failure = translated(error, self._bucket.place("DeleteObjects", name))
+        failure.about_shelf = False  # The server did answer for the others.
+        return failure
 
 
 class _NoBulkDeleteError(Exception):

@@ -154,8 +154,21 @@ def lacks_bulk_delete(error: Exception) -> bool:
 
 def translated(error: Exception, place: Place) -> Error:
     """Make the error of ours for an error of boto3's; the caller raises it from that one."""
+    failure = _of_answer(error, place) if isinstance(error, ClientError) else _of(error, place)
+    failure.about_shelf = failure.about_shelf or _is_about_shelf(error)
+    return failure
+
+
+def _is_about_shelf(error: Exception) -> bool:
+    """Tell whether any other key would fail alike; one that may not be accessed is alone."""
     if isinstance(error, ClientError):
-        return _of_answer(error, place)
+        code = code_of(error)
+        of_all = WRONG_CREDENTIALS | EXPIRED_CREDENTIALS | THROTTLED | WRONG_REGION
+        return code in of_all or code == "RequestTimeTooSkewed" or status_of(error) in {429, 503}
+    return isinstance(error, (*NO_CREDENTIALS, boto.HTTPClientError, boto.ConnectionError))
+
+
+def _of(error: Exception, place: Place) -> Error:
     if isinstance(error, NO_CREDENTIALS):
         return AuthError(
             f"{place}: there are no usable credentials: {error}. Give [default] auth_type = "

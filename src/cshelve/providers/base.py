@@ -9,13 +9,14 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Self
 
 from cshelve._parallel import map_in_order
-from cshelve.exceptions import BulkError, DBDoesNotExistsError, Error, KeyNotFoundError
+from cshelve.exceptions import BulkError, Error, KeyNotFoundError
 
 if TYPE_CHECKING:
     from cshelve._config import Sections
@@ -185,14 +186,17 @@ class Provider(ABC):
     def put_many(self, items: Iterable[tuple[str, bytes]]) -> None:
         """Store many, going on past the failure of one; of a name given twice the last stays.
 
-        Raises `BulkError` naming those that failed, or at once what is wrong with the whole store.
+        Raises `BulkError` naming those that failed, or at once an error that is `about_shelf`.
         """
 
         def write(item: tuple[str, bytes]) -> Error | None:
             return _failure(lambda: self.put(*item))
 
-        outcomes = map_in_order(write, items, self.concurrency, apart=lambda item: item[0])
-        raise_failures("written", ((name, failure) for (name, _), failure in outcomes))
+        def outcomes() -> Generator[tuple[str, Error | None]]:
+            written = map_in_order(write, items, self.concurrency, apart=lambda item: item[0])
+            yield from ((name, failure) for (name, _), failure in written)
+
+        raise_failures("written", outcomes())
 
     def delete_many(self, names: Iterable[str]) -> None:
         """Delete many, going on past the failure of one; absent names are no failure.
@@ -210,19 +214,22 @@ class Provider(ABC):
         self.delete_many(self.names())
 
 
-def raise_failures(done: str, outcomes: Iterable[tuple[str, Error | None]]) -> None:
+def raise_failures(done: str, outcomes: Generator[tuple[str, Error | None]]) -> None:
     """Go through the outcomes of a bulk operation and raise one `BulkError` for all that failed.
 
-    What is wrong with the store and not with one name (`DBDoesNotExistsError`) is raised at once.
+    What is wrong with the whole shelf is raised at once, and nothing more is begun: else a server
+    that is gone would be waited for once for each name.
     """
     failures: dict[str, Error] = {}
-    for name, failure in outcomes:
-        if isinstance(failure, DBDoesNotExistsError):
-            raise failure
-        if failure is None:
-            failures.pop(name, None)  # Given twice, and the later write counts.
-        else:
-            failures[name] = failure
+    # Closed by us, since the traceback of an error would keep it, and its threads, alive.
+    with closing(outcomes):
+        for name, failure in outcomes:
+            if failure is None:
+                failures.pop(name, None)  # Given twice, and the later write counts.
+            elif failure.about_shelf:
+                raise failure
+            else:
+                failures[name] = failure
     if failures:
         first = ", ".join(repr(name) for name in list(failures)[:3])
         more = ", …" if len(failures) > 3 else ""
