@@ -68,7 +68,14 @@ class TestHowTextIsRead:
         assert value("$CSHELVE_TEST") == "'quoted' $AND #odd"
         assert value('"$CSHELVE_TEST"') == "'quoted' $AND #odd"
 
-    @pytest.mark.parametrize("written", ["$CSHELVE_NOT_SET", "$"])
+    @pytest.mark.parametrize("written", ["$", "${CSHELVE_TEST}"])
+    def test_a_dollar_without_a_name_says_how_it_is_written(
+        self, written: str, value: Callable[[str], str | None]
+    ) -> None:
+        with pytest.raises(cshelve.ConfigurationError, match="without braces"):
+            value(written)
+
+    @pytest.mark.parametrize("written", ["$CSHELVE_NOT_SET"])
     def test_a_variable_that_is_not_set_is_named(
         self, written: str, value: Callable[[str], str | None]
     ) -> None:
@@ -134,9 +141,10 @@ MISTAKES = {
         "[default]\nprovidr = in-memory",
         r"\[default\] provider: .*required.*\(did you mean it by providr\?\)",
     ),
+    "capital in default": ("[Default]\nprovider = in-memory", r"\[Default\].*\[default\]"),
     "default misspelt": (
-        "[Default]\nprovider = in-memory",
-        r"no section \[default\] \(did you mean it by \[Default\]\?\)",
+        "[defalt]\nprovider = in-memory",
+        r"no section \[default\] \(did you mean it by \[defalt\]\?\)",
     ),
     "indented line": (
         "[default]\nprovider = in-memory\n  key_secret = hush",

@@ -46,10 +46,10 @@ def test_a_value_that_cannot_be_pickled_counts_as_unwritten(
     del db  # The list has the last reference to it now.
     with (
         caplog.at_level(logging.WARNING, logger="cshelve"),
-        pytest.warns(ResourceWarning, match="1 changed values are not written"),
+        pytest.warns(ResourceWarning, match="1 changed value is not written"),
     ):
         place.opened.clear()
-    assert "1 changed values are not written" in caplog.text
+    assert "1 changed value is not written" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -87,6 +87,13 @@ class RaisesWhenRead:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         raise KeyError("inside")
+
+
+def test_of_many_values_the_one_that_cannot_be_pickled_is_named(place: Place) -> None:
+    db = place.open()
+    with pytest.raises(KeyError) as caught:
+        db.update(a=1, b=Unpicklable(), c=3)
+    assert "'b'" in caught.value.__notes__[0]
 
 
 @pytest.mark.parametrize("value", ["text", 5, None, [b"list"]])

@@ -168,6 +168,10 @@ class Section:
         if not value.startswith("$"):
             return value
         variable = value[1:]
+        if not variable or variable.startswith("{"):
+            raise self.error(
+                option, "a dollar stands before the name of a variable, without braces; $$ is a $."
+            )
         try:
             return os.environ[variable]
         except KeyError:
@@ -291,8 +295,9 @@ def _with_folded_names(
     source: str, contents: Mapping[str, Mapping[str, object]]
 ) -> dict[str, dict[str, object]]:
     """Make option names lower-case where case does not count, refusing two that become one."""
-    if "DEFAULT" in contents:
-        raise ConfigurationError(f"{source}, [DEFAULT]: write [default], in lower case.")
+    for name in contents:
+        if name != "default" and name.lower() == "default":
+            raise ConfigurationError(f"{source}, [{name}]: write [default], in lower case.")
     folded: dict[str, dict[str, object]] = {}
     for name, options in contents.items():
         section: dict[str, object] = {}

@@ -6,15 +6,34 @@ in one place.
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TypeVar
+from concurrent.futures import Future
+from queue import SimpleQueue
+from typing import Generic, TypeVar
 
-__all__ = ["map_in_order"]
+__all__ = ["StoppedError", "map_in_order", "refuse_if_stopped"]
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+_of_this_thread = threading.local()
+
+
+class StoppedError(Exception):
+    """Nobody waits for the result any more; never seen outside a thread of a map that ended."""
+
+
+def refuse_if_stopped() -> None:
+    """Raise `StoppedError` in a thread of a map that has ended.
+
+    For a provider to call before each attempt of a request, so that an end need not wait for all
+    of them.
+    """
+    stopped: threading.Event | None = getattr(_of_this_thread, "stopped", None)
+    if stopped is not None and stopped.is_set():
+        raise StoppedError
 
 
 def map_in_order(
@@ -28,8 +47,9 @@ def map_in_order(
 
     At most `concurrency` items are taken from the source ahead of the one that is yielded, so
     memory is bounded by what flies, however long the source is. The first exception is raised in
-    its item's place. After it, and when the iterator is closed, nothing new starts and what flies
-    is waited for. The source is consumed in the caller's thread only.
+    its item's place. After it, on Ctrl-C, and when the iterator is closed, nothing new starts, and
+    what flies is waited for, up to its next attempt; a second Ctrl-C ends the waiting. The source
+    is consumed in the caller's thread only.
 
     Items for which `apart` gives equal answers never fly at the same time, so that of two writes
     of one key the later one stays.
@@ -38,7 +58,7 @@ def map_in_order(
         for item in items:
             yield item, function(item)
         return
-    pool = ThreadPoolExecutor(concurrency, thread_name_prefix="cshelve")
+    workers = _Workers(function, concurrency)
     flying: deque[tuple[T, Future[R]]] = deque()
     try:
         for item in items:
@@ -47,9 +67,55 @@ def map_in_order(
             ):
                 first, future = flying.popleft()
                 yield first, future.result()
-            flying.append((item, pool.submit(function, item)))
+            flying.append((item, workers.start(item)))
         while flying:
             first, future = flying.popleft()
             yield first, future.result()
     finally:
-        pool.shutdown(wait=True, cancel_futures=True)
+        workers.stop()
+
+
+class _Workers(Generic[T, R]):
+    """Threads that apply one function.
+
+    The standard library's executor is none of these: its threads hold up the end of the
+    interpreter, so that a program could not be interrupted while a server does not answer.
+    """
+
+    def __init__(self, function: Callable[[T], R], most: int) -> None:
+        self._function = function
+        self._most = most
+        self._tasks: SimpleQueue[tuple[T, Future[R]] | None] = SimpleQueue()
+        self._threads: list[threading.Thread] = []
+        self._stopped = threading.Event()
+
+    def start(self, item: T) -> Future[R]:
+        """Have the function applied to an item by a thread, a new one while there may be more."""
+        future: Future[R] = Future()
+        self._tasks.put((item, future))
+        if len(self._threads) < self._most:
+            name = f"cshelve_{len(self._threads)}"
+            thread = threading.Thread(target=self._work, name=name, daemon=True)
+            self._threads.append(thread)
+            thread.start()
+        return future
+
+    def stop(self) -> None:
+        """Begin nothing more, and wait for what has begun."""
+        self._stopped.set()
+        for _ in self._threads:
+            self._tasks.put(None)
+        for thread in self._threads:
+            thread.join()
+
+    def _work(self) -> None:
+        _of_this_thread.stopped = self._stopped
+        while (task := self._tasks.get()) is not None:
+            item, future = task
+            if self._stopped.is_set():
+                continue
+            try:
+                future.set_result(self._function(item))
+            except BaseException as error:  # noqa: BLE001
+                # Whatever it is, it belongs to whoever waits for the result.
+                future.set_exception(error)

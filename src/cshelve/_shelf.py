@@ -75,7 +75,7 @@ class CloudShelf(shelve.Shelf[Any]):
     def __setitem__(self, key: str, value: Any) -> None:
         """Store a value, atomically. One request."""
         name = self._name(key)
-        payload = self._serializer.dumps(value)
+        payload = self._dumped(name, value)
         self._records[name.encode()] = payload
         self._remember(name, value, payload)
 
@@ -169,7 +169,7 @@ class CloudShelf(shelve.Shelf[Any]):
             try:
                 return self[name]
             except KeyNotFoundError:
-                payload = payload or self._serializer.dumps(default)
+                payload = payload or self._dumped(name, default)
             if self._records.add(name, payload):
                 self._remember(name, default, payload)
                 return default
@@ -185,7 +185,7 @@ class CloudShelf(shelve.Shelf[Any]):
         def payloads() -> Iterator[tuple[str, bytes]]:
             for key, value in _pairs(other, more):
                 name = self._name(key)
-                payload = self._serializer.dumps(value)
+                payload = self._dumped(name, value)
                 if self.writeback:
                     given[name] = value, _digest(payload)
                 yield name, payload
@@ -236,7 +236,8 @@ class CloudShelf(shelve.Shelf[Any]):
             return
         unwritten = sum(1 for _ in filter(self._is_changed, self.cache))
         if unwritten:
-            message = f"{self!r} was never closed: {unwritten} changed values are not written"
+            values = "1 changed value is" if unwritten == 1 else f"{unwritten} changed values are"
+            message = f"{self!r} was never closed: {values} not written"
             self._logger.warning(message)
             warnings.warn(message, ResourceWarning, source=self, stacklevel=2)
 
@@ -274,6 +275,14 @@ class CloudShelf(shelve.Shelf[Any]):
         yield from self._records.provider.names(limit=1)
         yield from self._records.provider.names()
 
+    def _dumped(self, name: str, value: Any) -> bytes:
+        """Make the payload of a value; what its pickling raises is raised, with the key noted."""
+        try:
+            return self._serializer.dumps(value)
+        except Exception as error:
+            error.add_note(f"cshelve: this was the value for the key {name!r}")
+            raise
+
     def _loaded(self, name: str, payload: Any) -> Any:
         try:
             return self._serializer.loads(payload)
@@ -298,7 +307,7 @@ class CloudShelf(shelve.Shelf[Any]):
     def _changed(self, digests: dict[str, bytes]) -> Iterator[tuple[str, bytes]]:
         """Give the cached values that are not what the store has, noting their digests."""
         for name, value in list(self.cache.items()):
-            payload = self._serializer.dumps(value)
+            payload = self._dumped(name, value)
             digest = _digest(payload)
             if digest != self._digests.get(name):
                 digests[name] = digest

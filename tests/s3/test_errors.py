@@ -294,6 +294,21 @@ class TestMissingOnForbidden:
             Place(s3.config(missing_on_forbidden=True)).open(flag)
 
 
+def test_leaving_a_loop_over_values_does_not_wait_for_every_attempt(s3: S3Rig) -> None:
+    patience = {"total_max_attempts": 8, "read_timeout_seconds": 0.5}
+    db = Place(s3.config(**patience)).open()
+    db.update(a=1, b=2, c=3)
+    with s3.proxy.counting() as seen:
+        for key in "bc":
+            s3.proxy.inject(Hang(), key=full(db, key), times=None)
+        for pair in db.items():
+            assert pair == ("a", 1)
+            break
+    assert not [t for t in threading.enumerate() if t.name.startswith("cshelve")]
+    # One attempt for each of the two values; the others would have been sixteen.
+    assert seen.operations.count("GetObject") <= 5
+
+
 class TestWritingMany:
     MANY = 300
 
@@ -480,9 +495,14 @@ class TestWhatTheMessageSays:
         with pytest.raises(cshelve.StorageError, match="endpoint_url"):
             Place(config).open("r")
 
-    def test_a_bucket_name_that_is_none(self, s3: S3Rig) -> None:
-        with pytest.raises(cshelve.ConfigurationError, match="bucket_name"):
-            Place(s3.config(bucket_name="no/bucket")).open("r")
+    @pytest.mark.parametrize("name", ["no/bucket", "s3://bucket", "bucket ; comment", '"bucket'])
+    def test_a_bucket_name_that_is_none(self, name: str, s3: S3Rig) -> None:
+        with (
+            s3.proxy.counting() as seen,
+            pytest.raises(cshelve.ConfigurationError, match=r"\[default\] bucket_name: "),
+        ):
+            Place(s3.config(bucket_name=name)).open("r")
+        assert seen.total == 0
 
     def test_a_server_without_conditions_is_not_told_about_checksums(
         self, s3: S3Rig, db: cshelve.CloudShelf

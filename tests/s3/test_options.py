@@ -297,7 +297,8 @@ class TestClientConfig:
             ("config.s3.addressing_style", "sideways", "addressing"),
             ("config", "x", r"config\.<name> = value"),
             ("use_ssl", "perhaps", "is true or false"),
-            ("endpoint_url", "nonsense", "Invalid endpoint"),
+            ("endpoint_url", "127.0.0.1:9000", "begins with http"),
+            ("endpoint_url", "http://", "Invalid endpoint"),
         ],
     )
     def test_a_mistake_is_told_before_any_request(

@@ -56,6 +56,11 @@ TRANSIENT = THROTTLED | {
     "OperationAborted",
     "RequestTimeout",
 }
+# What older servers say to the headers of boto3's checksums, or to a body in chunks.
+MAY_MEAN_CHECKSUM = frozenset(
+    {"InvalidArgument", "InvalidRequest", "MissingContentLength", "MissingContentMD5"}
+    | {"NotImplemented", "XAmzContentSHA256Mismatch", "400", "411", "501"}
+)
 UNHOLDABLE_KEY = frozenset({"KeyTooLongError", "KeyTooLong", "InvalidURI"})
 CONFLICT = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
 NO_CREDENTIALS = (
@@ -247,10 +252,10 @@ def _wrong_region(error: ClientError) -> str:
 def _hint(error: ClientError, place: Place) -> str:
     """Say what an older server may be refusing: a condition, or boto3's checksums."""
     writes = error.operation_name in {"PutObject", "DeleteObjects"}
-    if not writes or status_of(error) not in {400, 411, 501} or code_of(error) == "BadDigest":
-        return ""
     if place.conditional and status_of(error) == 501:
         return " This server seems to have no conditional writes (If-None-Match, If-Match)."
+    if not writes or code_of(error) not in MAY_MEAN_CHECKSUM:
+        return ""
     return (
         " If this is an older server that does not know the checksums that boto3 sends, write "
         "`config.request_checksum_calculation = when_required` under [provider_params]."
@@ -263,9 +268,15 @@ def _what_happened(error: Exception) -> str:
     if isinstance(error, boto.FlexibleChecksumError):
         return f"the value was damaged on its way, twice ({error})."
     if isinstance(error, boto.ConnectTimeoutError | boto.ReadTimeoutError):
-        return f"the server did not answer in time ({error})."
+        return (
+            f"the server did not answer in time, in any attempt ({error}); see [default] "
+            "read_timeout_seconds and total_max_attempts."
+        )
     if isinstance(error, boto.SSLError):
-        return f"no secure connection ({error}); see `verify` under [provider_params]."
+        return (
+            f"no secure connection ({error}); see `verify` under [provider_params], or http:// in "
+            "endpoint_url if the server has no TLS."
+        )
     if isinstance(error, boto.HTTPClientError | boto.ConnectionError):
         return f"no connection to the server ({error}); check [provider_params] endpoint_url."
     return f"{type(error).__name__}: {error}"

@@ -7,6 +7,7 @@ types, which boto3 does not tell, are the tables here.
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -35,6 +36,9 @@ CLIENT_PARAMETERS = frozenset(inspect.signature(boto3.session.Session.client).pa
     "service_name",
 }
 CONFIG_OPTIONS = frozenset(Config.OPTION_DEFAULTS)
+
+# What botocore takes; S3 itself is stricter and says so.
+BUCKET_NAME = re.compile(r"[a-zA-Z0-9.\-_]{1,255}")
 
 # Everything that is not named here is text.
 CLIENT_TYPES = {"use_ssl": "boolean", "verify": "boolean or text"}
@@ -109,7 +113,7 @@ class S3Settings:
 def settings_from(config: Sections) -> S3Settings:
     """Take every option of the provider out of a configuration, checking names and types."""
     default = config.section("default")
-    bucket_name = default.required_text("bucket_name")
+    bucket_name = _bucket_name(default)
     prefix = _prefix(default)
     auth_type, credentials = _authentication(default)
     concurrency = default.integer("concurrency", default=DEFAULT_CONCURRENCY, least=1)
@@ -143,6 +147,18 @@ def settings_from(config: Sections) -> S3Settings:
         put_params=config.section("put_params"),
         source=config.source,
     )
+
+
+def _bucket_name(default: Section) -> str:
+    """Read `bucket_name`, which is the bucket's alone: no URL, no path."""
+    name = default.required_text("bucket_name")
+    if not name.startswith("arn:") and not BUCKET_NAME.fullmatch(name):
+        raise default.error(
+            "bucket_name",
+            "is a name of letters, digits, dots, hyphens and underscores; a path in the bucket is "
+            "key_prefix, and a comment stands on a line of its own.",
+        )
+    return name
 
 
 def _prefix(default: Section) -> str:
@@ -209,11 +225,21 @@ def _client_parameter(section: Section, name: str, value: object) -> object:
             raise section.error(name, "is a botocore Config; in a file: config.<name> = value.")
         return value
     typed = _typed(section, name, value, CLIENT_TYPES.get(name, "text"))
-    if name == "endpoint_url" and typed and "@" in urlsplit(typed).netloc:
-        raise section.error(name, "holds a user name; S3's credentials go into [default].")
+    if name == "endpoint_url" and typed:
+        _check_endpoint(section, typed)
     if name.startswith("aws_") and typed:
         _refuse_control_characters(section, name, typed)
     return typed
+
+
+def _check_endpoint(section: Section, url: str) -> None:
+    """Refuse what boto3 would take and mistake, or quote in an error with a password in it."""
+    if not url.lower().startswith(("http://", "https://")):
+        raise section.error("endpoint_url", "begins with http:// or https://.")
+    if "@" in urlsplit(url).netloc:
+        raise section.error(
+            "endpoint_url", "holds a user name; S3's credentials go into [default]."
+        )
 
 
 def _refuse_control_characters(section: Section, option: str, value: str) -> None:

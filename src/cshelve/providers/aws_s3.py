@@ -19,6 +19,7 @@ from botocore.exceptions import (
     ResponseStreamingError,
 )
 
+from cshelve._parallel import refuse_if_stopped
 from cshelve.exceptions import (
     AuthError,
     CanNotCreateDBError,
@@ -71,7 +72,7 @@ class AwsS3(Provider):
         self._bucket = Bucket(settings)
         self._client = self._bucket.client
         self._bulk_delete = BulkDelete(self._bucket, self.delete, self.concurrency)
-        self._client.meta.events.register("before-send.s3", self._count)
+        self._client.meta.events.register("before-send.s3", self._before_attempt)
 
     @classmethod
     def from_config(cls, config: Sections) -> Self:
@@ -247,6 +248,7 @@ class AwsS3(Provider):
             return False
         return True
 
-    def _count(self, event_name: str, **_: object) -> None:
-        """Count a request that boto3 is about to send; each of its attempts comes here."""
+    def _before_attempt(self, event_name: str, **_: object) -> None:
+        """Count what boto3 is about to send, unless nobody waits for it any more."""
+        refuse_if_stopped()
         self.stats.count(event_name.rpartition(".")[2])

@@ -234,8 +234,9 @@ def raise_failures(done: str, outcomes: Generator[tuple[str, Error | None]]) -> 
         first = ", ".join(repr(name) for name in list(failures)[:3])
         more = ", …" if len(failures) > 3 else ""
         cause = next(iter(failures.values()))
+        keys = "1 key" if len(failures) == 1 else f"{len(failures)} keys"
         raise BulkError(
-            f"{len(failures)} keys could not be {done}: {first}{more}; the first because: {cause}",
+            f"{keys} could not be {done}: {first}{more}; the first because: {cause}",
             failures,
         ) from cause
 
