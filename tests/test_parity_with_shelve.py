@@ -411,7 +411,7 @@ class TestDeliberateDifferences:
         db["a"].append("lost")
         place.opened.clear()
         provider = db.dict.provider
-        with pytest.warns(ResourceWarning, match="1 changed values are not written"):
+        with pytest.warns(ResourceWarning, match="1 changed value is not written"):
             del db
         provider.close()
         assert place.open("r")["a"] == [1]
