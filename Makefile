@@ -16,9 +16,12 @@ help:
 demo: $(READY)
 	@$(BIN)/python -m examples.demo
 
+# WORKERS: how many processes share the tests, each with servers of its own.
+WORKERS ?= 2
+
 # PYTEST_ARGS: what else to tell pytest, as in `make test PYTEST_ARGS="-k filesystem -x"`.
 test: $(READY)
-	$(BIN)/python -m pytest $(PYTEST_ARGS)
+	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadscope $(PYTEST_ARGS)
 
 lint: $(READY)
 	$(BIN)/ruff check .

@@ -55,7 +55,20 @@ def stored(s3: S3Rig, db: cshelve.CloudShelf, key: str = "k") -> bytes:
     return s3.client.get_object(Bucket=s3.bucket, Key=f"{prefix}/{key}")["Body"].read()
 
 
+@pytest.fixture(scope="module")
+def shared_hasty(s3_rig: S3Rig) -> cshelve.CloudShelf:
+    return Place(s3_rig.config(**{**IMPATIENT, "total_max_attempts": 1})).open()
+
+
 class TestARefusalOrAnOutageIsNeverTakenForAbsence:
+    """With one attempt: what more of them do is botocore's, and takes a pause each."""
+
+    @pytest.fixture
+    def db(self, s3: S3Rig, shared_hasty: cshelve.CloudShelf) -> cshelve.CloudShelf:
+        shared_hasty.clear()
+        shared_hasty["k"] = "value"
+        return shared_hasty
+
     @pytest.mark.parametrize("operation", READS)
     @pytest.mark.parametrize("key", ["k"])
     def test_refused(self, operation: str, key: str, s3: S3Rig, db: cshelve.CloudShelf) -> None:
