@@ -18,14 +18,17 @@ Values are pickled: open only a shelf whose writers you trust. A value travels f
 together from a configuration (`_config`).
 """
 
+from cshelve._atomic import DELETE
 from cshelve._open import open, open_from_dict
 from cshelve._shelf import CloudShelf
+from cshelve._tally import Progress
 from cshelve.exceptions import (
     AuthArgumentError,
     AuthError,
     AuthTypeError,
     BulkError,
     CanNotCreateDBError,
+    ConditionsNotSupportedError,
     ConfigurationError,
     ConflictError,
     CorruptRecordError,
@@ -39,6 +42,7 @@ from cshelve.exceptions import (
     KeyTypeError,
     MissingDependencyError,
     MissingEncryptionKeyError,
+    NotPicklableError,
     OutcomeUnknownError,
     ReadOnlyError,
     RecordError,
@@ -53,12 +57,14 @@ from cshelve.exceptions import (
 __version__ = "2.0.0.dev0"
 
 __all__ = [
+    "DELETE",
     "AuthArgumentError",
     "AuthError",
     "AuthTypeError",
     "BulkError",
     "CanNotCreateDBError",
     "CloudShelf",
+    "ConditionsNotSupportedError",
     "ConfigurationError",
     "ConflictError",
     "CorruptRecordError",
@@ -72,7 +78,9 @@ __all__ = [
     "KeyTypeError",
     "MissingDependencyError",
     "MissingEncryptionKeyError",
+    "NotPicklableError",
     "OutcomeUnknownError",
+    "Progress",
     "ReadOnlyError",
     "RecordError",
     "StorageError",

@@ -35,13 +35,21 @@ class Section:
     """
 
     def __init__(
-        self, source: str, name: str, options: Mapping[str, object], *, from_file: bool
+        self,
+        source: str,
+        name: str,
+        options: Mapping[str, object],
+        *,
+        from_file: bool,
+        looks_up: bool = True,
     ) -> None:
         self.source = source
         self.name = name
         self._options = dict(options)
         self._from_file = from_file
+        self._looks_up = looks_up
         self._taken: set[str] = set()
+        self._secrets: set[str] = set()
 
     def __repr__(self) -> str:
         # Values are left out: some of them are secrets.
@@ -67,7 +75,7 @@ class Section:
             return value
         if self._from_file:
             value = without_quotes(value)
-        return self._looked_up(option, value)
+        return self._looked_up(option, value) if self._looks_up else value
 
     def text(self, option: str, default: str | None = None) -> str | None:
         """Take a text."""
@@ -155,12 +163,31 @@ class Section:
         """Make names known without taking their values, which do not matter here or come later."""
         self._taken.update(options)
 
+    def keep_secret(self, *options: str) -> None:
+        """Say that the values of these must not leave the process, in a pickle say."""
+        self._secrets.update(options)
+
+    def literal_secrets(self) -> list[str]:
+        """Say where secrets are written out, not as a reference to the environment."""
+        return [
+            f"{self.source}, [{self.name}] {option}"
+            for option in sorted(self._secrets)
+            if self._options.get(option) not in (None, "") and not self._is_reference(option)
+        ]
+
     def finish(self) -> None:
         """Refuse what nobody took."""
         for option in self._options:
             if option not in self._taken:
                 known = closest(option, self._taken) or _listed(self._taken)
                 raise self.error(option, f"there is no such option{known}.")
+
+    def _is_reference(self, option: str) -> bool:
+        value = self._options[option]
+        if not self._looks_up or not isinstance(value, str):
+            return False
+        text = without_quotes(value) if self._from_file else value
+        return text.startswith("$") and not text.startswith("$$")
 
     def _looked_up(self, option: str, value: str) -> str:
         if value.startswith("$$"):
@@ -214,7 +241,9 @@ class Sections:
         if self._call is None:
             source = "the call to open"
             parameters = _checked_names(source, "provider_params", self.call_params)
-            self._call = Section(source, "provider_params", parameters, from_file=False)
+            self._call = Section(
+                source, "provider_params", parameters, from_file=False, looks_up=False
+            )
         return self._call
 
     def require(self, name: str) -> Section:
@@ -223,6 +252,11 @@ class Sections:
             instead = closest(name, self.contents, "did you mean it by [{}]?")
             raise ConfigurationError(f"{self.source}: there is no section [{name}]{instead}.")
         return self.section(name)
+
+    def literal_secrets(self) -> list[str]:
+        """Say where secrets are written out, in the sections that were read so far."""
+        sections = (*self._sections.values(), self.call())
+        return [place for section in sections for place in section.literal_secrets()]
 
     def finish(self) -> None:
         """Refuse every section and option that nobody took, and every parameter of the call."""

@@ -10,10 +10,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from cshelve._config import Sections, sections_from_dict, sections_from_file
+from cshelve._atomic import DEFAULT_TIMEOUT_SECONDS, Atomic
+from cshelve._config import Section, Sections, sections_from_dict, sections_from_file
+from cshelve._objects import Objects
+from cshelve._recipe import Recipe
 from cshelve._records import Records
 from cshelve._serializers import BytesSerializer, PickleSerializer, Serializer
 from cshelve._shelf import CloudShelf
+from cshelve._writeback import WritebackCache
 from cshelve.codec import codec_from
 from cshelve.exceptions import ConfigurationError, DBDoesNotExistsError
 from cshelve.providers import load
@@ -127,6 +131,8 @@ def _shelf(config: Sections, protocol: int | None, writeback: bool) -> CloudShel
     provider_class = load(name, default.where("provider"))
     serializer = _serializer(config, protocol)
     codec = codec_from(config)
+    cache = WritebackCache(is_on=writeback, limit=_writeback_limit(default))
+    timeout = default.number("modify_timeout_seconds", default=DEFAULT_TIMEOUT_SECONDS)
     # Options of 1.x that any provider may be given; none of ours has a client that logs by them.
     config.section("logging").accept("http", "credentials", "level", "enabled")
     provider = provider_class.from_config(config)
@@ -137,7 +143,39 @@ def _shelf(config: Sections, protocol: int | None, writeback: bool) -> CloudShel
         provider.close()
         raise
     records = Records(provider, codec, read_only=config.flag == "r")
-    return CloudShelf(records, serializer, writeback=writeback, logger=config.logger)
+    return CloudShelf(
+        Objects(records, serializer, cache),
+        Atomic(timeout, config.logger),
+        logger=config.logger,
+        recipe=_recipe(config, protocol, writeback, provider),
+    )
+
+
+def _recipe(
+    config: Sections, protocol: int | None, writeback: bool, provider: Provider
+) -> Recipe | None:
+    """Note how to open the shelf again, for its pickle; None if that would be another shelf."""
+    if not provider.can_be_reopened:
+        return None
+    return Recipe(
+        opener=_shelf,
+        source=config.source,
+        contents=config.contents,
+        from_file=config.from_file,
+        flag=config.flag,
+        call_params=config.call_params,
+        logger=config.logger,
+        protocol=protocol,
+        writeback=writeback,
+        location=provider.location,
+        literal_secrets=config.literal_secrets(),
+    )
+
+
+def _writeback_limit(default: Section) -> int | None:
+    """Read how many values the writeback cache may hold; without the option, all."""
+    limit = default.integer("writeback_limit", default=0, least=0)
+    return limit or None
 
 
 def _check_flag(flag: str) -> None:

@@ -6,12 +6,15 @@ in one place.
 
 from __future__ import annotations
 
+import os
 import threading
 from collections import deque
-from collections.abc import Callable, Generator, Iterable
-from concurrent.futures import Future
+from collections.abc import Callable, Generator, Iterable, Iterator
+from concurrent.futures import CancelledError, Future
 from queue import SimpleQueue
 from typing import Generic, TypeVar
+
+from cshelve.exceptions import StorageError
 
 __all__ = ["StoppedError", "map_in_order", "refuse_if_stopped"]
 
@@ -42,6 +45,7 @@ def map_in_order(
     concurrency: int,
     *,
     apart: Callable[[T], object] | None = None,
+    is_last: Callable[[R], bool] = lambda _: False,
 ) -> Generator[tuple[T, R]]:
     """Yield each item with the function's result for it, in the items' order.
 
@@ -52,25 +56,29 @@ def map_in_order(
     is consumed in the caller's thread only.
 
     Items for which `apart` gives equal answers never fly at the same time, so that of two writes
-    of one key the later one stays.
+    of one key the later one stays. After a result that `is_last`, nothing new starts either, and
+    the results of what flies are still yielded; the function has to turn `StoppedError` into one.
     """
     if concurrency <= 1:
         for item in items:
-            yield item, function(item)
+            result = function(item)
+            yield item, result
+            if is_last(result):
+                return
         return
-    workers = _Workers(function, concurrency)
+    workers = _Workers(function, concurrency, is_last)
     flying: deque[tuple[T, Future[R]]] = deque()
     try:
         for item in items:
             while len(flying) >= concurrency or (
                 apart is not None and any(apart(item) == apart(other) for other, _ in flying)
             ):
-                first, future = flying.popleft()
-                yield first, future.result()
+                yield from workers.landed(*flying.popleft())
+            if workers.are_stopped:
+                break
             flying.append((item, workers.start(item)))
         while flying:
-            first, future = flying.popleft()
-            yield first, future.result()
+            yield from workers.landed(*flying.popleft())
     finally:
         workers.stop()
 
@@ -82,15 +90,23 @@ class _Workers(Generic[T, R]):
     interpreter, so that a program could not be interrupted while a server does not answer.
     """
 
-    def __init__(self, function: Callable[[T], R], most: int) -> None:
+    def __init__(self, function: Callable[[T], R], most: int, is_last: Callable[[R], bool]) -> None:
         self._function = function
         self._most = most
+        self._is_last = is_last
         self._tasks: SimpleQueue[tuple[T, Future[R]] | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._stopped = threading.Event()
+        self._process = os.getpid()
+
+    @property
+    def are_stopped(self) -> bool:
+        """Tell whether nothing more will be begun."""
+        return self._stopped.is_set()
 
     def start(self, item: T) -> Future[R]:
         """Have the function applied to an item by a thread, a new one while there may be more."""
+        self._refuse_in_child()
         future: Future[R] = Future()
         self._tasks.put((item, future))
         if len(self._threads) < self._most:
@@ -100,9 +116,20 @@ class _Workers(Generic[T, R]):
             thread.start()
         return future
 
+    def landed(self, item: T, future: Future[R]) -> Iterator[tuple[T, R]]:
+        """Wait for a result and give it with its item; nothing if it was never begun."""
+        self._refuse_in_child()
+        try:
+            result = future.result()
+        except CancelledError:
+            return
+        yield item, result
+
     def stop(self) -> None:
         """Begin nothing more, and wait for what has begun."""
         self._stopped.set()
+        if os.getpid() != self._process:
+            return  # The threads are the parent's.
         for _ in self._threads:
             self._tasks.put(None)
         for thread in self._threads:
@@ -113,9 +140,20 @@ class _Workers(Generic[T, R]):
         while (task := self._tasks.get()) is not None:
             item, future = task
             if self._stopped.is_set():
+                future.cancel()
                 continue
             try:
-                future.set_result(self._function(item))
+                result = self._function(item)
+                if self._is_last(result):
+                    self._stopped.set()
+                future.set_result(result)
             except BaseException as error:  # noqa: BLE001
                 # Whatever it is, it belongs to whoever waits for the result.
                 future.set_exception(error)
+
+    def _refuse_in_child(self) -> None:
+        if os.getpid() != self._process:
+            raise StorageError(
+                "this iteration began before a fork, and its requests fly in the parent process: "
+                "begin another one here"
+            )

@@ -2,114 +2,161 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, MutableMapping
-from typing import NoReturn
+from collections.abc import Callable, Generator, Iterable, Iterator, MutableMapping
+from dataclasses import replace
+from typing import NoReturn, TypeVar
 
+from cshelve._tally import Outcome, Tally
 from cshelve.codec import Codec
 from cshelve.codec.stage import Data
-from cshelve.exceptions import (
-    ConflictError,
-    KeyNotFoundError,
-    ReadOnlyError,
-    RecordError,
-)
+from cshelve.exceptions import KeyNotFoundError, ReadOnlyError, RecordError
 from cshelve.providers.base import Provider
 
 __all__ = ["ClosedRecords", "Records"]
+
+T = TypeVar("T")
 
 
 class Records(MutableMapping[bytes, Data]):
     """Payloads under keys: what a provider holds under names, each in a record of the codec's.
 
-    A key is a name in UTF-8. Each method costs the requests of the provider's method that it is
-    made of. Safe in many threads.
+    The name of a key is `prefix` and the key; only names that begin so are seen. As a mapping its
+    keys are bytes, UTF-8, which is what `shelve.Shelf` wants; the methods below take text. Each
+    costs the requests of the provider's method that it is made of. Safe in many threads.
     """
 
-    def __init__(self, provider: Provider, codec: Codec, *, read_only: bool = False) -> None:
+    def __init__(
+        self, provider: Provider, codec: Codec, *, read_only: bool = False, prefix: str = ""
+    ) -> None:
         self.provider = provider
         self.read_only = read_only
+        self.prefix = prefix
         self._codec = codec
 
+    def under(self, prefix: str) -> Records:
+        """Give the records whose keys begin so, under the rest of their keys."""
+        return Records(
+            self.provider, self._codec, read_only=self.read_only, prefix=self.prefix + prefix
+        )
+
+    def name(self, key: str) -> str:
+        """Give the name that the provider knows a key by."""
+        return self.prefix + key
+
+    @property
+    def location(self) -> str:
+        """Where the records are, for messages."""
+        location = self.provider.location
+        return f"{location}, under {self.prefix!r}" if self.prefix else location
+
     def __getitem__(self, key: bytes) -> Data:
-        name = key.decode()
-        return self.decode(name, self.provider.get(name).data)
+        return self.read(key.decode())[0]
 
     def __contains__(self, key: object) -> bool:
-        return isinstance(key, bytes) and self.provider.contains(key.decode())
+        return isinstance(key, bytes) and self.contains(key.decode())
 
     def __setitem__(self, key: bytes, payload: Data) -> None:
-        self.refuse_if_read_only("write", key.decode())
-        self.provider.put(key.decode(), self._codec.encode(bytes(payload)))
+        self.write(key.decode(), bytes(payload))
 
     def __delitem__(self, key: bytes) -> None:
-        """Delete a key that is there: one request where the store tells, else one more to ask."""
-        name = key.decode()
-        self.refuse_if_read_only("delete", name)
-        if not self.provider.capabilities.delete_reports and not self.provider.contains(name):
-            raise KeyNotFoundError(name)
-        if self.provider.delete(name) is False:
-            raise KeyNotFoundError(name)
+        self.delete(key.decode())
 
     def __iter__(self) -> Iterator[bytes]:
-        for name in self.provider.names():
-            yield name.encode()
+        for key in self.names():
+            yield key.encode()
 
     def __len__(self) -> int:
-        return sum(1 for _ in self.provider.names())
+        return sum(1 for _ in self.names())
 
     def __bool__(self) -> bool:
         """Ask for one name, not for all of them."""
-        return any(True for _ in self.provider.names(limit=1))
+        return any(True for _ in self.names(limit=1))
 
-    def get_many(self, names: Iterable[str]) -> Iterator[tuple[str, bytes]]:
-        """Read the records of many names, not decoded yet; absent ones are left out."""
-        for name, item in self.provider.get_many(names):
-            yield name, item.data
+    def names(self, *, limit: int | None = None) -> Iterator[str]:
+        """List the keys, in the store's order."""
+        for name in self.provider.names(self.prefix, limit=limit):
+            yield name.removeprefix(self.prefix)
 
-    def set_many(self, payloads: Iterable[tuple[str, bytes]]) -> None:
-        """Write many payloads, or raise a `BulkError` that names those that were not."""
+    def contains(self, key: str) -> bool:
+        """Tell whether a key is there, without reading it."""
+        return self.provider.contains(self.name(key))
+
+    def read(self, key: str) -> tuple[Data, str]:
+        """Give the payload under a key, and its version."""
+        item = self._about(key, lambda: self.provider.get(self.name(key)))
+        return self.decode(key, item.data), item.version
+
+    def write(
+        self, key: str, payload: bytes, *, if_absent: bool = False, if_version: str | None = None
+    ) -> str:
+        """Store a payload and give its version, or raise `ConflictError` for a condition."""
+        self.refuse_if_read_only("write", key)
+        record = self._codec.encode(payload)
+        return self.provider.put(self.name(key), record, if_absent=if_absent, if_version=if_version)
+
+    def delete(self, key: str) -> None:
+        """Delete a key that is there: one request where the store tells, else one more to ask."""
+        self.refuse_if_read_only("delete", key)
+        if not self.provider.capabilities.delete_reports and not self.contains(key):
+            raise KeyNotFoundError(key)
+        if self.provider.delete(self.name(key)) is False:
+            raise KeyNotFoundError(key)
+
+    def remove(self, key: str, *, if_version: str | None = None) -> bool:
+        """Delete what was there a moment ago, in one request; False if it is known to be gone.
+
+        With a version, `ConflictError` if what is there is another one.
+        """
+        self.refuse_if_read_only("delete", key)
+        return self.provider.delete(self.name(key), if_version=if_version) is not False
+
+    def get_many(self, keys: Iterable[str]) -> Iterator[tuple[str, bytes]]:
+        """Read the records of many keys, not decoded yet; absent ones are left out."""
+        for name, item in self.provider.get_many(map(self.name, keys)):
+            yield name.removeprefix(self.prefix), item.data
+
+    def set_many(self, payloads: Iterable[tuple[str, bytes]]) -> Generator[Outcome]:
+        """Write many payloads while the outcomes are gone through."""
 
         def encoded() -> Iterator[tuple[str, bytes]]:
-            for name, payload in payloads:
-                self.refuse_if_read_only("write", name)
-                yield name, self._codec.encode(payload)
+            for key, payload in payloads:
+                self.refuse_if_read_only("write", key)
+                yield self.name(key), self._codec.encode(payload)
 
-        self.provider.put_many(encoded())
+        yield from self._by_key(self.provider.putting(encoded()))
 
-    def add(self, name: str, payload: bytes) -> bool:
-        """Write a payload unless something is there already; tell whether it was written."""
-        self.refuse_if_read_only("write", name)
-        try:
-            self.provider.put(name, self._codec.encode(payload), if_absent=True)
-        except ConflictError:
-            return False
-        return True
-
-    def remove(self, name: str) -> bool:
-        """Delete what was there a moment ago, in one request; False if it is known to be gone."""
-        self.refuse_if_read_only("delete", name)
-        return self.provider.delete(name) is not False
+    def delete_many(self, keys: Iterable[str]) -> Generator[Outcome]:
+        """Delete many keys while the outcomes are gone through; absent ones are no failure."""
+        self.refuse_if_read_only("delete keys of")
+        yield from self._by_key(self.provider.deleting(map(self.name, keys)))
 
     def clear(self) -> None:
-        """Delete every key, in bulk and without reading a value."""
-        self.refuse_if_read_only("clear")
-        self.provider.purge()
+        """Delete every key, without reading a value."""
+        Tally("deleted").take(self.clearing())
 
-    def decode(self, name: str, data: bytes) -> Data:
+    def clearing(self) -> Generator[Outcome]:
+        """Delete every key while the outcomes are gone through."""
+        self.refuse_if_read_only("clear")
+        if self.prefix:
+            yield from self.delete_many(self.names())
+        else:
+            yield from self._by_key(self.provider.purging())
+
+    def decode(self, key: str, data: bytes) -> Data:
         """Give the payload of a record, or a `RecordError` that names the key."""
         try:
             return self._codec.decode(data)
         except RecordError as error:
-            raise self.with_key(error, name) from error
+            raise self.with_key(error, key) from error
 
-    def with_key(self, error: RecordError, name: str) -> RecordError:
+    def with_key(self, error: RecordError, key: str) -> RecordError:
         """Say of an error of a record which key it lies under."""
-        return type(error)(f"{name!r} in {self.provider.location}: {error}")
+        return type(error)(f"{self.name(key)!r} in {self.provider.location}: {error}")
 
-    def refuse_if_read_only(self, doing: str, name: str | None = None) -> None:
+    def refuse_if_read_only(self, doing: str, key: str | None = None) -> None:
         """Raise `ReadOnlyError` if the shelf was opened for reading."""
         if self.read_only:
-            what = "the shelf" if name is None else repr(name)
+            what = "the shelf" if key is None else repr(self.name(key))
             raise ReadOnlyError(
                 f"can't {doing} {what} in {self.provider.location}: it was opened with flag 'r'"
             )
@@ -117,6 +164,20 @@ class Records(MutableMapping[bytes, Data]):
     def close(self) -> None:
         """Let go of the provider's connections."""
         self.provider.close()
+
+    def _about(self, key: str, act: Callable[[], T]) -> T:
+        """Act, and name an absent key as our caller does."""
+        try:
+            return act()
+        except KeyNotFoundError:
+            raise KeyNotFoundError(key) from None
+
+    def _by_key(self, outcomes: Iterable[Outcome]) -> Generator[Outcome]:
+        if not self.prefix:
+            yield from outcomes
+            return
+        for outcome in outcomes:
+            yield replace(outcome, name=outcome.name.removeprefix(self.prefix))
 
 
 class ClosedRecords(dict[bytes, bytes]):

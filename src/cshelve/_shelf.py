@@ -9,28 +9,29 @@ from __future__ import annotations
 import logging
 import shelve
 import warnings
-from collections.abc import ItemsView, Iterable, Iterator, Mapping, ValuesView
-from hashlib import blake2b
-from typing import Any
+from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping, ValuesView
+from typing import TYPE_CHECKING, Any
 
-from cshelve._records import ClosedRecords, Records
-from cshelve._serializers import Serializer
+from cshelve._atomic import REQUIRED, Atomic
+from cshelve._objects import Objects
+from cshelve._pairs import Pairs
+from cshelve._records import ClosedRecords
+from cshelve._tally import ProgressCallback, Tally, size_of
 from cshelve._views import Items, Values
+from cshelve._writeback import WritebackCache
 from cshelve.exceptions import (
-    BulkError,
     ConflictError,
     KeyNotFoundError,
     KeyNotStorableError,
     KeyTypeError,
-    ReadOnlyError,
-    RecordError,
+    NotPicklableError,
+    ValueTypeError,
 )
 
-__all__ = ["CloudShelf"]
+if TYPE_CHECKING:
+    from cshelve._recipe import Recipe
 
-_REQUIRED: Any = object()
-# Two are what a lost race takes; more happen only if others delete the key as fast as we look.
-SETDEFAULT_ATTEMPTS = 10
+__all__ = ["CloudShelf"]
 
 
 class CloudShelf(shelve.Shelf[Any]):
@@ -39,71 +40,89 @@ class CloudShelf(shelve.Shelf[Any]):
     Values are pickled copies, as in `shelve`: changing one that was read changes nothing in the
     store, unless the shelf was opened with `writeback`. Only an absent key is a `KeyError`; what
     goes wrong otherwise is a `cshelve.Error`, and after `close` a plain `ValueError`.
+
+    A write is atomic: readers see the old value or the new one. One shelf may be used by many
+    threads; a forked child opens connections of its own. The pickle of a shelf is its
+    configuration, and it is opened anew where it is unpickled.
     """
 
-    cache: dict[str, Any]
-    writeback: bool
+    cache: WritebackCache
 
     def __init__(
         self,
-        records: Records,
-        serializer: Serializer,
+        objects: Objects,
+        atomic: Atomic,
         *,
-        writeback: bool = False,
         logger: logging.Logger | None = None,
+        recipe: Recipe | None = None,
+        parent: CloudShelf | None = None,
+        owns_parent: bool = False,
     ) -> None:
-        super().__init__(records, writeback=writeback)  # type: ignore[arg-type]  # payloads may be views
-        self._open_records: Records | None = records
-        self._serializer = serializer
+        self.cache = objects.cache
+        writeback = objects.cache.is_on
+        super().__init__(objects.records, writeback=writeback)  # type: ignore[arg-type]  # payloads may be views
+        self.cache = objects.cache  # Where the base class has put a dict.
+        self._open_objects: Objects | None = objects
+        self._atomic = atomic
         self._logger = logger or logging.getLogger("cshelve")
-        self._repr = f"<cshelve.CloudShelf in {records.provider.location}>"
-        # What the serialized form of each cached value was when it came from the store.
-        self._digests: dict[str, bytes] = {}
+        self._recipe = recipe
+        self._parent = parent
+        self._owns_parent = owns_parent
+        self._repr = f"<cshelve.CloudShelf in {objects.records.location}>"
 
     def __repr__(self) -> str:
         return self._repr
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Pickle the configuration, and nothing of what is cached or connected."""
+        if self._recipe is None:
+            raise NotPicklableError(
+                f"{self!r} cannot be opened from another process: it was not made from a "
+                "configuration, or lives in this process's memory"
+            )
+        return self._recipe.reduced(self._objects.records.prefix)
+
+    # The standard library has it as an attribute; here a shelf and its views are of one mind.
+    @property
+    def writeback(self) -> bool:
+        """Whether values that are read or written are kept, and written again if they change."""
+        return self.cache.is_on
+
+    @writeback.setter
+    def writeback(self, is_on: bool) -> None:
+        self.cache.is_on = is_on
+
     def __getitem__(self, key: str) -> Any:
         """Read a value. One request, or none if it is in the writeback cache."""
-        name = self._name(key, absent_if_not_storable=True)
-        records = self._records
-        if name in self.cache:
-            return self.cache[name]
-        payload = records[name.encode()]
-        return self._cached(name, self._loaded(name, payload))
+        return self._objects.read(self._key(key, absent_if_not_storable=True))
 
     def __setitem__(self, key: str, value: Any) -> None:
         """Store a value, atomically. One request."""
-        name = self._name(key)
-        payload = self._dumped(name, value)
-        self._records[name.encode()] = payload
-        self._remember(name, value, payload)
+        self._objects.write(self._key(key), value)
 
     def __delitem__(self, key: str) -> None:
         """Delete a key that is there. One request, or two where the store does not tell."""
-        name = self._name(key, absent_if_not_storable=True)
-        del self._records[name.encode()]
-        self._forget(name)
+        self._objects.delete(self._key(key, absent_if_not_storable=True))
 
     def __contains__(self, key: object) -> bool:
         """Ask whether a key is there, without reading its value. One request."""
         try:
-            return self._name(key, absent_if_not_storable=True).encode() in self._records
+            return self._objects.records.contains(self._key(key, absent_if_not_storable=True))
         except KeyNotFoundError:
             return False
 
     def __iter__(self) -> Iterator[str]:
         """Go through the keys, a page of them at a time; the shelf may be changed meanwhile."""
-        for name in self._records.provider.names():
+        for key in self._objects.records.names():
             self._refuse_if_closed()
-            yield name
+            yield key
 
     def __len__(self) -> int:
-        return len(self._records)
+        return len(self._objects.records)
 
     def __bool__(self) -> bool:
         """Tell whether there is any key. One request, however many there are."""
-        return bool(self._records)
+        return bool(self._objects.records)
 
     def __eq__(self, other: object) -> bool:
         """Compare with any mapping, up to the first difference."""
@@ -135,130 +154,187 @@ class CloudShelf(shelve.Shelf[Any]):
         """View the values; going through them costs the listing and one request a key."""
         return Values(self)
 
-    def pop(self, key: str, default: Any = _REQUIRED) -> Any:
-        """Read a value and delete its key. Two requests; one if the key is absent."""
-        try:
-            value = self[key]
-        except KeyNotFoundError:
-            if default is _REQUIRED:
-                raise
-            return default
-        removed = self._records.remove(key)
-        self._forget(key)
-        if not removed and default is _REQUIRED:
-            raise KeyNotFoundError(key)  # Another caller was faster, and has it.
-        return value if removed else default
+    def get_many(
+        self, keys: Iterable[str], *, progress: ProgressCallback | None = None
+    ) -> Iterator[tuple[str, Any]]:
+        """Read many keys in parallel; give their pairs in the order of the keys.
 
-    def popitem(self) -> tuple[str, Any]:
-        """Take any pair out of the shelf. Three requests."""
-        for name in self._some_names():
-            try:
-                return name, self.pop(name)
-            except KeyNotFoundError:
-                continue  # Somebody else took it between the listing and the reading.
-        raise KeyNotFoundError("the shelf is empty")
+        Keys that are absent are left out. One request a key, none for what is in the writeback
+        cache; at most `concurrency` fly at once, and no more than that is taken ahead from `keys`.
+        A `RecordError` is raised in the place of its key, and the iterator can go on behind it;
+        any other failure ends it. For one thread.
+        """
+        return self._pairs(keys, progress)
+
+    def set_many(
+        self,
+        items: Mapping[str, Any] | Iterable[tuple[str, Any]],
+        *,
+        progress: ProgressCallback | None = None,
+    ) -> None:
+        """Store many pairs in parallel, each atomically. One request a key.
+
+        Of a key given twice the last value stays. Goes on past the failure of a key and raises a
+        `BulkError` in the end; raises what would fail for every key (`about_shelf`) as it is, with
+        the numbers of keys `stored`, `failed` and `not_attempted`, and begins nothing more.
+        """
+        self._set_many(_pairs(items, {}), size_of(items), progress)
+
+    def delete_many(self, keys: Iterable[str], *, progress: ProgressCallback | None = None) -> None:
+        """Delete many keys; absent ones are no failure. On S3 one request for 1,000 keys.
+
+        Raises as `set_many` does.
+        """
+        tally = Tally("deleted", total=size_of(keys), progress=progress)
+        self._objects.delete_many(self._storable(keys), tally)
 
     def setdefault(self, key: str, default: Any = None) -> Any:
-        """Read a value, or store the default if the key is absent: one request, or two.
+        """Read a value, or store the default if the key is absent, as the store decides.
 
-        The store decides who was first: if another writer is faster, its value is read.
+        Of many callers at the same time one stores its default, and all get that. One request if
+        the key is there, two if not, three if another caller was faster.
         """
-        name = self._name(key)
-        payload = None
-        for _ in range(SETDEFAULT_ATTEMPTS):
-            try:
-                return self[name]
-            except KeyNotFoundError:
-                payload = payload or self._dumped(name, default)
-            if self._records.add(name, payload):
-                self._remember(name, default, payload)
-                return default
-        raise ConflictError(
-            f"{name!r} in {self._records.provider.location}: the store says that it is not there "
-            f"and that it is, {SETDEFAULT_ATTEMPTS} times in turn"
-        )
+        return self._atomic.setdefault(self._objects, self._key(key), default)
+
+    def pop(self, key: str, default: Any = REQUIRED) -> Any:
+        """Read a value and delete its key; of many callers, one gets it.
+
+        Two requests; one if the key is absent. If the answer to the delete is lost and nobody can
+        know what happened, an `OutcomeUnknownError`: a value is given to nobody rather than to two.
+        """
+        try:
+            return self._atomic.pop(self._objects, self._key(key, absent_if_not_storable=True))
+        except KeyNotFoundError:
+            if default is REQUIRED:
+                raise
+            return default
+
+    def popitem(self) -> tuple[str, Any]:
+        """Take any pair out of the shelf, as `pop` does. Three requests, more if others do so too.
+
+        A `KeyError` if the shelf is empty.
+        """
+        return self._atomic.popitem(self._objects)
+
+    def modify(self, key: str, function: Callable[[Any], Any], default: Any = REQUIRED) -> Any:
+        """Store what a function makes of a value, unless somebody wrote in between; return it.
+
+        The function gets a copy of the value, or of `default` if the key is absent (a `KeyError`
+        without one), and is called again with what is there then for as long as others are faster:
+        it should do nothing else. If it returns `cshelve.DELETE` the key is deleted. What it raises
+        is raised, with nothing written. Two requests a try. Threads of this process take turns.
+
+        Raises `ConflictError` after `modify_timeout_seconds`, `OutcomeUnknownError` if the answer
+        was lost and nobody can know, `ConditionsNotSupportedError` where the store cannot do it.
+        """
+        return self._atomic.modify(self._objects, self._key(key), function, default)
+
+    def get_versioned(self, key: str) -> tuple[Any, str]:
+        """Read a value and the version that it has, for `replace` and `delete`. One request."""
+        key = self._key(key, absent_if_not_storable=True)
+        self._objects.settle(key)
+        return self._objects.read_versioned(key)
+
+    def replace(self, key: str, value: Any, version: str | None) -> str:
+        """Store a value if what is there still has this version, and return the new version.
+
+        With None, if nothing is there. One request. Raises `ConflictError` if another writer was
+        first, and otherwise as `modify` does.
+        """
+        key = self._key(key)
+        if version is None:
+            return self._objects.write(key, value, if_absent=True)
+        return self._objects.write(key, value, if_version=_checked(version))
+
+    def delete(self, key: str, version: str) -> None:
+        """Delete a key if what is there still has this version. One request.
+
+        Raises as `replace` does; a key that is absent by now is a `ConflictError` too.
+        """
+        key = self._key(key)
+        if not self._objects.remove(key, if_version=_checked(version)):
+            raise ConflictError(f"{key!r} in {self._location} was deleted since it was read")
 
     def update(self, other: Any = (), /, **more: Any) -> None:
-        """Store many pairs, from what `dict.update` takes, in parallel. One request a key."""
-        given: dict[str, tuple[Any, bytes]] = {}
+        """Store many pairs in parallel: what `dict.update` takes. See `set_many`."""
+        size = size_of(other)
+        total = None if size is None else size + len(more)
+        self._set_many(_pairs(other, more), total, None)
 
-        def payloads() -> Iterator[tuple[str, bytes]]:
-            for key, value in _pairs(other, more):
-                name = self._name(key)
-                payload = self._dumped(name, value)
-                if self.writeback:
-                    given[name] = value, _digest(payload)
-                yield name, payload
+    def clear(self, *, progress: ProgressCallback | None = None) -> None:
+        """Delete every key, without reading a value. The listing, and one request for 1,000.
 
-        for name in self._set_many(self._records, payloads(), given):
-            self.cache[name], self._digests[name] = given[name]
-
-    def clear(self) -> None:
-        """Delete every key, without reading a value. The listing, and one request for 1,000."""
-        self._records.clear()
-        self.cache.clear()
-        self._digests.clear()
-
-    def sync(self) -> None:
-        """Write every value in the writeback cache that was changed since it was read.
-
-        Empties the cache. If it fails, what was not written stays in the cache, and the next
-        `sync` writes it.
+        Raises as `set_many` does.
         """
-        if self._open_records is None or not self.cache:
-            return
-        records = self._records
-        if records.read_only:
-            self._refuse_changes(records)
-        else:
-            digests: dict[str, bytes] = {}
-            for name in self._set_many(records, self._changed(digests), digests):
-                self._digests[name] = digests[name]
-        self.cache.clear()
-        self._digests.clear()
+        self._objects.clear(Tally("deleted", progress=progress))
+
+    def prefix(self, prefix: str) -> CloudShelf:
+        """Give a shelf of the keys that begin so, which gives and takes them without the prefix.
+
+        Costs nothing: client and writeback cache are shared. Its `sync` and `close` write what is
+        in the cache under the prefix; its `close` does not close this shelf, and once this one is
+        closed it is closed too.
+        """
+        objects = self._objects.under(self._key(prefix))
+        return self._view(objects, self, owns_parent=False)
+
+    def sync(self, *, progress: ProgressCallback | None = None) -> None:
+        """Write every value in the writeback cache that was changed, in parallel; empty the cache.
+
+        If it fails, it raises as `set_many` does, what was not written stays in the cache, and the
+        next `sync` writes it. One request for each changed value. What another thread changes in a
+        value while it is being written may be lost, as the value is no longer kept then.
+        """
+        if self._is_open():
+            self._objects.sync(Tally("written", progress=progress))
 
     def close(self) -> None:
         """Write what `sync` writes and let go of the store.
 
         If the writing fails the shelf stays open, and a second `close` tries again.
         """
-        if self._open_records is None:
+        if not self._is_open():
             return
         self.sync()
-        self._open_records.close()
-        self._open_records = None
+        records = self._objects.records
+        self._open_objects = None
         self.dict = ClosedRecords()
+        if self._parent is None:
+            records.close()
+        elif self._owns_parent:
+            self._parent.close()
 
     def __del__(self) -> None:
         # The standard library writes the cache here. Over a network that could hang or fail where
         # nobody can see it, so we say what was lost instead.
-        if getattr(self, "_open_records", None) is None or not self.cache:
+        objects = getattr(self, "_open_objects", None)
+        if objects is None or self._parent is not None or not self.cache:
             return
-        unwritten = sum(1 for _ in filter(self._is_changed, self.cache))
+        unwritten = objects.count_unwritten()
         if unwritten:
             values = "1 changed value is" if unwritten == 1 else f"{unwritten} changed values are"
             message = f"{self!r} was never closed: {values} not written"
             self._logger.warning(message)
             warnings.warn(message, ResourceWarning, source=self, stacklevel=2)
 
-    def _is_changed(self, name: str) -> bool:
-        try:
-            return _digest(self._serializer.dumps(self.cache[name])) != self._digests.get(name)
-        except Exception:  # noqa: BLE001
-            # Whatever the value's class raises when it is pickled, or the interpreter while it
-            # shuts down: there is nobody to raise it to, and the value is not what was read.
-            return True
+    @property
+    def _objects(self) -> Objects:
+        if not self._is_open():
+            raise ValueError("invalid operation on closed shelf")
+        assert self._open_objects is not None
+        return self._open_objects
 
     @property
-    def _records(self) -> Records:
-        if self._open_records is None:
-            raise ValueError("invalid operation on closed shelf")
-        return self._open_records
+    def _location(self) -> str:
+        return self._objects.records.location
+
+    def _is_open(self) -> bool:
+        return self._open_objects is not None and (self._parent is None or self._parent._is_open())
 
     def _refuse_if_closed(self) -> None:
-        _ = self._records
+        _ = self._objects
 
-    def _name(self, key: object, *, absent_if_not_storable: bool = False) -> str:
+    def _key(self, key: object, *, absent_if_not_storable: bool = False) -> str:
         """Check that a key is a text that can be a name; no store holds any other."""
         if not isinstance(key, str):
             raise KeyTypeError(f"a shelf's keys are str, not {type(key).__name__}: {key!r:.100}")
@@ -270,67 +346,41 @@ class CloudShelf(shelve.Shelf[Any]):
             raise KeyNotStorableError(f"the key {key!r} can't be encoded: {error}") from error
         return key
 
-    def _some_names(self) -> Iterator[str]:
-        """Name one key, by a listing of one; should it vanish, go on with the whole listing."""
-        yield from self._records.provider.names(limit=1)
-        yield from self._records.provider.names()
+    def _storable(self, keys: Iterable[str]) -> Iterator[str]:
+        """Leave out the keys that no store can hold: they are absent everywhere."""
+        for key in keys:
+            try:
+                yield self._key(key, absent_if_not_storable=True)
+            except KeyNotFoundError:
+                continue
 
-    def _dumped(self, name: str, value: Any) -> bytes:
-        """Make the payload of a value; what its pickling raises is raised, with the key noted."""
-        try:
-            return self._serializer.dumps(value)
-        except Exception as error:
-            error.add_note(f"cshelve: this was the value for the key {name!r}")
-            raise
-
-    def _loaded(self, name: str, payload: Any) -> Any:
-        try:
-            return self._serializer.loads(payload)
-        except RecordError as error:
-            raise self._records.with_key(error, name) from error
-
-    def _cached(self, name: str, value: Any) -> Any:
-        """Keep a value that was read, with writeback, and note what it looked like."""
-        if self.writeback:
-            self._remember(name, value, self._serializer.dumps(value))
-        return value
-
-    def _remember(self, name: str, value: Any, payload: bytes) -> None:
-        if self.writeback:
-            self.cache[name] = value
-            self._digests[name] = _digest(payload)
-
-    def _forget(self, name: str) -> None:
-        self.cache.pop(name, None)
-        self._digests.pop(name, None)
-
-    def _changed(self, digests: dict[str, bytes]) -> Iterator[tuple[str, bytes]]:
-        """Give the cached values that are not what the store has, noting their digests."""
-        for name, value in list(self.cache.items()):
-            payload = self._dumped(name, value)
-            digest = _digest(payload)
-            if digest != self._digests.get(name):
-                digests[name] = digest
-                yield name, payload
-
-    def _refuse_changes(self, records: Records) -> None:
-        changed = [name for name, _ in self._changed({})]
-        if changed:
-            raise ReadOnlyError(
-                f"{records.provider.location} was opened with flag 'r', and values in the "
-                f"writeback cache were changed: {', '.join(map(repr, changed[:5]))}"
-            )
+    def _pairs(
+        self, keys: Iterable[str] | None = None, progress: ProgressCallback | None = None
+    ) -> Pairs:
+        """Read these keys, or all that there are."""
+        objects = self._objects
+        wanted = objects.records.names() if keys is None else self._storable(keys)
+        tally = Tally("read", total=size_of(keys), progress=progress)
+        return Pairs(objects, wanted, tally, self._refuse_if_closed)
 
     def _set_many(
-        self, records: Records, payloads: Iterator[tuple[str, bytes]], written: Iterable[str]
-    ) -> Iterator[str]:
-        """Write many, then give the names that were written, and in the end what failed."""
-        try:
-            records.set_many(payloads)
-        except BulkError as error:
-            yield from (name for name in written if name not in error.failures)
-            raise
-        yield from written
+        self,
+        pairs: Iterable[tuple[Any, Any]],
+        total: int | None,
+        progress: ProgressCallback | None,
+    ) -> None:
+        tally = Tally("written", total=total, progress=progress)
+        self._objects.write_many(((self._key(key), value) for key, value in pairs), tally)
+
+    def _view(self, objects: Objects, parent: CloudShelf, *, owns_parent: bool) -> CloudShelf:
+        return CloudShelf(
+            objects,
+            self._atomic,
+            logger=self._logger,
+            recipe=self._recipe,
+            parent=parent,
+            owns_parent=owns_parent,
+        )
 
 
 def _pairs(other: Any, more: Mapping[str, Any]) -> Iterable[tuple[Any, Any]]:
@@ -346,5 +396,9 @@ def _pairs(other: Any, more: Mapping[str, Any]) -> Iterable[tuple[Any, Any]]:
     yield from more.items()
 
 
-def _digest(payload: bytes) -> bytes:
-    return blake2b(payload, digest_size=16).digest()
+def _checked(version: object) -> str:
+    if not isinstance(version, str):
+        raise ValueTypeError(
+            f"a version is the text that get_versioned gave, not {type(version).__name__}"
+        )
+    return version

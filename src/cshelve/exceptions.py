@@ -19,10 +19,12 @@
     │   ├── ReadOnlyError
     │   ├── ConflictError
     │   ├── OutcomeUnknownError
+    │   ├── ConditionsNotSupportedError
     │   └── BulkError
     ├── KeyNotStorableError (ValueError)
     ├── KeyTypeError (TypeError, AttributeError)
     ├── ValueTypeError (TypeError)
+    ├── NotPicklableError (pickle.PicklingError)
     ├── RecordError (ValueError)
     │   ├── DataProcessingSignatureError (RuntimeError)
     │   ├── EncryptedDataCorruptionError (RuntimeError)
@@ -39,6 +41,7 @@ the `OSError` bases keep ``except dbm.error`` of code written for `shelve` worki
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pickle import PicklingError
 
 __all__ = [
     "AuthArgumentError",
@@ -46,6 +49,7 @@ __all__ = [
     "AuthTypeError",
     "BulkError",
     "CanNotCreateDBError",
+    "ConditionsNotSupportedError",
     "ConfigurationError",
     "ConflictError",
     "CorruptRecordError",
@@ -59,6 +63,7 @@ __all__ = [
     "KeyTypeError",
     "MissingDependencyError",
     "MissingEncryptionKeyError",
+    "NotPicklableError",
     "OutcomeUnknownError",
     "ReadOnlyError",
     "RecordError",
@@ -77,6 +82,13 @@ class Error(Exception):
     about_shelf: bool = False
     """Whether every other key would fail alike: an operation on many keys stops at such an error
     and raises it as it is."""
+    stored: int | None = None
+    """On such an error: how many keys were written or deleted all the same."""
+    failed: int | None = None
+    """On such an error: how many keys were tried, and failed or were given up."""
+    not_attempted: int | None = None
+    """On such an error: how many keys were never tried; None where nobody knows how many there
+    are, as with a generator."""
 
 
 class ConfigurationError(Error, ValueError, RuntimeError):
@@ -145,6 +157,10 @@ class OutcomeUnknownError(StorageError):
     """The answer to a conditional write was lost, and nobody can know whether it was done."""
 
 
+class ConditionsNotSupportedError(StorageError):
+    """The store does not honour conditions, so that nothing can be promised; nothing was done."""
+
+
 class BulkError(StorageError):
     """Some keys of many failed, all others are done; `failures` maps each to its own error."""
 
@@ -162,7 +178,12 @@ class KeyTypeError(Error, TypeError, AttributeError):
 
 
 class ValueTypeError(Error, TypeError):
-    """A value is not of the type that the shelf stores (bytes, with `use_pickle = false`)."""
+    """A value is not of the type that the shelf stores (bytes, with `use_pickle = false`), or a
+    version is none that the shelf gave."""
+
+
+class NotPicklableError(Error, PicklingError):
+    """The shelf itself cannot be pickled: its pickle would carry a secret, or lead nowhere."""
 
 
 class RecordError(Error, ValueError):

@@ -74,6 +74,7 @@ def encryption_from(section: Section) -> AesEax:
     """Make the stage that `[encryption]` describes."""
     algorithm = section.required_text("algorithm")
     section.accept("key", "environment_key")
+    section.keep_secret("key")
     if algorithm.lower() != "aes256":
         raise UnknownEncryptionAlgorithmError(
             f"{section.where('algorithm')}there is no encryption {algorithm!r}; write aes256."

@@ -9,36 +9,40 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from cshelve.exceptions import KeyNotStorableError, StorageError
-from cshelve.providers._s3_client import build_client, checked_put_params, shared_params
+from cshelve.providers._s3_client import checked_put_params, shared_params
 from cshelve.providers._s3_errors import Place, translated
 
 if TYPE_CHECKING:
+    from cshelve.providers._s3_connections import Connections
     from cshelve.providers._s3_settings import S3Settings
 
-__all__ = ["Bucket"]
+__all__ = ["PROBE", "Bucket", "etag_of"]
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html: bytes of UTF-8.
 LONGEST_KEY = 1024
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
 KEYS_PER_PAGE = 1000
+# How the names begin that `_s3_probe` uses for a moment; they are no keys.
+PROBE = ".cshelve-probe-"
 
 
 class Bucket:
-    """A client, and the bucket and prefix that all its requests are about. Safe in many threads."""
+    """Connections, and the bucket and prefix that all requests are about. Safe in many threads."""
 
-    def __init__(self, settings: S3Settings) -> None:
-        self.client = build_client(settings)
+    def __init__(self, settings: S3Settings, connections: Connections) -> None:
+        self.connections = connections
         self.name = settings.bucket_name
         self.prefix = settings.prefix
         self.location = f"s3://{self.name}/{self.prefix}".rstrip("/")
-        put_params = checked_put_params(settings, self.client)
-        self._shared = shared_params(put_params, self.client) | {"PutObject": put_params}
+        model = connections.meta.service_model
+        put_params = checked_put_params(settings, model)
+        self._shared = shared_params(put_params, model) | {"PutObject": put_params}
 
     @property
     def attempts(self) -> int:
         """Tell how often the client tries a request, the first time included."""
         # botocore makes `total_max_attempts` of whatever form the user gave it in.
-        retries: dict[str, Any] = getattr(self.client.meta.config, "retries", None) or {}
+        retries: dict[str, Any] = getattr(self.connections.config, "retries", None) or {}
         return int(retries.get("total_max_attempts", 1))
 
     def key(self, name: str) -> str:
@@ -85,8 +89,8 @@ class Bucket:
             request["Prefix"] = self.prefix + prefix
         if self.prefix and not prefix:
             request["StartAfter"] = self.prefix
-        with self.translating("ListObjectsV2"):
-            answer = self.client.list_objects_v2(**request, **parameters)
+        with self.translating("ListObjectsV2"), self.connections.client() as client:
+            answer = client.list_objects_v2(**request, **parameters)
         if not {"IsTruncated", "KeyCount", "Name"}.intersection(answer):
             # Else a web server that answers anything with a page would be an empty shelf.
             raise StorageError(
@@ -98,6 +102,7 @@ class Bucket:
     def objects(self, prefix: str, limit: int | None) -> Iterator[Mapping[str, Any]]:
         """Go through the objects whose names begin so, a page at a time."""
         left = limit
+        probes = self.prefix + PROBE
         parameters: dict[str, Any] = {}
         while left is None or left > 0:
             if left is not None:
@@ -105,7 +110,7 @@ class Bucket:
             page = self.page(prefix, **parameters)
             for found in page.get("Contents", ()):
                 # The prefix itself is no key; servers that don't know StartAfter list it.
-                if found["Key"] != self.prefix:
+                if found["Key"] != self.prefix and not found["Key"].startswith(probes):
                     left = None if left is None else left - 1
                     yield found
             if not page.get("IsTruncated"):
@@ -117,3 +122,14 @@ class Bucket:
                     "not say how to go on."
                 )
             parameters["ContinuationToken"] = token
+
+
+def etag_of(answer: Mapping[str, Any], bucket: Bucket, name: str) -> str:
+    """Give the version in the answer to a put, or refuse an answer that is none of S3's."""
+    if "ETag" not in answer:
+        # A web server that answers anything with a page would seem to have stored it.
+        raise StorageError(
+            f"{bucket.place('PutObject', name)}: the answer has no ETag, as S3's has; "
+            "whether the value is stored is not known."
+        )
+    return str(answer["ETag"])

@@ -10,7 +10,6 @@ from typing import Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from cshelve._parallel import map_in_order
 from cshelve.exceptions import Error
 from cshelve.providers._s3_bucket import Bucket
 from cshelve.providers._s3_errors import (
@@ -21,6 +20,7 @@ from cshelve.providers._s3_errors import (
     lacks_bulk_delete,
     translated,
 )
+from cshelve.providers.base import Outcome
 
 __all__ = ["BulkDelete"]
 
@@ -35,24 +35,38 @@ class BulkDelete:
     What fails inside an answer for a passing reason is tried again: boto3 does not look inside.
     """
 
-    def __init__(self, bucket: Bucket, delete: Callable[[str], object], concurrency: int) -> None:
-        """Take the bucket, and how to delete a single name and how many at a time."""
+    def __init__(
+        self, bucket: Bucket, singly: Callable[[Iterable[str]], Generator[Outcome]]
+    ) -> None:
+        """Take the bucket, and how to delete names one by one."""
         self._bucket = bucket
-        self._delete = delete
-        self._concurrency = concurrency
+        self._singly = singly
         self._is_there = True
 
-    def outcomes(self, names: Iterable[str]) -> Generator[tuple[str, Error | None]]:
-        """Delete names and tell of each what went wrong, if anything did."""
-        source = (name for name in names if self._bucket.can_hold(name))
+    def outcomes(self, names: Iterable[str]) -> Generator[Outcome]:
+        """Delete names and tell what became of each; end where every other would fail alike."""
+        source = iter(names)
         while batch := list(itertools.islice(source, KEYS_PER_REQUEST)):
-            singly = batch
-            if self._is_there:
-                singly = [name for name in batch if not fits_in_xml(name)]
-                yield from self._together([n for n in batch if fits_in_xml(n)])
-            yield from self._singly(singly)
+            for outcome in self._of_batch(batch):
+                yield outcome
+                over = outcome.failure is not None and outcome.failure.about_shelf
+                source = iter(()) if over else source
 
-    def _together(self, names: list[str]) -> Iterator[tuple[str, Error | None]]:
+    def _of_batch(self, names: list[str]) -> Iterator[Outcome]:
+        """Delete up to 1,000 names, those that a request can carry in one."""
+        held = []
+        for name in names:
+            if self._bucket.can_hold(name):
+                held.append(name)
+            else:
+                yield Outcome(name)  # It is not there.
+        if not self._is_there:
+            yield from self._singly(held)
+            return
+        yield from self._together([name for name in held if fits_in_xml(name)])
+        yield from self._singly(name for name in held if not fits_in_xml(name))
+
+    def _together(self, names: list[str]) -> Iterator[Outcome]:
         """Send one request, and again for the names that are worth another try."""
         attempts = self._bucket.attempts
         for attempt in range(attempts):
@@ -66,30 +80,23 @@ class BulkDelete:
                 self._is_there = False
                 yield from self._singly(names)
                 return
+            except Error as error:
+                yield from (Outcome(name, error) for name in names)
+                return
             last = attempt == attempts - 1
             again = [] if last else [n for n in names if code_of(errors.get(n)) in TRANSIENT]
             # An answer may name a key that we did not: a server that alters keys. It failed too.
             for name in {*names, *errors}.difference(again):
-                yield name, self._failure(name, errors.get(name))
+                yield Outcome(name, self._failure(name, errors.get(name)))
             names = again
-
-    def _singly(self, names: Iterable[str]) -> Iterator[tuple[str, Error | None]]:
-        def delete(name: str) -> Error | None:
-            try:
-                self._delete(name)
-            except Error as error:
-                return error
-            return None
-
-        return map_in_order(delete, names, self._concurrency)
 
     def _send(self, names: list[str]) -> dict[str, ClientError]:
         """Send one DeleteObjects and give the errors inside its answer, by name."""
         keys: Any = [{"Key": self._bucket.key(name)} for name in names]
+        request = self._bucket.request("DeleteObjects")
         try:
-            answer = self._bucket.client.delete_objects(
-                Delete={"Objects": keys, "Quiet": True}, **self._bucket.request("DeleteObjects")
-            )
+            with self._bucket.connections.client() as client:
+                answer = client.delete_objects(Delete={"Objects": keys, "Quiet": True}, **request)
         except (ClientError, BotoCoreError) as error:
             if lacks_bulk_delete(error):
                 raise _NoBulkDeleteError from error

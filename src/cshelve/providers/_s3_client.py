@@ -1,28 +1,31 @@
-"""From settings to a boto3 client: one private session a shelf, its client built under a lock."""
+"""From settings to boto3 clients: one private session a shelf, its clients built under a lock."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import boto3.session
+from boto3.session import Session
 from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ProfileNotFound
 from botocore.validate import ParamValidator
 
 from cshelve._config import Section, closest
+from cshelve._forks import PerProcess
 from cshelve.exceptions import AuthArgumentError, ConfigurationError
 from cshelve.providers._s3_settings import S3Settings
 
 if TYPE_CHECKING:
+    from botocore.model import ServiceModel
     from types_boto3_s3 import S3Client
 
-__all__ = ["build_client", "checked_put_params", "shared_params"]
+__all__ = ["build_client", "build_session", "checked_put_params", "shared_params"]
 
 # boto3 loads and caches data files while it builds a client, which is not safe in many threads.
-_building = threading.Lock()
+_building = PerProcess(threading.Lock)
 
 # What a put is made of; a user's parameters must not change it.
 OURS = frozenset(
@@ -33,34 +36,50 @@ OURS = frozenset(
 SHARED = ("RequestPayer", "ExpectedBucketOwner", "SSECustomerAlgorithm", "SSECustomerKey")
 
 
-def build_client(settings: S3Settings) -> S3Client:
+def build_session(settings: S3Settings) -> Session:
+    """Make the session that a shelf's clients share, and with it credentials and boto3's data."""
+    with _building.get(), _our_errors(settings):
+        return Session(profile_name=settings.credentials.get("profile_name"))
+
+
+def build_client(session: Session, settings: S3Settings, *, sends_once: bool = False) -> S3Client:
     """Build the client that the settings describe; sends nothing.
 
-    Raises `ConfigurationError` for parameters that boto3 refuses.
+    One that `sends_once` never repeats a request. Raises `ConfigurationError` for parameters that
+    boto3 refuses.
     """
-    with _building:
-        try:
-            session = boto3.session.Session(profile_name=settings.credentials.get("profile_name"))
-            return session.client("s3", **_parameters(settings))
-        except ConfigurationError:
-            raise
-        except ProfileNotFound as error:
-            written = "profile_name" in settings.credentials
-            origin = "[default] profile_name" if written else "the environment variable AWS_PROFILE"
-            raise AuthArgumentError(
-                f"{settings.source}, {origin}: {error}. Profiles are in ~/.aws/config and "
-                "~/.aws/credentials."
-            ) from error
-        except (BotoCoreError, ValueError, TypeError, OSError) as error:
-            raise ConfigurationError(
-                f"{settings.source}, [provider_params]: boto3 builds no client with these: {error}"
-            ) from error
+    with _building.get(), _our_errors(settings):
+        parameters = _parameters(settings)
+        if sends_once:
+            once = Config(retries={"mode": "standard", "total_max_attempts": 1})
+            parameters["config"] = parameters["config"].merge(once)
+        return session.client("s3", **parameters)
 
 
-def checked_put_params(settings: S3Settings, client: S3Client) -> dict[str, Any]:
+@contextmanager
+def _our_errors(settings: S3Settings) -> Iterator[None]:
+    """Say of what boto3 raises before any request what is wrong with the configuration."""
+    try:
+        yield
+    except ConfigurationError:
+        raise
+    except ProfileNotFound as error:
+        written = "profile_name" in settings.credentials
+        origin = "[default] profile_name" if written else "the environment variable AWS_PROFILE"
+        raise AuthArgumentError(
+            f"{settings.source}, {origin}: {error}. Profiles are in ~/.aws/config and "
+            "~/.aws/credentials."
+        ) from error
+    except (BotoCoreError, ValueError, TypeError, OSError) as error:
+        raise ConfigurationError(
+            f"{settings.source}, [provider_params]: boto3 builds no client with these: {error}"
+        ) from error
+
+
+def checked_put_params(settings: S3Settings, model: ServiceModel) -> dict[str, Any]:
     """Check `[put_params]` against botocore's model of PutObject and give them their types."""
     section = settings.put_params
-    shape: Any = client.meta.service_model.operation_model("PutObject").input_shape
+    shape: Any = model.operation_model("PutObject").input_shape
     members: Mapping[str, Any] = shape.members
     allowed = {n for n in members if n not in OURS and not _is_checksum_value(n)}
     params: dict[str, Any] = {}
@@ -90,9 +109,8 @@ def checked_put_params(settings: S3Settings, client: S3Client) -> dict[str, Any]
     return params
 
 
-def shared_params(put_params: Mapping[str, Any], client: S3Client) -> dict[str, dict[str, Any]]:
+def shared_params(put_params: Mapping[str, Any], model: ServiceModel) -> dict[str, dict[str, Any]]:
     """Tell, for each operation, which of the user's parameters it has to carry too."""
-    model = client.meta.service_model
     result: dict[str, dict[str, Any]] = {}
     for operation in ("GetObject", "HeadObject", "DeleteObject", "DeleteObjects", "ListObjectsV2"):
         shape = model.operation_model(operation).input_shape

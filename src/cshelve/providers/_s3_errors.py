@@ -10,6 +10,7 @@ from botocore.exceptions import ClientError
 
 from cshelve.exceptions import (
     AuthError,
+    ConditionsNotSupportedError,
     ConfigurationError,
     ConflictError,
     CreateRefusedError,
@@ -23,11 +24,15 @@ __all__ = [
     "TRANSIENT",
     "Place",
     "code_of",
+    "did_nothing",
     "fits_in_xml",
     "is_404_without_code",
     "is_absent",
+    "is_answer_lost",
     "is_key_refused",
+    "is_throttled",
     "lacks_bulk_delete",
+    "refuses_conditions",
     "status_of",
     "translated",
 ]
@@ -62,7 +67,6 @@ MAY_MEAN_CHECKSUM = frozenset(
     | {"NotImplemented", "XAmzContentSHA256Mismatch", "400", "411", "501"}
 )
 UNHOLDABLE_KEY = frozenset({"KeyTooLongError", "KeyTooLong", "InvalidURI"})
-CONFLICT = frozenset({"PreconditionFailed", "ConditionalRequestConflict"})
 NO_CREDENTIALS = (
     boto.NoCredentialsError,
     boto.PartialCredentialsError,
@@ -146,6 +150,35 @@ def is_key_refused(error: Exception, name: str) -> bool:
     )
 
 
+def refuses_conditions(error: Exception) -> bool:
+    """Tell whether a server says that it does not know a condition; it may say so in two ways."""
+    known = code_of(error) in EXPIRED_CREDENTIALS | THROTTLED | TRANSIENT | WRONG_REGION
+    return status_of(error) in {400, 501} and not known
+
+
+def is_throttled(error: Exception) -> bool:
+    """Tell whether the server wants fewer requests, and did not do this one."""
+    return code_of(error) in THROTTLED or status_of(error) == 429
+
+
+def did_nothing(error: Exception) -> bool:
+    """Tell whether a request was surely not done, and is worth sending again.
+
+    The server says so, or there was no connection to send it by.
+    """
+    never_sent = isinstance(error, boto.EndpointConnectionError | boto.ConnectTimeoutError)
+    lost_the_race = status_of(error) == 409 or code_of(error) in {"RequestTimeout", "408"}
+    return never_sent or lost_the_race or is_throttled(error)
+
+
+def is_answer_lost(error: Exception) -> bool:
+    """Tell whether a request may have been done although its answer does not say so."""
+    if did_nothing(error):
+        return False
+    server_failed = status_of(error) >= 500 and status_of(error) != 501
+    return server_failed or isinstance(error, boto.HTTPClientError | boto.ConnectionError)
+
+
 def lacks_bulk_delete(error: Exception) -> bool:
     """Tell whether a server has no DeleteObjects, or wants it with what boto3 does not send.
 
@@ -208,10 +241,17 @@ def _of_answer(error: ClientError, place: Place) -> Error:
         return StorageError(f"{place}: the object is archived; restore it first ({_said(error)}).")
     if status in {401, 403}:
         return _refused(error, place)
-    if code in CONFLICT or status == 412:
+    if status == 412:
         return ConflictError(f"{place}: another writer was first ({_said(error)}).")
     if place.name is not None and is_key_refused(error, place.name):
         return KeyNotStorableError(f"{place}: the server holds no key like this ({_said(error)}).")
+    if place.conditional and status == 409:
+        return ConflictError(f"{place}: other writers were at it each time ({_said(error)}).")
+    if place.conditional and refuses_conditions(error):
+        return ConditionsNotSupportedError(
+            f"{place}: the server does not know conditions ({_said(error)}). Writes without a "
+            "condition do work."
+        )
     if code in THROTTLED or status in {429, 503}:
         return StorageError(
             f"{place}: throttled, after {_attempts(error)} attempts ({_said(error)}). Slow down, "
@@ -250,10 +290,8 @@ def _wrong_region(error: ClientError) -> str:
 
 
 def _hint(error: ClientError, place: Place) -> str:
-    """Say what an older server may be refusing: a condition, or boto3's checksums."""
+    """Say what an older server may be refusing: boto3's checksums."""
     writes = error.operation_name in {"PutObject", "DeleteObjects"}
-    if place.conditional and status_of(error) == 501:
-        return " This server seems to have no conditional writes (If-None-Match, If-Match)."
     if not writes or code_of(error) not in MAY_MEAN_CHECKSUM:
         return ""
     return (

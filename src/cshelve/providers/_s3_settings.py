@@ -30,6 +30,10 @@ AUTH_TYPES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "anonymous": ((), ()),
 }
 AUTH_OPTIONS = ("key_id", "key_secret", "session_token", "profile_name")
+# Not the key's id, which only names the key.
+SECRET_AUTH_OPTIONS = ("key_secret", "session_token")
+SECRET_CLIENT_PARAMETERS = ("aws_secret_access_key", "aws_session_token")
+SECRET_PUT_PARAMETERS = ("SSECustomerKey",)
 
 CLIENT_PARAMETERS = frozenset(inspect.signature(boto3.session.Session.client).parameters) - {
     "self",
@@ -144,9 +148,15 @@ def settings_from(config: Sections) -> S3Settings:
         },
         client_params=client_params,
         config_options=config_options,
-        put_params=config.section("put_params"),
+        put_params=_put_params(config),
         source=config.source,
     )
+
+
+def _put_params(config: Sections) -> Section:
+    section = config.section("put_params")
+    section.keep_secret(*SECRET_PUT_PARAMETERS)
+    return section
 
 
 def _bucket_name(default: Section) -> str:
@@ -181,6 +191,7 @@ def _authentication(default: Section) -> tuple[str, dict[str, str]]:
             f"{closest(auth_type, AUTH_TYPES)}; there are {', '.join(AUTH_TYPES)}."
         )
     needed, allowed = AUTH_TYPES[auth_type]
+    default.keep_secret(*SECRET_AUTH_OPTIONS)
     credentials: dict[str, str] = {}
     for option in needed:
         credentials[option] = default.required_text(option, AuthArgumentError)
@@ -206,9 +217,12 @@ def _client_parameters(config: Sections) -> tuple[dict[str, Any], dict[str, Any]
     written = config.section("provider_params")
     parameters: dict[str, Any] = {}
     options: dict[str, Any] = {}
-    for section, value_of in ((call, call.raw), (written, written.value)):
+    for section in (call, written):
+        section.keep_secret(*SECRET_CLIENT_PARAMETERS)
         for name in section.options():
-            value = value_of(name)
+            value = section.value(name)
+            if name.startswith("config") and "@" in str(value):
+                section.keep_secret(name)  # A proxy's address may have a password in it.
             if name.startswith("config."):
                 _nest(section, options, name.removeprefix("config."), value)
             else:

@@ -1,14 +1,14 @@
 """`aws-s3`: a shelf in an Amazon S3 bucket, or in one of a server that speaks its protocol.
 
-A key's object is named `key_prefix/key`. What may be configured is in `_s3_settings`, the boto3
-client is built in `_s3_client`, `_s3_bucket` makes its requests and lists, `_s3_bulk_delete`
-deletes many keys, and what boto3's errors mean is in `_s3_errors`.
+A key's object is named `key_prefix/key`. What may be configured is in `_s3_settings`; boto3's
+clients are built in `_s3_client` and kept in `_s3_connections`; `_s3_bucket` makes requests and
+lists, `_s3_bulk_delete` deletes many keys, `_s3_conditional` writes where a condition holds, which
+`_s3_probe` finds out whether the server knows; what boto3's errors mean is in `_s3_errors`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import replace
+from collections.abc import Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Self
 
 from botocore.exceptions import (
@@ -23,14 +23,14 @@ from cshelve._parallel import refuse_if_stopped
 from cshelve.exceptions import (
     AuthError,
     CanNotCreateDBError,
-    ConflictError,
     DBDoesNotExistsError,
     Error,
     KeyNotFoundError,
-    StorageError,
 )
-from cshelve.providers._s3_bucket import Bucket
+from cshelve.providers._s3_bucket import Bucket, etag_of
 from cshelve.providers._s3_bulk_delete import BulkDelete
+from cshelve.providers._s3_conditional import ConditionalWrites
+from cshelve.providers._s3_connections import Connections
 from cshelve.providers._s3_errors import (
     code_of,
     fits_in_xml,
@@ -40,8 +40,9 @@ from cshelve.providers._s3_errors import (
     status_of,
     translated,
 )
+from cshelve.providers._s3_probe import Condition, Probe
 from cshelve.providers._s3_settings import S3Settings, settings_from
-from cshelve.providers.base import Capabilities, Entry, Item, Provider, raise_failures
+from cshelve.providers.base import Capabilities, Entry, Item, Outcome, Provider
 
 if TYPE_CHECKING:
     from cshelve._config import Sections
@@ -60,8 +61,9 @@ NO_VERSION = '"none"'
 class AwsS3(Provider):
     """Objects in a bucket. Each method is one request unless it says otherwise.
 
-    Requests are repeated by boto3, and by nobody else; only a body that was cut short on its way
-    is asked for once more. S3 stores and deletes an object as a whole or not at all.
+    Requests are repeated by boto3, and by nobody else, but for those with a condition and for a
+    body that was cut short on its way, which is asked for once more. S3 stores and deletes an
+    object as a whole or not at all.
     """
 
     capabilities = Capabilities(conditional_put=True, conditional_delete=True, delete_reports=False)
@@ -69,10 +71,12 @@ class AwsS3(Provider):
     def __init__(self, settings: S3Settings) -> None:
         super().__init__(concurrency=settings.concurrency)
         self._settings = settings
-        self._bucket = Bucket(settings)
-        self._client = self._bucket.client
-        self._bulk_delete = BulkDelete(self._bucket, self.delete, self.concurrency)
-        self._client.meta.events.register("before-send.s3", self._before_attempt)
+        self._connections = Connections(settings, self._before_attempt)
+        self.concurrency = self._connections.concurrency
+        self._bucket = Bucket(settings, self._connections)
+        self._bulk_delete = BulkDelete(self._bucket, super().deleting)
+        self._conditional = ConditionalWrites(self._bucket)
+        self._probe = Probe(self._bucket)
 
     @classmethod
     def from_config(cls, config: Sections) -> Self:
@@ -95,12 +99,13 @@ class AwsS3(Provider):
 
     def create(self) -> None:
         """Create the bucket, in the client's region."""
-        region = self._client.meta.region_name or ""
+        region = self._connections.meta.region_name or ""
         where: dict[str, Any] = {}
         if region not in REGIONS_WITHOUT_CONSTRAINT:
             where["CreateBucketConfiguration"] = {"LocationConstraint": region}
         try:
-            self._client.create_bucket(Bucket=self._bucket.name, **where)
+            with self._connections.client() as client:
+                client.create_bucket(Bucket=self._bucket.name, **where)
         except (ClientError, BotoCoreError) as error:
             # Somebody may have created it since we looked; whether it is ours, a listing tells.
             taken = code_of(error) in {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}
@@ -112,7 +117,7 @@ class AwsS3(Provider):
             raise CanNotCreateDBError(str(failure)) from error
 
     def close(self) -> None:
-        self._client.close()
+        self._connections.close()
 
     def get(self, name: str) -> Item:
         try:
@@ -132,7 +137,8 @@ class AwsS3(Provider):
         if self._settings.missing_on_forbidden:
             return self._contains_by_get(name)
         try:
-            self._client.head_object(**self._bucket.request("HeadObject", name))
+            with self._connections.client() as client:
+                client.head_object(**self._bucket.request("HeadObject", name))
         except (ClientError, BotoCoreError) as error:
             if is_absent(error):
                 return False
@@ -144,36 +150,26 @@ class AwsS3(Provider):
     def put(
         self, name: str, data: bytes, *, if_absent: bool = False, if_version: str | None = None
     ) -> str:
+        """Store an object; with a condition, find out once whether the server honours it."""
         self._bucket.refuse_unless_held(name)
-        condition: dict[str, Any] = {}
-        if if_absent:
-            condition["IfNoneMatch"] = "*"
-        elif if_version is not None:
-            condition["IfMatch"] = if_version
-        try:
-            answer = self._client.put_object(
-                **self._bucket.request("PutObject", name), Body=data, **condition
-            )
-        except (ClientError, BotoCoreError) as error:
-            place = replace(self._bucket.place("PutObject", name), conditional=bool(condition))
-            if if_version is not None and is_absent(error):
-                raise ConflictError(f"{place}: it was deleted since it was read.") from error
-            raise translated(error, place) from error
+        if if_absent or if_version is not None:
+            self._probe.require(Condition.ABSENT if if_absent else Condition.UNCHANGED)
+            version = self._conditional.put(name, data, None if if_absent else if_version)
+        else:
+            version = self._put(name, data)
         self.stats.add_bytes(sent=len(data))
-        if "ETag" not in answer:
-            # A web server that answers anything with a page would seem to have stored it.
-            raise StorageError(
-                f"{self._bucket.place('PutObject', name)}: the answer has no ETag, as S3's has; "
-                "whether the value is stored is not known."
-            )
-        return str(answer["ETag"])
+        return version
 
     def delete(self, name: str, *, if_version: str | None = None) -> bool | None:
         if not self._bucket.can_hold(name):
             return False
-        condition: dict[str, Any] = {} if if_version is None else {"IfMatch": if_version}
+        if if_version is not None:
+            self._probe.require(Condition.DELETE_UNCHANGED)
+            self._conditional.delete(name, if_version)
+            return True
         try:
-            self._client.delete_object(**self._bucket.request("DeleteObject", name), **condition)
+            with self._connections.client() as client:
+                client.delete_object(**self._bucket.request("DeleteObject", name))
         except (ClientError, BotoCoreError) as error:
             if is_absent(error) or is_key_refused(error, name):
                 return False
@@ -190,20 +186,30 @@ class AwsS3(Provider):
         for found in self._bucket.objects(prefix, limit):
             yield found["Key"].removeprefix(self._bucket.prefix)
 
-    def delete_many(self, names: Iterable[str]) -> None:
+    def deleting(self, names: Iterable[str]) -> Generator[Outcome]:
         """Delete 1,000 keys a request, or singly where the server can't.
 
-        Raises `BulkError`; what fails for a passing reason inside an answer is tried again.
+        What fails for a passing reason inside an answer is tried again.
         """
-        raise_failures("deleted", self._bulk_delete.outcomes(names))
+        return self._bulk_delete.outcomes(names)
+
+    def _put(self, name: str, data: bytes) -> str:
+        request = self._bucket.request("PutObject", name)
+        try:
+            with self._connections.client() as client:
+                answer = client.put_object(**request, Body=data)
+        except (ClientError, BotoCoreError) as error:
+            raise translated(error, self._bucket.place("PutObject", name)) from error
+        return etag_of(answer, self._bucket, name)
 
     def _read(self, name: str) -> Item:
         """Send one GET and read its body; a body that is damaged is boto3's error."""
         if not self._bucket.can_hold(name):
             raise KeyNotFoundError(name)
         try:
-            answer = self._client.get_object(**self._bucket.request("GetObject", name))
-            data = answer["Body"].read()
+            with self._connections.client() as client:
+                answer = client.get_object(**self._bucket.request("GetObject", name))
+                data = answer["Body"].read()
         except DAMAGED_ON_THE_WAY:
             raise
         except (ClientError, BotoCoreError) as error:
@@ -215,16 +221,17 @@ class AwsS3(Provider):
 
     def _contains_by_get(self, name: str) -> bool:
         try:
-            answer = self._client.get_object(
-                **self._bucket.request("GetObject", name), Range="bytes=0-0"
-            )
+            with self._connections.client() as client:
+                answer = client.get_object(
+                    **self._bucket.request("GetObject", name), Range="bytes=0-0"
+                )
+                answer["Body"].close()
         except (ClientError, BotoCoreError) as error:
             if code_of(error) == "InvalidRange" or status_of(error) == 416:
                 return True  # It is there, and empty.
             if self._means_absent(error, name):
                 return False
             raise translated(error, self._bucket.place("GetObject", name)) from error
-        answer["Body"].close()
         return True
 
     def _means_absent(self, error: Exception, name: str) -> bool:

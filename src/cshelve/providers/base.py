@@ -15,13 +15,15 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Self
 
-from cshelve._parallel import map_in_order
-from cshelve.exceptions import BulkError, Error, KeyNotFoundError
+from cshelve._forks import PerProcess
+from cshelve._parallel import StoppedError, map_in_order
+from cshelve._tally import Outcome, Tally
+from cshelve.exceptions import Error, KeyNotFoundError, StorageError
 
 if TYPE_CHECKING:
     from cshelve._config import Sections
 
-__all__ = ["Capabilities", "Entry", "Item", "Provider", "Stats"]
+__all__ = ["Capabilities", "Entry", "Item", "Outcome", "Provider", "Stats"]
 
 DEFAULT_CONCURRENCY = 32
 
@@ -66,18 +68,20 @@ class Stats:
     requests: Counter[str] = field(default_factory=Counter)
     bytes_sent: int = 0
     bytes_received: int = 0
-    _lock: threading.Lock = field(default_factory=threading.Lock, repr=False, compare=False)
+    _locks: PerProcess[threading.Lock] = field(
+        default_factory=lambda: PerProcess(threading.Lock), repr=False, compare=False
+    )
 
     def count(self, operation: str, *, sent: int = 0, received: int = 0) -> None:
         """Add one request of this kind."""
-        with self._lock:
+        with self._locks.get():
             self.requests[operation] += 1
             self.bytes_sent += sent
             self.bytes_received += received
 
     def add_bytes(self, *, sent: int = 0, received: int = 0) -> None:
         """Add bytes of values to a request that was counted already."""
-        with self._lock:
+        with self._locks.get():
             self.bytes_sent += sent
             self.bytes_received += received
 
@@ -93,6 +97,8 @@ class Provider(ABC):
     """
 
     capabilities: Capabilities
+    can_be_reopened: bool = True
+    """Whether the same configuration, in another process, leads to the same values."""
 
     def __init__(self, *, concurrency: int = DEFAULT_CONCURRENCY) -> None:
         self.concurrency = concurrency
@@ -186,65 +192,68 @@ class Provider(ABC):
     def put_many(self, items: Iterable[tuple[str, bytes]]) -> None:
         """Store many, going on past the failure of one; of a name given twice the last stays.
 
-        Raises `BulkError` naming those that failed, or at once an error that is `about_shelf`.
+        Raises `BulkError` naming those that failed, or an error that is `about_shelf`, after which
+        nothing more is begun.
         """
-
-        def write(item: tuple[str, bytes]) -> Error | None:
-            return _failure(lambda: self.put(*item))
-
-        def outcomes() -> Generator[tuple[str, Error | None]]:
-            written = map_in_order(write, items, self.concurrency, apart=lambda item: item[0])
-            yield from ((name, failure) for (name, _), failure in written)
-
-        raise_failures("written", outcomes())
+        with closing(self.putting(items)) as outcomes:
+            Tally("written").take(outcomes)
 
     def delete_many(self, names: Iterable[str]) -> None:
         """Delete many, going on past the failure of one; absent names are no failure.
 
         Raises as `put_many` does.
         """
-
-        def remove(name: str) -> Error | None:
-            return _failure(lambda: self.delete(name))
-
-        raise_failures("deleted", map_in_order(remove, names, self.concurrency))
+        with closing(self.deleting(names)) as outcomes:
+            Tally("deleted").take(outcomes)
 
     def purge(self) -> None:
-        """Delete every name of the shelf, and nothing beside it."""
-        self.delete_many(self.names())
+        """Delete every name of the shelf, and nothing beside it. Raises as `put_many` does."""
+        with closing(self.purging()) as outcomes:
+            Tally("deleted").take(outcomes)
+
+    def putting(self, items: Iterable[tuple[str, bytes]]) -> Generator[Outcome]:
+        """Store many while the outcomes are gone through; a provider overrides this, or nothing.
+
+        After an outcome that is `about_shelf` nothing more is begun: else a server that is gone
+        would be waited for once for each name. The outcomes of what flies are still given.
+        """
+
+        def write(item: tuple[str, bytes]) -> Outcome:
+            name, data = item
+            failure = self._error_of(name, lambda: self.put(name, data))
+            return Outcome(name, failure, 0 if failure else len(data))
+
+        written = map_in_order(
+            write, items, self.concurrency, apart=lambda item: item[0], is_last=_ends_all
+        )
+        yield from (outcome for _, outcome in written)
+
+    def deleting(self, names: Iterable[str]) -> Generator[Outcome]:
+        """Delete many while the outcomes are gone through, as `putting` stores."""
+
+        def remove(name: str) -> Outcome:
+            return Outcome(name, self._error_of(name, lambda: self.delete(name)))
+
+        deleted = map_in_order(remove, names, self.concurrency, is_last=_ends_all)
+        yield from (outcome for _, outcome in deleted)
+
+    def purging(self) -> Generator[Outcome]:
+        """Delete every name of the shelf while the outcomes are gone through."""
+        yield from self.deleting(self.names())
+
+    def _error_of(self, name: str, operation: Callable[[], object]) -> Error | None:
+        """Run an operation on one name and give back the error it ends in, if it does."""
+        try:
+            operation()
+        except Error as error:
+            return error
+        except StoppedError:
+            return StorageError(
+                f"{name!r} in {self.location}: given up between two attempts, since the operation "
+                "ended; whether it was done is not known"
+            )
+        return None
 
 
-def raise_failures(done: str, outcomes: Generator[tuple[str, Error | None]]) -> None:
-    """Go through the outcomes of a bulk operation and raise one `BulkError` for all that failed.
-
-    What is wrong with the whole shelf is raised at once, and nothing more is begun: else a server
-    that is gone would be waited for once for each name.
-    """
-    failures: dict[str, Error] = {}
-    # Closed by us, since the traceback of an error would keep it, and its threads, alive.
-    with closing(outcomes):
-        for name, failure in outcomes:
-            if failure is None:
-                failures.pop(name, None)  # Given twice, and the later write counts.
-            elif failure.about_shelf:
-                raise failure
-            else:
-                failures[name] = failure
-    if failures:
-        first = ", ".join(repr(name) for name in list(failures)[:3])
-        more = ", …" if len(failures) > 3 else ""
-        cause = next(iter(failures.values()))
-        keys = "1 key" if len(failures) == 1 else f"{len(failures)} keys"
-        raise BulkError(
-            f"{keys} could not be {done}: {first}{more}; the first because: {cause}",
-            failures,
-        ) from cause
-
-
-def _failure(operation: Callable[[], object]) -> Error | None:
-    """Run an operation on one name and give back the error it ends in, if it does."""
-    try:
-        operation()
-    except Error as error:
-        return error
-    return None
+def _ends_all(outcome: Outcome) -> bool:
+    return outcome.failure is not None and outcome.failure.about_shelf

@@ -21,7 +21,7 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import islice
@@ -60,7 +60,7 @@ from cshelve.providers._paths import (
     name_at,
     paths,
 )
-from cshelve.providers.base import Capabilities, Entry, Item, Provider
+from cshelve.providers.base import Capabilities, Entry, Item, Outcome, Provider
 
 if TYPE_CHECKING:
     from cshelve._config import Sections
@@ -223,7 +223,7 @@ class Filesystem(Provider):
         self.stats.count("entries")
         return islice((name for name, _ in self._walk(prefix)), limit)
 
-    def purge(self) -> None:
+    def purging(self) -> Generator[Outcome]:
         """Delete every name, and the directories that this leaves empty; links are not followed.
 
         Raises `ConfigurationError` where the folder is only the current one by default.
@@ -233,7 +233,7 @@ class Filesystem(Provider):
                 f"This would delete all files in the current folder, {self._location}: write"
                 " `folder_path = .` in [default] if that is meant, else the path of another folder"
             )
-        super().purge()
+        yield from super().purging()
         self._folder.sweep()
 
     def _read(self, name: str, look: Callable[[bytes], T]) -> T | None:

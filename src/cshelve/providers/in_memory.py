@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Self
 
+from cshelve._forks import PerProcess
 from cshelve.exceptions import ConflictError, DBDoesNotExistsError, KeyNotFoundError
 from cshelve.providers.base import Capabilities, Entry, Item, Provider
 
@@ -32,7 +33,7 @@ class _Store:
     """What shelves of one name share: the values, a lock round them, and whether they exist."""
 
     values: dict[str, _Held] = field(default_factory=dict)
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    locks: PerProcess[threading.Lock] = field(default_factory=lambda: PerProcess(threading.Lock))
     versions: Iterator[int] = field(default_factory=lambda: itertools.count(1))
     exists: bool = False
 
@@ -40,7 +41,7 @@ class _Store:
 # The one global state of the package: what named in-memory shelves hold lives as long as the
 # process, so that closing such a shelf and opening it again finds it as it was left.
 _named: dict[str, _Store] = {}
-_named_lock = threading.Lock()
+_named_locks = PerProcess(threading.Lock)
 
 
 class InMemory(Provider):
@@ -55,8 +56,10 @@ class InMemory(Provider):
         if persist_key is None:
             self._store = _Store()
         else:
-            with _named_lock:
+            with _named_locks.get():
                 self._store = _named.setdefault(persist_key, _Store())
+        # Even a named one is another in each process; but threads may hand a pickle about.
+        self.can_be_reopened = persist_key is not None
         if exists:
             self._store.exists = True
 
@@ -82,7 +85,7 @@ class InMemory(Provider):
         """Do nothing: a named shelf is there for the next to open it, others are just dropped."""
 
     def get(self, name: str) -> Item:
-        with self._store.lock:
+        with self._store.locks.get():
             held = self._held(name)
             if held is not None:
                 self.stats.count("get", received=len(held.data))
@@ -92,14 +95,14 @@ class InMemory(Provider):
 
     def contains(self, name: str) -> bool:
         self.stats.count("contains")
-        with self._store.lock:
+        with self._store.locks.get():
             return self._held(name) is not None
 
     def put(
         self, name: str, data: bytes, *, if_absent: bool = False, if_version: str | None = None
     ) -> str:
         self.stats.count("put", sent=len(data))
-        with self._store.lock:
+        with self._store.locks.get():
             held = self._held(name)
             if if_absent and held is not None:
                 raise ConflictError(f"{name!r} is already in {self.location}")
@@ -111,7 +114,7 @@ class InMemory(Provider):
 
     def delete(self, name: str, *, if_version: str | None = None) -> bool:
         self.stats.count("delete")
-        with self._store.lock:
+        with self._store.locks.get():
             held = self._held(name)
             if held is None:
                 return False
@@ -122,7 +125,7 @@ class InMemory(Provider):
 
     def entries(self, prefix: str = "", *, limit: int | None = None) -> Iterator[Entry]:
         self.stats.count("entries")
-        with self._store.lock:
+        with self._store.locks.get():
             # A snapshot, so that the shelf may be changed while it is walked through.
             values = self._values()
             matching = ((n, h) for n, h in values.items() if n.startswith(prefix))

@@ -6,18 +6,21 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
+from cshelve._atomic import DEFAULT_TIMEOUT_SECONDS, Atomic
 from cshelve._config import Sections
+from cshelve._objects import Objects
 from cshelve._open import _check_flag, _prepare
 from cshelve._records import Records
 from cshelve._serializers import PickleSerializer
 from cshelve._shelf import CloudShelf
+from cshelve._writeback import WritebackCache
 from cshelve.codec import codec_from
 from cshelve.exceptions import ConfigurationError
-from cshelve.providers.base import Entry, Item, Provider
+from cshelve.providers.base import Entry, Item, Outcome, Provider
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -47,7 +50,8 @@ def shelf_over(provider: Provider, flag: str = "c", *, writeback: bool = False) 
         provider.close()
         raise
     records = Records(provider, codec_from(nothing_said), read_only=flag == "r")
-    return CloudShelf(records, PickleSerializer(), writeback=writeback)
+    objects = Objects(records, PickleSerializer(), WritebackCache(is_on=writeback))
+    return CloudShelf(objects, Atomic(DEFAULT_TIMEOUT_SECONDS, nothing_said.logger))
 
 
 class _Wrapper(Provider):
@@ -170,15 +174,16 @@ class CountingProvider(_Wrapper):
     def get_many(self, names: Iterable[str]) -> Iterator[tuple[str, Item]]:
         return self.inner.get_many(_noted(self._note("get_many"), names, str))
 
-    def put_many(self, items: Iterable[tuple[str, bytes]]) -> None:
-        self.inner.put_many(_noted(self._note("put_many"), items, lambda item: item[0]))
+    def putting(self, items: Iterable[tuple[str, bytes]]) -> Generator[Outcome]:
+        call = self._note("put_many")
+        yield from self.inner.putting(_noted(call, items, lambda item: item[0]))
 
-    def delete_many(self, names: Iterable[str]) -> None:
-        self.inner.delete_many(_noted(self._note("delete_many"), names, str))
+    def deleting(self, names: Iterable[str]) -> Generator[Outcome]:
+        yield from self.inner.deleting(_noted(self._note("delete_many"), names, str))
 
-    def purge(self) -> None:
+    def purging(self) -> Generator[Outcome]:
         self._note("purge")
-        self.inner.purge()
+        yield from self.inner.purging()
 
     def _note(self, method: str, *names: str) -> Call:
         call = Call(method, list(names))
@@ -290,16 +295,19 @@ class FailingProvider(_Wrapper):
         yield from super().get_many(names)
         self._strike("get_many", None, before=False)
 
-    def put_many(self, items: Iterable[tuple[str, bytes]]) -> None:
-        bulk = super().put_many
-        self._around("put_many", None, lambda: bulk(items))
+    def putting(self, items: Iterable[tuple[str, bytes]]) -> Generator[Outcome]:
+        yield from self._around_many("put_many", super().putting(items))
 
-    def delete_many(self, names: Iterable[str]) -> None:
-        bulk = super().delete_many
-        self._around("delete_many", None, lambda: bulk(names))
+    def deleting(self, names: Iterable[str]) -> Generator[Outcome]:
+        yield from self._around_many("delete_many", super().deleting(names))
 
-    def purge(self) -> None:
-        self._around("purge", None, super().purge)
+    def purging(self) -> Generator[Outcome]:
+        yield from self._around_many("purge", super().purging())
+
+    def _around_many(self, method: str, outcomes: Generator[Outcome]) -> Generator[Outcome]:
+        self._strike(method, None, before=True)
+        yield from outcomes
+        self._strike(method, None, before=False)
 
     def _around(self, method: str, name: str | None, act: Callable[[], T]) -> T:
         self._strike(method, name, before=True)

@@ -1,0 +1,200 @@
+"""Operations that many writers may do at once: each reads, decides, and lets the store decide.
+
+Whoever was not first reads again. Between two tries it waits for a random time up to a bound that
+doubles ("full jitter"), so that processes do not go on colliding in step.
+"""
+
+from __future__ import annotations
+
+import itertools
+import logging
+import random
+import time
+from collections.abc import Callable, Iterator
+from enum import Enum
+from typing import Any, Final
+
+from cshelve._objects import Objects
+from cshelve._turns import Turns
+from cshelve.exceptions import (
+    ConditionsNotSupportedError,
+    ConflictError,
+    KeyNotFoundError,
+    OutcomeUnknownError,
+)
+
+__all__ = ["DEFAULT_TIMEOUT_SECONDS", "DELETE", "REQUIRED", "Atomic"]
+
+DEFAULT_TIMEOUT_SECONDS = 30.0
+FIRST_PAUSE_SECONDS = 0.01
+LONGEST_PAUSE_SECONDS = 1.0
+# How many keys `popitem` looks at together: what a store lists in one request.
+KEYS_AT_ONCE = 1000
+
+
+class _Sentinel(Enum):
+    DELETE = "cshelve.DELETE"
+    REQUIRED = "required"
+
+    def __repr__(self) -> str:
+        return self.value
+
+    __str__ = __repr__
+
+
+DELETE: Final = _Sentinel.DELETE
+"""What a function given to `modify` returns to have the key deleted."""
+REQUIRED: Final = _Sentinel.REQUIRED
+
+
+class Atomic:
+    """Read-and-write operations on one key that no other writer can come in between.
+
+    Prefix views share one with their parent. Safe in many threads.
+    """
+
+    def __init__(self, timeout_seconds: float, logger: logging.Logger) -> None:
+        self._timeout_seconds = timeout_seconds
+        self._logger = logger
+        self._turns = Turns()
+        self._has_warned = False
+
+    def modify(
+        self, objects: Objects, key: str, function: Callable[[Any], Any], default: Any
+    ) -> Any:
+        """Store what a function makes of the value under a key, and return that."""
+        name = objects.records.name(key)
+        objects.records.refuse_if_read_only("modify", key)
+        until = time.monotonic() + self._timeout_seconds
+        if not self._turns.acquire(name, timeout=self._timeout_seconds):
+            raise self._contended(objects, key, "another thread of this process did not end its")
+        try:
+            for _ in _tries(until):
+                value, version = self._read_or(objects, key, default)
+                result = function(value)
+                try:
+                    self._store(objects, key, result, version)
+                except ConflictError as error:
+                    conflict = error
+                else:
+                    return result
+        finally:
+            self._turns.release(name)
+        raise self._contended(objects, key, "others wrote in between each") from conflict
+
+    def setdefault(self, objects: Objects, key: str, default: Any) -> Any:
+        """Give the value under a key, and store the default where there is none."""
+        for _ in _tries(time.monotonic() + self._timeout_seconds):
+            try:
+                return objects.read(key)
+            except KeyNotFoundError:
+                pass
+            try:
+                objects.write(key, default, if_absent=True)
+            except ConflictError as error:
+                conflict = error
+            except OutcomeUnknownError as error:
+                return self._what_is_there(objects, key, error)
+            except ConditionsNotSupportedError:
+                self._warn_unguarded(objects)
+                objects.write(key, default)
+                return default
+            else:
+                return default
+        raise conflict
+
+    def pop(self, objects: Objects, key: str) -> Any:
+        """Take the value under a key out of the shelf, for one caller only."""
+        for _ in _tries(time.monotonic() + self._timeout_seconds):
+            try:
+                return self._take(objects, key)
+            except ConflictError as error:
+                conflict = error  # It was replaced: the new value is the one to take.
+        raise conflict
+
+    def popitem(self, objects: Objects) -> tuple[str, Any]:
+        """Take any pair; a key that somebody else is at is left to him."""
+        conflict: ConflictError | None = None
+        for _ in _tries(time.monotonic() + self._timeout_seconds):
+            is_empty = True
+            for key in _some_keys(objects):
+                is_empty = False
+                try:
+                    return key, self._take(objects, key)
+                except KeyNotFoundError:
+                    continue
+                except ConflictError as error:
+                    conflict = error
+            if is_empty:
+                raise KeyNotFoundError("popitem(): the shelf is empty")
+        raise conflict or self._contended(objects, "", "others took every key before this")
+
+    def _take(self, objects: Objects, key: str) -> Any:
+        objects.settle(key)
+        value, version = objects.read_versioned(key)
+        try:
+            was_there = objects.remove(key, if_version=version)
+        except ConditionsNotSupportedError:
+            self._warn_unguarded(objects)
+            was_there = objects.remove(key)
+        if not was_there:
+            raise KeyNotFoundError(key)  # Another caller was faster, and has it.
+        return value
+
+    def _read_or(self, objects: Objects, key: str, default: Any) -> tuple[Any, str | None]:
+        objects.settle(key)
+        try:
+            return objects.read_versioned(key)
+        except KeyNotFoundError:
+            if default is REQUIRED:
+                raise
+            # A copy each time, as the function may change what it gets.
+            return objects.copied(key, default), None
+
+    def _store(self, objects: Objects, key: str, result: Any, version: str | None) -> None:
+        if result is not DELETE:
+            objects.write(key, result, if_absent=version is None, if_version=version)
+        elif version is not None and not objects.remove(key, if_version=version):
+            raise ConflictError(f"{key!r} in {objects.records.location} was deleted meanwhile")
+
+    def _what_is_there(self, objects: Objects, key: str, error: OutcomeUnknownError) -> Any:
+        """Settle a `setdefault` of which the answer was lost: what is there is what counts."""
+        try:
+            return objects.read(key)
+        except KeyNotFoundError:
+            raise error from error.__cause__
+
+    def _warn_unguarded(self, objects: Objects) -> None:
+        if not self._has_warned:
+            self._has_warned = True
+            self._logger.warning(
+                "%s: the server does not honour conditions, so setdefault, pop and popitem go on "
+                "without: of two callers at the same time both may be first",
+                objects.records.location,
+            )
+
+    def _contended(self, objects: Objects, key: str, what: str) -> ConflictError:
+        return ConflictError(
+            f"{key!r} in {objects.records.location}: {what} try, for "
+            f"{self._timeout_seconds:g} seconds; try later, or raise [default] "
+            "modify_timeout_seconds."
+        )
+
+
+def _tries(until: float) -> Iterator[None]:
+    """Give leave to try, once at least and as long as there is time, with pauses between."""
+    yield
+    bound = FIRST_PAUSE_SECONDS
+    while (left := until - time.monotonic()) > 0:
+        time.sleep(min(random.uniform(0, bound), left))
+        yield
+        bound = min(2 * bound, LONGEST_PAUSE_SECONDS)
+
+
+def _some_keys(objects: Objects) -> Iterator[str]:
+    """Name a key, by a listing of one; and then all, in an order that others hardly have too."""
+    yield from objects.records.names(limit=1)
+    names = objects.records.names()
+    while some := list(itertools.islice(names, KEYS_AT_ONCE)):
+        random.shuffle(some)
+        yield from some

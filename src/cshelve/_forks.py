@@ -1,0 +1,33 @@
+"""What a forked child must not share with its parent: connections, and locks that others hold."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+__all__ = ["PerProcess"]
+
+T = TypeVar("T")
+
+
+class PerProcess(Generic[T]):
+    """Something that every process makes for itself, when it first asks for it.
+
+    A child that is forked while another thread holds a lock would wait for it for ever, and two
+    processes that write to one socket garble each other's requests. What the parent made stays
+    referenced in the child, so that nothing of it is closed there.
+    """
+
+    def __init__(self, make: Callable[[], T]) -> None:
+        self._make = make
+        self._made: dict[int, T] = {}
+
+    def get(self) -> T:
+        """Give this process's own, made now if need be. Safe in many threads; all get the same."""
+        process = os.getpid()
+        try:
+            return self._made[process]
+        except KeyError:
+            # Not under a lock, which would have to be one of these; setdefault is atomic.
+            return self._made.setdefault(process, self._make())

@@ -1,0 +1,255 @@
+"""Python objects under keys: records, the serializer, and the writeback cache between them."""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import closing
+from typing import Any
+
+from cshelve._cached_writes import CachedWrites
+from cshelve._records import Records
+from cshelve._serializers import Serializer
+from cshelve._tally import Outcome, Tally
+from cshelve._writeback import Cached, Watch, WritebackCache, digest_of
+from cshelve.exceptions import ReadOnlyError, RecordError
+
+__all__ = ["Objects"]
+
+# How many keys a message names.
+NAMED = 5
+
+
+class Objects:
+    """Values under keys. Each method costs what the method of `Records` of that name does.
+
+    With the cache on, a value that was read is kept and given again without a request, and every
+    thread gets the same object. Safe in many threads.
+    """
+
+    def __init__(
+        self,
+        records: Records,
+        serializer: Serializer,
+        cache: WritebackCache,
+        *,
+        root: Objects | None = None,
+    ) -> None:
+        self.records = records
+        self.cache = cache
+        self._serializer = serializer
+        self._root = root or self
+
+    def under(self, prefix: str) -> Objects:
+        """Give the values whose keys begin so, under the rest of their keys; the cache is one."""
+        records = self.records.under(prefix)
+        return Objects(records, self._serializer, self.cache, root=self._root)
+
+    def read(self, key: str) -> Any:
+        """Give the value of a key: from the cache, or one request."""
+        if not self.cache.is_in_use:
+            return self.loads(key, self.records.read(key)[0])
+        name = self.records.name(key)
+        with self.cache.turns.of(name):
+            if (entry := self.cache.entry(name)) is not None:
+                return entry.value
+            value = self.loads(key, self.records.read(key)[0])
+            self._keep(name, value, self._serializer.dumps(value))
+        self.shrink()
+        return value
+
+    def load(self, key: str, record: bytes, watch: Watch) -> Any:
+        """Give the value of a record that was read; or a newer one, if we wrote it meanwhile."""
+        if not self.cache.is_in_use:
+            return self.loads(key, self.records.decode(key, record))
+        name = self.records.name(key)
+        with self.cache.turns.of(name):
+            if (entry := self.cache.entry(name)) is not None:
+                return entry.value
+            if name in watch.written:
+                return self.read(key)
+            value = self.loads(key, self.records.decode(key, record))
+            self._keep(name, value, self._serializer.dumps(value))
+        self.shrink()
+        return value
+
+    def read_versioned(self, key: str) -> tuple[Any, str]:
+        """Give the value that the store has, and its version; the cache is not asked."""
+        payload, version = self.records.read(key)
+        return self.loads(key, payload), version
+
+    def write(
+        self, key: str, value: Any, *, if_absent: bool = False, if_version: str | None = None
+    ) -> str:
+        """Store a value, if a condition holds, and give its version."""
+        payload = self.dumps(key, value)
+        if not self.cache.is_in_use:
+            return self.records.write(key, payload, if_absent=if_absent, if_version=if_version)
+        name = self.records.name(key)
+        with self.cache.turns.of(name):
+            version = self.records.write(key, payload, if_absent=if_absent, if_version=if_version)
+            self.cache.note_write(name)
+            self._keep(name, value, payload)
+        self.shrink()
+        return version
+
+    def delete(self, key: str) -> None:
+        """Delete a key that is there."""
+        name = self.records.name(key)
+        with self.cache.turns.of(name):
+            self.records.delete(key)
+            self._forget(name)
+
+    def remove(self, key: str, *, if_version: str | None = None) -> bool:
+        """Delete what was there a moment ago; False if it is known to be gone."""
+        name = self.records.name(key)
+        with self.cache.turns.of(name):
+            removed = self.records.remove(key, if_version=if_version)
+            self._forget(name)
+        return removed
+
+    def write_many(self, pairs: Iterable[tuple[str, Any]], tally: Tally) -> None:
+        """Store many values; raises what the tally makes of their outcomes."""
+        payloads = ((key, value, self.dumps(key, value)) for key, value in pairs)
+        if self.cache.is_in_use:
+            writes = ((key, Cached(value), payload) for key, value, payload in payloads)
+            self._cached_writes(tally).run(writes, are_new=True)
+            self.shrink()
+        else:
+            written = self.records.set_many((key, payload) for key, _, payload in payloads)
+            with closing(written) as outcomes:
+                for outcome in outcomes:
+                    tally.add(outcome)
+        tally.finish()
+
+    def delete_many(self, keys: Iterable[str], tally: Tally) -> None:
+        """Delete many keys; absent ones are no failure."""
+        self._forget_deleted(self.records.delete_many(keys), tally)
+
+    def clear(self, tally: Tally) -> None:
+        """Delete every key, without reading a value."""
+        self._forget_deleted(self.records.clearing(), tally)
+        for name, entry in self.cache.entries(self.records.prefix):
+            self.cache.drop(name, entry)
+
+    def sync(self, tally: Tally) -> None:
+        """Write what was changed in the cache, and empty it.
+
+        If a write fails, nothing is dropped, and what was not written counts as changed.
+        """
+        entries = self.cache.entries(self.records.prefix)
+        if not entries:
+            return
+        self._write_changed(entries, tally)
+        for name, entry in entries:
+            self.cache.drop(name, entry)
+
+    def settle(self, key: str) -> None:
+        """Write a value that was changed in the cache, and keep it no longer.
+
+        Before an operation that goes by what the store has: it has to have what its caller sees.
+        """
+        name = self.records.name(key)
+        entry = self.cache.entry(name)
+        if entry is not None and not self.records.read_only:
+            self._write_changed([(name, entry)], Tally("written"))
+            self.cache.drop(name, entry)
+
+    def count_unwritten(self) -> int:
+        """Tell how many values in the cache were changed; sends nothing and raises nothing."""
+        return sum(1 for _, entry in self.cache.entries() if self._seems_changed(entry))
+
+    def loads(self, key: str, payload: Any) -> Any:
+        """Make a value of a payload, or raise a `RecordError` that names the key."""
+        try:
+            return self._serializer.loads(payload)
+        except RecordError as error:
+            raise self.records.with_key(error, key) from error
+
+    def dumps(self, key: str, value: Any) -> bytes:
+        """Make the payload of a value; what its pickling raises is raised, with the key noted."""
+        try:
+            return self._serializer.dumps(value)
+        except Exception as error:
+            error.add_note(f"cshelve: this was the value for the key {key!r}")
+            raise
+
+    def copied(self, key: str, value: Any) -> Any:
+        """Give a value as it would come back from the store."""
+        return self.loads(key, self.dumps(key, value))
+
+    def _forget_deleted(self, outcomes: Generator[Outcome], tally: Tally) -> None:
+        with closing(outcomes):
+            for outcome in outcomes:
+                if outcome.failure is None:
+                    self._forget(self.records.name(outcome.name))
+                tally.add(outcome)
+        tally.finish()
+
+    def _write_changed(self, entries: Iterable[tuple[str, Cached]], tally: Tally) -> None:
+        """Write those of these entries that were changed."""
+        changed = self._changed(entries)
+        if self.records.read_only:
+            keys = [key for key, _, _ in changed]
+            if keys:
+                raise ReadOnlyError(
+                    f"{self.records.location} was opened with flag 'r', and values in the "
+                    f"writeback cache were changed: {', '.join(map(repr, keys[:NAMED]))}"
+                )
+        self._cached_writes(tally).run(changed)
+        tally.finish()
+
+    def _cached_writes(self, tally: Tally) -> CachedWrites:
+        return CachedWrites(self.records, self.cache, tally, self._drop_unchanged)
+
+    def _changed(
+        self, entries: Iterable[tuple[str, Cached]]
+    ) -> Iterator[tuple[str, Cached, bytes]]:
+        """Give key, entry and new payload of those entries that were changed."""
+        for name, entry in entries:
+            key = name.removeprefix(self.records.prefix)
+            payload = self.dumps(key, entry.value)
+            if entry.is_changed or digest_of(payload) != entry.digest:
+                entry.is_changed = True
+                yield key, entry, payload
+
+    def _seems_changed(self, entry: Cached) -> bool:
+        try:
+            payload = self._serializer.dumps(entry.value)
+            return entry.is_changed or digest_of(payload) != entry.digest
+        except Exception:  # noqa: BLE001
+            # Whatever the value's class raises when it is pickled, or the interpreter while it
+            # shuts down: there is nobody to raise it to, and the value is not what was read.
+            return True
+
+    def _forget(self, name: str) -> None:
+        self.cache.note_write(name)
+        self.cache.forget(name)
+
+    def _keep(self, name: str, value: Any, payload: bytes) -> None:
+        if self.cache.is_on:
+            self.cache.keep(name, Cached(value), digest_of(payload))
+        else:
+            self.cache.forget(name)
+
+    def shrink(self) -> None:
+        """Drop the oldest unchanged values beyond the limit; write changed ones before that."""
+        cache = self.cache
+        self._drop_unchanged()
+        if cache.is_over_limit():
+            # All that were changed, so that there are unchanged ones to drop the next few times.
+            older = cache.entries()[:-1]
+            self._root._write_changed(older, Tally("written"))
+            for name, entry in older:
+                if cache.is_over_limit():
+                    cache.drop(name, entry)
+
+    def _drop_unchanged(self) -> None:
+        """Drop the oldest unchanged values beyond the limit, never the newest value of all."""
+        if not self.cache.is_over_limit():
+            return
+        for name, entry in self.cache.entries()[:-1]:
+            entry.is_changed = self._seems_changed(entry)
+            if not entry.is_changed:
+                self.cache.drop(name, entry)
+                if not self.cache.is_over_limit():
+                    return

@@ -1,0 +1,110 @@
+"""What becomes of the keys of an operation on many: counted, told of, and raised in the end."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sized
+from dataclasses import dataclass
+
+from cshelve.exceptions import BulkError, Error
+
+__all__ = ["Outcome", "Progress", "ProgressCallback", "Tally", "size_of"]
+
+# How many failed keys a message names.
+NAMED = 3
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of one name of an operation on many."""
+
+    name: str
+    failure: Error | None = None
+    size_bytes: int = 0
+    """How much was stored or read under it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far an operation on many keys has come."""
+
+    done: int
+    """Keys dealt with, the failed and the missing ones included."""
+    total: int | None
+    """Keys in all; None if what was given has no length, or a listing has to tell."""
+    bytes: int
+    """Bytes stored or read so far, as they are in the store."""
+
+
+ProgressCallback = Callable[[Progress], object]
+
+
+class Tally:
+    """Take the outcomes of an operation one by one, and at its end raise what has to be raised."""
+
+    def __init__(
+        self, done: str, *, total: int | None = None, progress: ProgressCallback | None = None
+    ) -> None:
+        """Take what the keys of this operation become, such as `written`, for the message."""
+        self._done = done
+        self._total = total
+        self._progress = progress
+        self._stored = 0
+        self._bytes = 0
+        self._count = 0
+        self._failures: dict[str, Error] = {}
+        self._about_shelf: Error | None = None
+
+    @property
+    def is_over(self) -> bool:
+        """Tell whether something failed that would fail for every other key alike."""
+        return self._about_shelf is not None
+
+    def add(self, outcome: Outcome) -> None:
+        """Count one outcome, and call `progress`."""
+        self._count += 1
+        if outcome.failure is None:
+            self._stored += 1
+            self._failures.pop(outcome.name, None)  # Given twice, and the later write counts.
+        else:
+            self._failures[outcome.name] = outcome.failure
+            if outcome.failure.about_shelf and self._about_shelf is None:
+                self._about_shelf = outcome.failure
+        self.moved(outcome.size_bytes)
+
+    def moved(self, size_bytes: int, *, keys: int = 0) -> None:
+        """Count bytes, and keys that need no outcome, and call `progress`."""
+        self._count += keys
+        self._bytes += size_bytes
+        if self._progress is not None:
+            self._progress(Progress(self._count, self._total, self._bytes))
+
+    def finish(self) -> None:
+        """Raise the error that is about the shelf, or one `BulkError` for all keys that failed."""
+        if self._about_shelf is not None:
+            failure = self._about_shelf
+            failure.stored = self._stored
+            failure.failed = self._count - self._stored
+            if self._total is not None:
+                failure.not_attempted = self._total - self._count
+            raise failure
+        if not self._failures:
+            return
+        cause = next(iter(self._failures.values()))
+        first = ", ".join(repr(name) for name in list(self._failures)[:NAMED])
+        more = ", …" if len(self._failures) > NAMED else ""
+        keys = "1 key" if len(self._failures) == 1 else f"{len(self._failures)} keys"
+        raise BulkError(
+            f"{keys} could not be {self._done}: {first}{more}; the first because: {cause}",
+            self._failures,
+        ) from cause
+
+    def take(self, outcomes: Iterable[Outcome]) -> None:
+        """Add all of these and finish."""
+        for outcome in outcomes:
+            self.add(outcome)
+        self.finish()
+
+
+def size_of(keys: object) -> int | None:
+    """Tell how many keys were given, where that can be told without going through them."""
+    return len(keys) if isinstance(keys, Sized) else None

@@ -1,0 +1,176 @@
+"""Conditional writes and deletes: sent once each, and settled when their answer is lost.
+
+A client that repeats a conditional request by itself would take the answer to its second sending
+for the outcome: "somebody else was first", when it was itself. So these go through a client that
+sends once, and what happened is found out here: a put carries a random token as metadata of the
+object, and one HEAD shows whether that lies there now.
+"""
+
+from __future__ import annotations
+
+import random
+import secrets
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from cshelve.exceptions import ConflictError, Error, OutcomeUnknownError
+from cshelve.providers._s3_bucket import Bucket, etag_of
+from cshelve.providers._s3_errors import (
+    did_nothing,
+    is_absent,
+    is_answer_lost,
+    is_throttled,
+    translated,
+)
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
+
+__all__ = ["ConditionalWrites"]
+
+# Metadata's name for the token; sent as `x-amz-meta-cshelve-token`. cshelve 1.x ignores it.
+TOKEN = "cshelve-token"
+# How long the first pause may be; it doubles. A server that says to slow down gets more of it.
+PAUSE_SECONDS = 0.1
+THROTTLED_PAUSE_SECONDS = 1.0
+LONGEST_PAUSE_SECONDS = 20.0
+
+
+@dataclass(frozen=True)
+class _Seen:
+    """What lies under a name, as a HEAD shows it."""
+
+    version: str
+    token: str | None
+
+
+@dataclass(frozen=True)
+class _Attempt:
+    """A conditional request, and how to tell from what lies there whether it was done."""
+
+    operation: str
+    name: str
+    send: Callable[[S3Client], str]
+    done: Callable[[_Seen | None], bool]
+    """Whether what lies there shows that it was."""
+    undone: Callable[[_Seen | None], bool]
+    """Whether what lies there is what the condition asks for, so that it was not, so far."""
+
+
+class ConditionalWrites:
+    """Puts and deletes that depend on what is there. One request each; safe in many threads.
+
+    A lost answer (a reset, a time-out, a 500) costs a HEAD more: if our token is there it was
+    done; if the old version is, the same request is sent again; else it is an
+    `OutcomeUnknownError`. Answers that say that nothing was done (409, 429, SlowDown) are tried
+    again, within the client's number of attempts; a 412 is a `ConflictError`.
+    """
+
+    def __init__(self, bucket: Bucket) -> None:
+        self._bucket = bucket
+
+    def put(self, name: str, data: bytes, if_version: str | None) -> str:
+        """Store data if what is there is still that version, or with None if nothing is."""
+        token = secrets.token_hex(16)
+        request = self._bucket.request("PutObject", name)
+        request["Metadata"] = {**request.get("Metadata", {}), TOKEN: token}
+        if if_version is None:
+            request["IfNoneMatch"] = "*"
+        else:
+            request["IfMatch"] = if_version
+
+        def send(client: S3Client) -> str:
+            return etag_of(client.put_object(**request, Body=data), self._bucket, name)
+
+        return self._settled(
+            _Attempt(
+                "PutObject",
+                name,
+                send,
+                done=lambda seen: seen is not None and seen.token == token,
+                undone=lambda seen: (seen.version if seen else None) == if_version,
+            )
+        )
+
+    def delete(self, name: str, if_version: str) -> None:
+        """Delete what is there if it is still that version; what is absent is a conflict."""
+        request = self._bucket.request("DeleteObject", name)
+
+        def send(client: S3Client) -> str:
+            client.delete_object(**request, IfMatch=if_version)
+            return ""
+
+        self._settled(
+            _Attempt(
+                "DeleteObject",
+                name,
+                send,
+                # That it is gone now does not show who deleted it.
+                done=lambda _: False,
+                undone=lambda seen: seen is not None and seen.version == if_version,
+            )
+        )
+
+    def _settled(self, attempt: _Attempt) -> str:
+        """Send a request until its outcome is known; give the new version, if it has one."""
+        lost: Exception | None = None
+        for number in range(self._bucket.attempts):
+            try:
+                with self._bucket.connections.client_that_sends_once() as client:
+                    return attempt.send(client)
+            except (ClientError, BotoCoreError) as error:
+                failure = error
+            if is_answer_lost(failure):
+                lost = failure
+            elif not did_nothing(failure) and lost is None:
+                raise self._refusal(attempt, failure) from failure
+            # Once an answer was lost, a refusal may be the answer to our own first sending.
+            if lost is not None and not did_nothing(failure):
+                seen = self._look(attempt, lost)
+                if attempt.done(seen):
+                    return seen.version if seen else ""
+                if not attempt.undone(seen):
+                    raise self._unknown(attempt, "others have written since") from lost
+                if failure is not lost:
+                    raise self._refusal(attempt, failure) from failure
+            if number < self._bucket.attempts - 1:
+                _pause(number, failure)
+        if lost is not None:
+            raise self._unknown(attempt, "it was not done so far, in any attempt") from lost
+        raise self._refusal(attempt, failure) from failure
+
+    def _look(self, attempt: _Attempt, lost: Exception) -> _Seen | None:
+        """Ask what lies under the name; if that cannot be told either, nobody knows."""
+        try:
+            with self._bucket.connections.client() as client:
+                answer = client.head_object(**self._bucket.request("HeadObject", attempt.name))
+        except (ClientError, BotoCoreError) as error:
+            if is_absent(error):
+                return None
+            failure = translated(error, self._bucket.place("HeadObject", attempt.name))
+            raise self._unknown(attempt, f"what is there cannot be told ({failure})") from lost
+        return _Seen(str(answer.get("ETag")), answer.get("Metadata", {}).get(TOKEN))
+
+    def _refusal(self, attempt: _Attempt, error: Exception) -> Error:
+        """Say what an answer means; an absent object is not the version that was asked for."""
+        place = replace(self._bucket.place(attempt.operation, attempt.name), conditional=True)
+        if is_absent(error):
+            return ConflictError(f"{place}: it was deleted since it was read.")
+        return translated(error, place)
+
+    def _unknown(self, attempt: _Attempt, why: str) -> OutcomeUnknownError:
+        place = self._bucket.place(attempt.operation, attempt.name)
+        return OutcomeUnknownError(
+            f"{place}: the answer was lost, and {why}: whether it was done is not known. Read the "
+            "key to see what is there now."
+        )
+
+
+def _pause(number: int, failure: Exception) -> Any:
+    """Wait before another attempt, for a random time up to a bound that doubles (full jitter)."""
+    first = THROTTLED_PAUSE_SECONDS if is_throttled(failure) else PAUSE_SECONDS
+    time.sleep(random.uniform(0, min(first * 2**number, LONGEST_PAUSE_SECONDS)))

@@ -1,0 +1,93 @@
+"""The boto3 clients of a shelf: one that repeats requests, one that sends once, for each process.
+
+Each request is made within a permit. There are as many as the pool has connections, so that a
+program with more threads than that waits here, where the pool would drop connections and warn.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+
+from cshelve._forks import PerProcess
+from cshelve.providers._s3_client import build_client, build_session
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
+
+    from cshelve.providers._s3_settings import S3Settings
+
+__all__ = ["Connections"]
+
+
+class Connections:
+    """What requests are sent by. Safe in many threads; a forked child gets its own at first use."""
+
+    def __init__(self, settings: S3Settings, before_attempt: Callable[..., None]) -> None:
+        """Build this process's first client, so that wrong parameters show at once."""
+        self._settings = settings
+        self._before_attempt = before_attempt
+        self._of_processes = PerProcess(self._of_this_process)
+        self.concurrency = min(settings.concurrency, self.config.max_pool_connections)
+
+    @contextmanager
+    def client(self) -> Iterator[S3Client]:
+        """Wait for a permit and give the client that repeats what fails for a passing reason."""
+        ours = self._of_processes.get()
+        with ours.permits:
+            yield ours.repeating
+
+    @contextmanager
+    def client_that_sends_once(self) -> Iterator[S3Client]:
+        """Wait for a permit and give the client that never repeats a request."""
+        ours = self._of_processes.get()
+        with ours.permits:
+            yield ours.sending_once
+
+    @property
+    def meta(self) -> Any:
+        """Give what boto3 knows about the service and the endpoint."""
+        return self._of_processes.get().repeating.meta
+
+    @property
+    def config(self) -> Any:
+        """Give botocore's Config as it came to be."""
+        return self.meta.config
+
+    def close(self) -> None:
+        """Close this process's connections."""
+        self._of_processes.get().close()
+
+    def _of_this_process(self) -> _Clients:
+        return _Clients(self._settings, self._before_attempt)
+
+
+class _Clients:
+    """The clients of one process, and its permits."""
+
+    def __init__(self, settings: S3Settings, before_attempt: Callable[..., None]) -> None:
+        self._settings = settings
+        self._before_attempt = before_attempt
+        self._session = build_session(settings)
+        self.repeating = self._built()
+        pool_size: int = getattr(self.repeating.meta.config, "max_pool_connections", 10)
+        most = min(settings.concurrency, pool_size)
+        self.permits = threading.BoundedSemaphore(most)
+
+    @cached_property
+    def sending_once(self) -> S3Client:
+        """Build it when the first conditional write wants it: most programs have none."""
+        return self._built(sends_once=True)
+
+    def close(self) -> None:
+        self.repeating.close()
+        if "sending_once" in self.__dict__:
+            self.sending_once.close()
+
+    def _built(self, *, sends_once: bool = False) -> S3Client:
+        client = build_client(self._session, self._settings, sends_once=sends_once)
+        client.meta.events.register("before-send.s3", self._before_attempt)
+        return client

@@ -1,0 +1,149 @@
+"""Finding out whether a server honours conditions, before anything relies on them.
+
+A server that does not know If-Match and If-None-Match ignores them and answers that all is well:
+every writer wins. AWS is not suspected. Elsewhere each kind of condition is tried once for a shelf,
+when it is first wanted, on names that are no keys (`.cshelve-probe-…`, inside the prefix; listings
+leave them out).
+"""
+
+from __future__ import annotations
+
+import secrets
+import threading
+from collections.abc import Callable
+from enum import Enum
+from typing import Any
+from urllib.parse import urlsplit
+
+from botocore.exceptions import BotoCoreError, ClientError
+
+from cshelve._forks import PerProcess
+from cshelve.exceptions import ConditionsNotSupportedError
+from cshelve.providers._s3_bucket import PROBE, Bucket
+from cshelve.providers._s3_errors import code_of, refuses_conditions, status_of, translated
+
+__all__ = ["Condition", "Probe"]
+
+# The DNS suffixes of botocore's partitions: where AWS itself answers.
+AWS_SUFFIXES = (
+    ".amazonaws.com",
+    ".amazonaws.com.cn",
+    ".amazonaws.eu",
+    ".api.aws",
+    ".api.amazonwebservices.com.cn",
+    ".c2s.ic.gov",
+    ".sc2s.sgov.gov",
+    ".cloud.adc-e.uk",
+    ".csp.hci.ic.gov",
+)
+# An ETag that no object has.
+NO_ETAG = '"00000000000000000000000000000000"'
+HONOURED = frozenset({404, 412})
+
+
+class Condition(Enum):
+    """What a write may depend on; the value is how a message calls it."""
+
+    UNCHANGED = "If-Match with PutObject"
+    ABSENT = "If-None-Match with PutObject"
+    DELETE_UNCHANGED = "If-Match with DeleteObject"
+
+
+class Probe:
+    """What is known of the server's conditions. Safe in many threads, which wait for one probe."""
+
+    def __init__(self, bucket: Bucket) -> None:
+        self._bucket = bucket
+        self._locks = PerProcess(threading.Lock)
+        self._is_honoured: dict[Condition, bool] = {}
+        host = urlsplit(bucket.connections.meta.endpoint_url).hostname or ""
+        if host.endswith(AWS_SUFFIXES):
+            self._is_honoured = dict.fromkeys(Condition, True)
+
+    def require(self, condition: Condition) -> None:
+        """Raise `ConditionsNotSupportedError` if the server does not honour a condition.
+
+        Sends nothing once that is known. Before that one PUT, and three requests more for
+        `ABSENT` and for `DELETE_UNCHANGED`.
+        """
+        if condition not in self._is_honoured:
+            with self._locks.get():
+                self._find_out(condition)
+        if not self._is_honoured[condition]:
+            raise ConditionsNotSupportedError(
+                f"{self._bucket.location}: the server does not honour {condition.value}, so it "
+                "cannot decide who was first. Writes without a condition do work."
+            )
+
+    def _find_out(self, condition: Condition) -> None:
+        known = self._is_honoured
+        if Condition.UNCHANGED not in known:
+            known[Condition.UNCHANGED] = self._honours_unchanged()
+        if not known[Condition.UNCHANGED]:
+            # Nothing more is tried on a server that ignores what most servers know.
+            known.update(dict.fromkeys(Condition, False))
+        elif condition not in known and condition is Condition.ABSENT:
+            known[condition] = self._honours_absent()
+        elif condition not in known:
+            known[condition] = self._honours_delete()
+
+    def _honours_unchanged(self) -> bool:
+        """Put an object with an If-Match that cannot hold, as there is none of that name."""
+        name = _probe_name()
+        if self._is_refused("PutObject", lambda: self._put(name, IfMatch=NO_ETAG)):
+            return True
+        self._remove(name)
+        return False
+
+    def _honours_absent(self) -> bool:
+        """Put an object twice if there is none: the second time there is one, which is ours."""
+        name = _probe_name()
+
+        def is_refused() -> bool:
+            return self._is_refused("PutObject", lambda: self._put(name, IfNoneMatch="*"))
+
+        try:
+            # Already the first one is refused if boto3 repeated it, its answer being lost.
+            return is_refused() or is_refused()
+        finally:
+            self._remove(name)
+
+    def _honours_delete(self) -> bool:
+        """Delete an object that we put there, with an If-Match that does not hold."""
+        name = _probe_name()
+        with self._bucket.translating("PutObject", name):
+            self._put(name)
+        try:
+            return self._is_refused("DeleteObject", lambda: self._delete(name, IfMatch=NO_ETAG))
+        finally:
+            self._remove(name)
+
+    def _is_refused(self, operation: str, send: Callable[[], object]) -> bool:
+        """Send what a server that honours conditions refuses for its condition."""
+        try:
+            send()
+        except (ClientError, BotoCoreError) as error:
+            if status_of(error) in HONOURED and code_of(error) != "NoSuchBucket":
+                return True
+            if refuses_conditions(error):
+                return False
+            raise translated(error, self._bucket.place(operation)) from error
+        return False
+
+    def _remove(self, name: str) -> None:
+        with self._bucket.translating("DeleteObject", name):
+            self._delete(name)
+
+    def _put(self, name: str, **condition: Any) -> None:
+        request = self._bucket.request("PutObject", name)
+        with self._bucket.connections.client() as client:
+            client.put_object(**request, Body=b"", **condition)
+
+    def _delete(self, name: str, **condition: Any) -> None:
+        request = self._bucket.request("DeleteObject", name)
+        with self._bucket.connections.client() as client:
+            client.delete_object(**request, **condition)
+
+
+def _probe_name() -> str:
+    return PROBE + secrets.token_hex(8)
