@@ -29,11 +29,25 @@ with cshelve.open_from_dict(config, flag="n", logger=logging.getLogger("mine")) 
     assert_type(len(shelf), int)
     shelf.update({"a": 1}, b=2)
     shelf.update([("a", 1)])
+    shelf.set_many({"a": 1}, progress=lambda progress: print(progress.done, progress.total))
+    shelf.set_many([("a", 1)])
+    assert_type(shelf.get_many(["a"]), Iterator[tuple[str, Any]])
+    shelf.delete_many({"a"})
+    assert_type(shelf.prefix("users/"), cshelve.CloudShelf)
+    assert_type(shelf.modify("n", lambda n: n + 1, default=0), Any)
+    shelf.modify("n", lambda n: cshelve.DELETE)
+    value, version = shelf.get_versioned("n")
+    assert_type(version, str)
+    assert_type(shelf.replace("n", value, version), str)
+    shelf.replace("new", value, None)
+    shelf.delete("n", version)
 
 try:
     db["key"]
 except cshelve.BulkError as error:
     assert_type(error.failures, dict[str, Exception])
+except cshelve.OutcomeUnknownError as error:
+    assert_type(error.stored, int | None)
 except (cshelve.AuthError, cshelve.StorageError):
     pass
 

@@ -23,6 +23,10 @@ class PerProcess(Generic[T]):
         self._make = make
         self._made: dict[int, T] = {}
 
+    def made(self) -> T | None:
+        """Give this process's own if it has asked for it before."""
+        return self._made.get(os.getpid())
+
     def get(self) -> T:
         """Give this process's own, made now if need be. Safe in many threads; all get the same."""
         process = os.getpid()

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, MutableMapping
 from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Any
 from weakref import WeakSet
 
+from cshelve._forks import PerProcess
 from cshelve._turns import Turns
 
 __all__ = ["Cached", "Watch", "WritebackCache", "digest_of"]
@@ -45,6 +47,7 @@ class WritebackCache(MutableMapping[str, Any]):
         self.turns = Turns()
         self._entries: dict[str, Cached] = {}
         self._watches: WeakSet[Watch] = WeakSet()
+        self._locks = PerProcess(threading.Lock)
 
     def __getitem__(self, name: str) -> Any:
         return self._entries[name].value
@@ -98,13 +101,16 @@ class WritebackCache(MutableMapping[str, Any]):
         """Begin to note which names are written, for one who reads many of them meanwhile."""
         watch = Watch()
         if self.is_on:
-            self._watches.add(watch)
+            with self._locks.get():
+                self._watches.add(watch)
         return watch
 
     def note_write(self, name: str) -> None:
         """Take note that what others read of a name before is no longer what the store has."""
-        for watch in list(self._watches):
-            watch.written.add(name)
+        if self._watches:
+            with self._locks.get():
+                for watch in self._watches:
+                    watch.written.add(name)
 
     def entry(self, name: str) -> Cached | None:
         """Give what is kept of a name."""

@@ -9,6 +9,7 @@ object, and one HEAD shows whether that lies there now.
 from __future__ import annotations
 
 import random
+import re
 import secrets
 import time
 from collections.abc import Callable
@@ -34,6 +35,8 @@ __all__ = ["ConditionalWrites"]
 
 # Metadata's name for the token; sent as `x-amz-meta-cshelve-token`. cshelve 1.x ignores it.
 TOKEN = "cshelve-token"
+# What S3 gives for a version. A list of them, or `*`, would be a weaker condition.
+ETAG = re.compile(r'(W/)?"[\x21\x23-\x7e]*"')
 # How long the first pause may be; it doubles. A server that says to slow down gets more of it.
 PAUSE_SECONDS = 0.1
 THROTTLED_PAUSE_SECONDS = 1.0
@@ -81,7 +84,7 @@ class ConditionalWrites:
         if if_version is None:
             request["IfNoneMatch"] = "*"
         else:
-            request["IfMatch"] = if_version
+            request["IfMatch"] = self._checked("PutObject", name, if_version)
 
         def send(client: S3Client) -> str:
             return etag_of(client.put_object(**request, Body=data), self._bucket, name)
@@ -99,9 +102,10 @@ class ConditionalWrites:
     def delete(self, name: str, if_version: str) -> None:
         """Delete what is there if it is still that version; what is absent is a conflict."""
         request = self._bucket.request("DeleteObject", name)
+        request["IfMatch"] = self._checked("DeleteObject", name, if_version)
 
         def send(client: S3Client) -> str:
-            client.delete_object(**request, IfMatch=if_version)
+            client.delete_object(**request)
             return ""
 
         self._settled(
@@ -154,6 +158,13 @@ class ConditionalWrites:
             failure = translated(error, self._bucket.place("HeadObject", attempt.name))
             raise self._unknown(attempt, f"what is there cannot be told ({failure})") from lost
         return _Seen(str(answer.get("ETag")), answer.get("Metadata", {}).get(TOKEN))
+
+    def _checked(self, operation: str, name: str, version: str) -> str:
+        """Refuse a version that no object has, which the header would take for something else."""
+        if not ETAG.fullmatch(version):
+            place = self._bucket.place(operation, name)
+            raise ConflictError(f"{place}: {version!r:.100} is no version that S3 gives.")
+        return version
 
     def _refusal(self, attempt: _Attempt, error: Exception) -> Error:
         """Say what an answer means; an absent object is not the version that was asked for."""

@@ -58,8 +58,10 @@ class Connections:
         return self.meta.config
 
     def close(self) -> None:
-        """Close this process's connections."""
-        self._of_processes.get().close()
+        """Close this process's connections, if it has any."""
+        ours = self._of_processes.made()
+        if ours is not None:
+            ours.close()
 
     def _of_this_process(self) -> _Clients:
         return _Clients(self._settings, self._before_attempt)

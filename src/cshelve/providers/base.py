@@ -148,15 +148,17 @@ class Provider(ABC):
 
         With `if_absent`, only if nothing is there; with `if_version`, only if what is there is
         still that version; decided by the store, not by looking first. Raises `ConflictError`
-        where the condition does not hold.
+        where the condition does not hold, `OutcomeUnknownError` where the answer was lost and
+        nobody can know, and `ConditionsNotSupportedError`, with nothing done, where the store
+        cannot decide.
         """
 
     @abstractmethod
     def delete(self, name: str, *, if_version: str | None = None) -> bool | None:
         """Delete a name and tell whether it was there; None where one request cannot tell.
 
-        With `if_version`, only if what is there is still that version, else `ConflictError`; an
-        absent name is False even then, where the store can tell.
+        With `if_version`, only if what is there is still that version, else `ConflictError`, or
+        what `put` raises; an absent name is False or a `ConflictError` then.
         """
 
     @abstractmethod
