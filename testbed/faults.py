@@ -4,13 +4,13 @@ A fault is any callable that takes an ``Exchange``; these are the ones that test
 """
 
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Protocol
 from xml.etree import ElementTree
 from xml.sax.saxutils import escape
 
 from testbed.exchange import Exchange
-from testbed.http_messages import Response, made_response
+from testbed.http_messages import Headers, Request, Response, made_response
 
 _XML = [("Content-Type", "application/xml"), ("x-amz-request-id", "FAULTPROXY")]
 _DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
@@ -183,3 +183,78 @@ def _requested_deletions(body: bytes) -> tuple[list[str], bool]:
 def _xml_key(key: str) -> str:
     # A bare carriage return would come out of the client's parser as a newline.
     return escape(key, {"\r": "&#13;"})
+
+
+@dataclass(frozen=True)
+class AfterActing:
+    """Lets the server act, keeps its answer back, and goes on to another fault."""
+
+    fault: Fault
+
+    def __call__(self, exchange: Exchange) -> None:
+        exchange.forward()
+        self.fault(exchange)
+
+
+@dataclass(frozen=True)
+class Meanwhile:
+    """Calls a function, as somebody else may act at that moment, and goes on to another fault."""
+
+    function: Callable[[], object]
+    fault: Fault = pass_on
+
+    def __call__(self, exchange: Exchange) -> None:
+        self.function()
+        self.fault(exchange)
+
+
+@dataclass(frozen=True)
+class WithoutHeaders:
+    """Passes the request on without these headers, as a server does that does not know them.
+
+    For a server that checks no signatures: boto3 signs nearly every header.
+    """
+
+    names: Collection[str]
+
+    def __call__(self, exchange: Exchange) -> None:
+        request = exchange.request
+        dropped = {name.lower() for name in self.names}
+        first, *fields = request.head
+        kept = [
+            line
+            for line in fields
+            if line.partition(b":")[0].decode("latin-1").lower() not in dropped
+        ]
+        pairs = [pair for pair in request.headers.pairs if pair[0].lower() not in dropped]
+        exchange.request = replace(request, head=(first, *kept), headers=Headers(pairs))
+        pass_on(exchange)
+
+
+@dataclass(frozen=True)
+class WithHeaders:
+    """Another fault for the requests that have any of these headers; the others are passed on."""
+
+    names: Collection[str]
+    fault: Fault
+
+    def __call__(self, exchange: Exchange) -> None:
+        has_any = any(name in exchange.request.headers for name in self.names)
+        (self.fault if has_any else pass_on)(exchange)
+
+
+class Late:
+    """Loses its first request, which reaches the server all the same: just before its second."""
+
+    def __init__(self) -> None:
+        self._first: Request | None = None
+
+    def __call__(self, exchange: Exchange) -> None:
+        if self._first is None:
+            self._first = exchange.request
+            exchange.reset()
+            return
+        second, exchange.request = exchange.request, self._first
+        exchange.forward()
+        exchange.request = second
+        pass_on(exchange)

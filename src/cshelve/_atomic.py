@@ -57,7 +57,7 @@ class Atomic:
         self._timeout_seconds = timeout_seconds
         self._logger = logger
         self._turns = Turns()
-        self._has_warned = False
+        self._warnings = itertools.count()
 
     def modify(
         self, objects: Objects, key: str, function: Callable[[Any], Any], default: Any
@@ -165,8 +165,7 @@ class Atomic:
             raise error from error.__cause__
 
     def _warn_unguarded(self, objects: Objects) -> None:
-        if not self._has_warned:
-            self._has_warned = True
+        if next(self._warnings) == 0:
             self._logger.warning(
                 "%s: the server does not honour conditions, so setdefault, pop and popitem go on "
                 "without: of two callers at the same time both may be first",

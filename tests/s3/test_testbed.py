@@ -28,6 +28,7 @@ from botocore.exceptions import (
 
 from testbed.fault_proxy import FaultProxy
 from testbed.faults import (
+    AfterActing,
     Answer,
     CutBody,
     Delay,
@@ -35,7 +36,11 @@ from testbed.faults import (
     Fault,
     ForbidAbsent,
     Hang,
+    Late,
+    Meanwhile,
     Reset,
+    WithHeaders,
+    WithoutHeaders,
     WithoutLength,
     fail_keys_in_delete_result,
 )
@@ -403,6 +408,61 @@ def test_an_answer_without_length_ends_with_the_connection(s3, proxy: FaultProxy
     answer = s3.get_object(Bucket="bucket", Key="endless")
     assert "content-length" not in answer["ResponseMetadata"]["HTTPHeaders"]
     assert answer["Body"].read() == b"v" * 1000
+
+
+def test_a_fault_after_the_server_has_acted(s3, proxy: FaultProxy) -> None:
+    proxy.inject(AfterActing(Answer(500, "InternalError")))
+    failed = code_of(lambda: s3.put_object(Bucket="bucket", Key="acted", Body=b"v"))
+    assert failed == (500, "InternalError")
+    assert body_of(s3, "acted") == b"v"
+
+
+def test_somebody_else_acts_before_the_server_does(weed: SeaweedFS, s3, proxy: FaultProxy) -> None:
+    direct = weed.client()
+    proxy.inject(Meanwhile(lambda: direct.put_object(Bucket="bucket", Key="meanwhile", Body=b"1")))
+    refused = code_of(
+        lambda: s3.put_object(Bucket="bucket", Key="meanwhile", Body=b"2", IfNoneMatch="*")
+    )
+    assert refused[0] == 412
+    assert body_of(s3, "meanwhile") == b"1"
+    direct.close()
+
+
+def test_a_late_request_reaches_the_server_just_before_the_next(s3, proxy: FaultProxy) -> None:
+    proxy.inject(Late(), operation="PutObject", times=2)
+    with pytest.raises((ConnectionClosedError, HTTPClientError)):
+        s3.put_object(Bucket="bucket", Key="late", Body=b"first")
+    assert code_of(lambda: body_of(s3, "late"))[0] == 404
+    refused = code_of(
+        lambda: s3.put_object(Bucket="bucket", Key="late", Body=b"second", IfNoneMatch="*")
+    )
+    assert refused[0] == 412
+    assert body_of(s3, "late") == b"first"
+
+
+def test_headers_that_are_left_out_do_not_reach_the_server(moto: Moto) -> None:
+    with FaultProxy(moto.endpoint_url) as proxy:
+        client = moto.client(endpoint_url=proxy.endpoint_url, config=ONCE)
+        client.put_object(Bucket="bucket", Key="stripped", Body=b"1")
+        proxy.inject(WithoutHeaders(["if-none-match"]))
+        metadata = {"kept": "yes"}
+        client.put_object(
+            Bucket="bucket", Key="stripped", Body=b"2", IfNoneMatch="*", Metadata=metadata
+        )
+        assert proxy.requests[-1].headers["If-None-Match"] == "*"
+        answer = client.get_object(Bucket="bucket", Key="stripped")
+        assert (answer["Body"].read(), answer["Metadata"]) == (b"2", metadata)
+        client.close()
+
+
+def test_a_fault_for_the_requests_that_have_a_header(s3, proxy: FaultProxy) -> None:
+    proxy.inject(WithHeaders(["if-none-match"], Answer(501, "NotImplemented")), times=None)
+    s3.put_object(Bucket="bucket", Key="header", Body=b"1")
+    refused = code_of(
+        lambda: s3.put_object(Bucket="bucket", Key="header", Body=b"2", IfNoneMatch="*")
+    )
+    assert refused == (501, "NotImplemented")
+    assert body_of(s3, "header") == b"1"
 
 
 @pytest.mark.parametrize("fault", [Hang(), Delay(60)])

@@ -50,8 +50,9 @@ class Bucket:
         return self.prefix + name
 
     def can_hold(self, name: str) -> bool:
-        """Tell without asking whether S3 can hold a key of that length."""
-        return bool(name) and len(self.key(name).encode()) <= LONGEST_KEY
+        """Tell without asking whether S3 can hold a key of that length, and it may be one."""
+        is_short = len(self.key(name).encode()) <= LONGEST_KEY
+        return bool(name) and is_short and not name.startswith(PROBE)
 
     def request(self, operation: str, name: str | None = None) -> dict[str, Any]:
         """Give the parameters of a request that do not depend on what it is for."""
@@ -68,6 +69,10 @@ class Bucket:
         """Raise `KeyNotStorableError` for a key that S3 cannot hold."""
         if not name:
             raise KeyNotStorableError(f"S3 holds no empty key; nothing is sent to {self.location}.")
+        if name.startswith(PROBE):
+            raise KeyNotStorableError(
+                f"{name!r} in {self.location}: names that begin with {PROBE!r} are the shelf's own."
+            )
         if not self.can_hold(name):
             raise KeyNotStorableError(
                 f"S3 holds keys of {LONGEST_KEY} bytes at most, the prefix included; "

@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from botocore.model import ServiceModel
     from types_boto3_s3 import S3Client
 
-__all__ = ["build_client", "build_session", "checked_put_params", "shared_params"]
+__all__ = ["TOKEN", "build_client", "build_session", "checked_put_params", "shared_params"]
 
 # boto3 loads and caches data files while it builds a client, which is not safe in many threads.
 _building = PerProcess(threading.Lock)
@@ -32,6 +32,9 @@ OURS = frozenset(
     {"Bucket", "Key", "Body", "IfMatch", "IfNoneMatch", "ContentLength", "ContentMD5"}
     | {"WriteOffsetBytes", "SSECustomerKeyMD5"}
 )
+# Metadata's name for the token of a conditional put (`_s3_conditional`), which is sent as
+# `x-amz-meta-cshelve-token`. cshelve 1.x ignores it.
+TOKEN = "cshelve-token"
 # Parameters of a put that other requests need too: who pays, whose bucket, which key to decrypt by.
 SHARED = ("RequestPayer", "ExpectedBucketOwner", "SSECustomerAlgorithm", "SSECustomerKey")
 
@@ -92,6 +95,8 @@ def checked_put_params(settings: S3Settings, model: ServiceModel) -> dict[str, A
             raise section.error(option, "is set by the shelf itself.")
         if value is None:
             continue
+        if name == "Metadata" and TOKEN in {each.lower() for each in (inner, *_names(value))}:
+            raise section.error(option, f"{TOKEN} is set by the shelf itself.")
         if inner and members[name].type_name == "map":
             params.setdefault(name, {})[inner] = value
         elif inner:
@@ -157,6 +162,10 @@ def _config(settings: S3Settings, of_call: Config | None) -> Config:
     if of_call is not None:
         config = config.merge(of_call)
     return config.merge(Config(**options))
+
+
+def _names(value: object) -> list[str]:
+    return [str(name) for name in value] if isinstance(value, Mapping) else []
 
 
 def _as_model_type(section: Section, option: str, value: object, kind: str) -> Any:

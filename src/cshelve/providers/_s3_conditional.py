@@ -20,6 +20,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from cshelve.exceptions import ConflictError, Error, OutcomeUnknownError
 from cshelve.providers._s3_bucket import Bucket, etag_of
+from cshelve.providers._s3_client import TOKEN
 from cshelve.providers._s3_errors import (
     did_nothing,
     is_absent,
@@ -33,8 +34,6 @@ if TYPE_CHECKING:
 
 __all__ = ["ConditionalWrites"]
 
-# Metadata's name for the token; sent as `x-amz-meta-cshelve-token`. cshelve 1.x ignores it.
-TOKEN = "cshelve-token"
 # What S3 gives for a version. A list of them, or `*`, would be a weaker condition.
 ETAG = re.compile(r'(W/)?"[\x21\x23-\x7e]*"')
 # How long the first pause may be; it doubles. A server that says to slow down gets more of it.
@@ -157,7 +156,9 @@ class ConditionalWrites:
                 return None
             failure = translated(error, self._bucket.place("HeadObject", attempt.name))
             raise self._unknown(attempt, f"what is there cannot be told ({failure})") from lost
-        return _Seen(str(answer.get("ETag")), answer.get("Metadata", {}).get(TOKEN))
+        # Servers differ in the case in which they write a header's name.
+        metadata = {name.lower(): value for name, value in answer.get("Metadata", {}).items()}
+        return _Seen(str(answer.get("ETag")), metadata.get(TOKEN))
 
     def _checked(self, operation: str, name: str, version: str) -> str:
         """Refuse a version that no object has, which the header would take for something else."""
