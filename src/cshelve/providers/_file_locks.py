@@ -6,7 +6,7 @@ import errno
 import os
 import sys
 
-__all__ = ["exchange", "open_locked"]
+__all__ = ["close_locked", "exchange", "open_locked"]
 
 if sys.platform == "win32":
     import msvcrt
@@ -14,11 +14,17 @@ if sys.platform == "win32":
     def _lock(descriptor: int) -> None:
         # Waits ten seconds at most, then gives an OSError.
         msvcrt.locking(descriptor, msvcrt.LK_LOCK, 1)
+
+    def _unlock(descriptor: int) -> None:
+        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
 else:
     import fcntl
 
     def _lock(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
+
+    def _unlock(descriptor: int) -> None:
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
 
 
 _NOT_POSSIBLE_HERE = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
@@ -27,7 +33,7 @@ _AT_FDCWD = -100
 
 
 def open_locked(path: bytes) -> int:
-    """Open a file, wait until nobody else has it locked, and lock it until it is closed.
+    """Open a file, wait until nobody else has it locked, and lock it until `close_locked`.
 
     A file that is opened anew each time keeps apart threads and forked processes as well as
     strangers, which a descriptor that they share would not; it costs some 5 µs more.
@@ -39,6 +45,17 @@ def open_locked(path: bytes) -> int:
         os.close(descriptor)
         raise
     return descriptor
+
+
+def close_locked(descriptor: int) -> None:
+    """Unlock and close: a child forked meanwhile has the file open too, so closing is not enough.
+
+    (Should the parent die before this, its children keep the lock until they end.)
+    """
+    try:
+        _unlock(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def exchange(one: bytes, other: bytes) -> bool:

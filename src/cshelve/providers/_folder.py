@@ -17,7 +17,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
 
-from cshelve.providers._file_locks import exchange, open_locked
+from cshelve.providers._file_locks import close_locked, exchange, open_locked
 from cshelve.providers._paths import IN_DIRECTORY, SCRATCH, name_at
 from cshelve.providers.base import Item
 
@@ -140,11 +140,11 @@ class Folder:
             except OSError:
                 return
 
-    def locked(self, name: str) -> Closing:
+    def locked(self, name: str) -> Locked:
         """Keep other writers of a name out. Never nested: two names may share a lock file."""
         shard = zlib.crc32(name.encode(errors="surrogateescape")) & 0xFF
         path = self._scratch + b"locks/%02x" % shard
-        return Closing(self._in_scratch(lambda: open_locked(path)))
+        return Locked(self._in_scratch(lambda: open_locked(path)))
 
     def _in_scratch(self, open_file: Callable[[], int]) -> int:
         """Open a file below `%tmp`, which is made when the first one is wanted."""
@@ -165,8 +165,8 @@ class Folder:
                     os.unlink(entry.path)
 
 
-class Closing:
-    """Close a descriptor at the end of a `with`; a generator would take a tenth of a write."""
+class Locked:
+    """Unlock a file at the end of a `with`; a generator would take a tenth of a write."""
 
     __slots__ = ("_descriptor",)
 
@@ -177,7 +177,7 @@ class Closing:
         pass
 
     def __exit__(self, *_: object) -> None:
-        os.close(self._descriptor)
+        close_locked(self._descriptor)
 
 
 def at(path: bytes, look: Callable[[bytes], T]) -> T | None:

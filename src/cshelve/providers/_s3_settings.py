@@ -221,7 +221,7 @@ def _client_parameters(config: Sections) -> tuple[dict[str, Any], dict[str, Any]
         section.keep_secret(*SECRET_CLIENT_PARAMETERS)
         for name in section.options():
             value = section.value(name)
-            if name.startswith("config") and "@" in str(value):
+            if name.startswith("config") and "@" in str(getattr(value, "proxies", value)):
                 section.keep_secret(name)  # A proxy's address may have a password in it.
             if name.startswith("config."):
                 _nest(section, options, name.removeprefix("config."), value)
