@@ -13,11 +13,11 @@
         db["greeting"]["text"] = "lost"         # changes a copy, as with `shelve`: see writeback
 
 Values are pickled: open only a shelf whose writers you trust. A value travels from the shelf
-(`_shelf`) through the layer of objects (`_objects`), which has a serializer (`_serializers`) and the
-writeback cache (`_writeback`), to the records (`_records`), which a codec (`codec`) compresses,
+(`_shelf`) through the layer of objects (`_objects`), which has a serializer (`_serializers`) and
+the writeback cache (`_writeback`), to the records (`_records`), which a codec (`codec`) compresses,
 encrypts and frames, and a provider (`providers`) stores. What many writers do at once is in
-`_atomic`, what many keys do in `_pairs`, `_tally` and `_parallel`. `_open` puts all of it together
-from a configuration (`_config`).
+`_atomic`, what is done with many keys in `_pairs`, `_tally` and `_parallel`. `_open` puts all of
+it together from a configuration (`_config`).
 """
 
 from cshelve._atomic import DELETE
