@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import defaultdict, deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import closing
 
 from cshelve._records import Records
@@ -15,90 +16,85 @@ __all__ = ["CachedWrites"]
 # A key, what is or will be kept of it, and the payload to write.
 Write = tuple[str, Cached, bytes]
 
+# How many are written together. What their caller does, such as making the next values or showing
+# progress, happens between two batches, when no turn is taken: it may use the shelf.
+BATCH = 256
+
 
 class CachedWrites:
     """Write payloads in parallel, each in the turn of its name, and keep what was stored.
 
     A turn is held from before the request until its outcome, so that store and cache agree on who
     was last. It is never waited for while others are held, which could be for ever: names whose
-    turn another thread has are written one by one in the end.
+    turn another thread has are written one by one at the end of their batch.
     """
 
     def __init__(
-        self,
-        records: Records,
-        cache: WritebackCache,
-        tally: Tally,
-        make_room: Callable[[], None],
+        self, records: Records, cache: WritebackCache, tally: Tally, *, are_new: bool
     ) -> None:
+        """Take where to write; what is not new is in the cache, or out of date."""
         self._records = records
         self._cache = cache
         self._tally = tally
-        self._make_room = make_room
-        self._are_new = False
-        self._flying: defaultdict[str, deque[tuple[Cached, bytes]]] = defaultdict(deque)
-        self._late: list[Write] = []
-
-    def run(self, writes: Iterable[Write], *, are_new: bool = False) -> None:
-        """Write these and tally their outcomes.
-
-        Those that are not new are in the cache, unless somebody put a newer one in its place.
-        """
         self._are_new = are_new
-        self._write(self._whose_turn_is_free(writes))
-        for late in self._late:
+        self._flying: defaultdict[str, deque[tuple[Cached, bytes]]] = defaultdict(deque)
+
+    def run(self, writes: Iterable[Write]) -> Iterator[None]:
+        """Write a batch each time this is gone on with, and tally its outcomes."""
+        source = iter(writes)
+        while batch := list(itertools.islice(source, BATCH)):
+            for outcome in self._written(batch):
+                self._tally.add(outcome)
             if self._tally.is_over:
                 return
-            with self._cache.turns.of(self._records.name(late[0])):
-                self._write(self._whose_turn_we_have([late]))
+            yield
 
-    def _write(self, payloads: Iterator[tuple[str, bytes]]) -> None:
+    def _written(self, batch: list[Write]) -> list[Outcome]:
+        """Write a batch, those at last whose turn has to be waited for."""
+        free, late = self._by_whose_turn_is_free(batch)
+        outcomes = self._sent(free)
+        for write in late:
+            if any(outcome.failure and outcome.failure.about_shelf for outcome in outcomes):
+                break
+            self._cache.turns.acquire(self._records.name(write[0]))
+            outcomes += self._sent([write])
+        return outcomes
+
+    def _by_whose_turn_is_free(self, batch: list[Write]) -> tuple[list[Write], list[Write]]:
+        """Take the turns that nobody has; what comes behind a late one of its key stays behind."""
+        free: list[Write] = []
+        late: list[Write] = []
+        late_keys = set()
+        for write in batch:
+            key = write[0]
+            if key in late_keys or not self._cache.turns.acquire(self._records.name(key), 0):
+                late_keys.add(key)
+                late.append(write)
+            else:
+                free.append(write)
+        return free, late
+
+    def _sent(self, writes: list[Write]) -> list[Outcome]:
+        """Write what is not out of date; its turns are ours, and are given up one by one."""
+        turns = [self._records.name(key) for key, _, _ in writes]
+        payloads = []
+        for key, entry, payload in writes:
+            if self._are_new or self._cache.entry(self._records.name(key)) is entry:
+                self._flying[key].append((entry, payload))
+                payloads.append((key, payload))
         try:
             with closing(self._records.set_many(payloads)) as outcomes:
-                for outcome in outcomes:
-                    self._landed(outcome)
+                return [self._landed(outcome) for outcome in outcomes]
         finally:
-            for key, flying in self._flying.items():
-                for _ in flying:
-                    self._cache.turns.release(self._records.name(key))
             self._flying.clear()
+            for name in turns:
+                self._cache.turns.release(name)
 
-    def _whose_turn_is_free(self, writes: Iterable[Write]) -> Iterator[tuple[str, bytes]]:
-        late = set()
-        for write in writes:
-            key = write[0]
-            # What comes behind a late one of the same key has to stay behind it.
-            if key in late or not self._cache.turns.acquire(self._records.name(key), timeout=0):
-                late.add(key)
-                self._late.append(write)
-            else:
-                yield from self._taken(write)
-
-    def _whose_turn_we_have(self, writes: Iterable[Write]) -> Iterator[tuple[str, bytes]]:
-        for write in writes:
-            self._cache.turns.acquire(self._records.name(write[0]))
-            yield from self._taken(write)
-
-    def _taken(self, write: Write) -> Iterator[tuple[str, bytes]]:
-        """Give a payload to be written, unless its value is out of date; its turn is ours."""
-        key, entry, payload = write
-        name = self._records.name(key)
-        if self._are_new or self._cache.entry(name) is entry:
-            self._flying[key].append((entry, payload))
-            yield key, payload
-        else:
-            self._cache.turns.release(name)
-
-    def _landed(self, outcome: Outcome) -> None:
-        key = outcome.name
-        name = self._records.name(key)
-        flying = self._flying[key]
-        entry, payload = flying.popleft()
-        if not flying:
-            del self._flying[key]
+    def _landed(self, outcome: Outcome) -> Outcome:
+        """Keep what was stored."""
+        entry, payload = self._flying[outcome.name].popleft()
         if outcome.failure is None:
+            name = self._records.name(outcome.name)
             self._cache.note_write(name)
             self._cache.keep(name, entry, digest_of(payload))
-            self._make_room()
-        self._cache.turns.release(name)
-        self._tally.add(outcome)
+        return outcome

@@ -112,7 +112,8 @@ class Objects:
         payloads = ((key, value, self.dumps(key, value)) for key, value in pairs)
         if self.cache.is_in_use:
             writes = ((key, Cached(value), payload) for key, value, payload in payloads)
-            self._cached_writes(tally).run(writes, are_new=True)
+            for _ in CachedWrites(self.records, self.cache, tally, are_new=True).run(writes):
+                self._drop_unchanged()
             self.shrink()
         else:
             written = self.records.set_many((key, payload) for key, _, payload in payloads)
@@ -127,8 +128,9 @@ class Objects:
 
     def clear(self, tally: Tally) -> None:
         """Delete every key, without reading a value."""
+        entries = self.cache.entries(self.records.prefix)
         self._forget_deleted(self.records.clearing(), tally)
-        for name, entry in self.cache.entries(self.records.prefix):
+        for name, entry in entries:
             self.cache.drop(name, entry)
 
     def sync(self, tally: Tally) -> None:
@@ -180,8 +182,11 @@ class Objects:
     def _forget_deleted(self, outcomes: Generator[Outcome], tally: Tally) -> None:
         with closing(outcomes):
             for outcome in outcomes:
-                if outcome.failure is None:
-                    self._forget(self.records.name(outcome.name))
+                if outcome.failure is None and self.cache.is_in_use:
+                    name = self.records.name(outcome.name)
+                    # Who is reading it just now would keep what was deleted: let him end first.
+                    with self.cache.turns.of(name):
+                        self._forget(name)
                 tally.add(outcome)
         tally.finish()
 
@@ -195,11 +200,9 @@ class Objects:
                     f"{self.records.location} was opened with flag 'r', and values in the "
                     f"writeback cache were changed: {', '.join(map(repr, keys[:NAMED]))}"
                 )
-        self._cached_writes(tally).run(changed)
+        for _ in CachedWrites(self.records, self.cache, tally, are_new=False).run(changed):
+            pass
         tally.finish()
-
-    def _cached_writes(self, tally: Tally) -> CachedWrites:
-        return CachedWrites(self.records, self.cache, tally, self._drop_unchanged)
 
     def _changed(
         self, entries: Iterable[tuple[str, Cached]]

@@ -8,7 +8,7 @@ from typing import Any
 
 from cshelve._objects import Objects
 from cshelve._tally import Tally
-from cshelve.exceptions import KeyNotFoundError
+from cshelve.exceptions import KeyNotFoundError, RecordError
 
 __all__ = ["Pairs"]
 
@@ -17,7 +17,8 @@ class Pairs(Iterator[tuple[str, Any]]):
     """The pairs of these keys, in their order, without those that are absent. For one thread.
 
     What is in the writeback cache is given from there, without a request. A class and no generator,
-    so that after a `RecordError` it goes on with the next key.
+    so that after a `RecordError` it goes on with the next key; any other failure is the end. Closed
+    or dropped, it begins nothing more and leaves no thread.
     """
 
     def __init__(
@@ -31,46 +32,57 @@ class Pairs(Iterator[tuple[str, Any]]):
         self._tally = tally
         self._refuse_if_closed = refuse_if_closed
         self._written = objects.cache.watch()
-        # Keys taken from the source and not yet dealt with, and whether their record is asked for.
-        self._taken: deque[tuple[str, bool]] = deque()
-        self._records = objects.records.get_many(self._not_cached(keys))
+        # A thing of its own: if the reading referred to us, the cycle would outlive a `break`.
+        self._source = _Source(objects, keys)
+        self._records: Iterator[tuple[str, bytes]] = iter(())
         self._record: tuple[str, bytes] | None = None
 
     def __next__(self) -> tuple[str, Any]:
+        try:
+            return self._next()
+        except (StopIteration, RecordError):
+            raise
+        except BaseException:
+            self.close()
+            raise
+
+    def close(self) -> None:
+        """Begin nothing more, and wait for what flies."""
+        self._source.end()
+        self._record = None
+        # A generator, where there is one: the contract of a provider says Iterator.
+        getattr(self._records, "close", lambda: None)()
+        self._records = iter(())
+
+    def _next(self) -> tuple[str, Any]:
         self._refuse_if_closed()
         while True:
-            if self._record is None and not (self._taken and not self._taken[0][1]):
+            if self._record is None and not self._source.begins_with_a_cached_one():
                 self._record = self._next_record()
-            if not self._taken:
+            if not self._source.taken:
                 raise StopIteration
-            key, is_asked_for = self._taken.popleft()
+            key, is_cached = self._source.taken.popleft()
             try:
-                if not is_asked_for:
-                    return key, self._read(key)
+                if is_cached:
+                    return key, self._cached(key)
                 if self._record is not None and self._record[0] == key:
                     return key, self._loaded(*self._record)
             except KeyNotFoundError:
                 pass  # It was deleted since it was taken.
             self._tally.moved(0, keys=1)
 
-    def _not_cached(self, keys: Iterable[str]) -> Iterator[str]:
-        """Go through the keys, noting all of them, and give those that have to be asked for."""
-        cache = self._objects.cache
-        for key in keys:
-            is_asked_for = self._objects.records.name(key) not in cache
-            self._taken.append((key, is_asked_for))
-            if is_asked_for:
-                yield key
-
     def _next_record(self) -> tuple[str, bytes] | None:
-        """Wait for the next record that there is; those before it in the order are absent."""
-        try:
-            return next(self._records, None)
-        except BaseException:
-            self._taken.clear()  # This is the end.
-            raise
+        """Wait for the next record that there is; keys before it in the order are absent.
 
-    def _read(self, key: str) -> Any:
+        None if none is left, or if first there are many keys that are cached.
+        """
+        record = next(self._records, None)
+        while record is None and not self._source.taken and not self._source.is_over:
+            self._records = self._objects.records.get_many(self._source.not_cached())
+            record = next(self._records, None)
+        return record
+
+    def _cached(self, key: str) -> Any:
         value = self._objects.read(key)
         self._tally.moved(0, keys=1)
         return value
@@ -79,3 +91,39 @@ class Pairs(Iterator[tuple[str, Any]]):
         self._record = None
         self._tally.moved(len(record), keys=1)
         return self._objects.load(key, record, self._written)
+
+
+class _Source:
+    """The keys to read: which were taken and not yet dealt with, and which have to be asked for."""
+
+    def __init__(self, objects: Objects, keys: Iterable[str]) -> None:
+        self.taken: deque[tuple[str, bool]] = deque()
+        """Keys in their order, and whether they are cached."""
+        self.is_over = False
+        self._keys = iter(keys)
+        self._cache = objects.cache
+        self._name = objects.records.name
+        self._most_ahead = objects.records.provider.concurrency
+
+    def begins_with_a_cached_one(self) -> bool:
+        """Tell whether the next key needs no record."""
+        return bool(self.taken) and self.taken[0][1]
+
+    def not_cached(self) -> Iterator[str]:
+        """Give the keys that have to be asked for, up to where many others follow each other."""
+        cached = 0
+        for key in self._keys:
+            is_cached = self._name(key) in self._cache
+            self.taken.append((key, is_cached))
+            if not is_cached:
+                cached = 0
+                yield key
+            elif (cached := cached + 1) >= self._most_ahead:
+                return
+        self.is_over = True
+
+    def end(self) -> None:
+        """Let nothing more be taken."""
+        self.is_over = True
+        self._keys = iter(())
+        self.taken.clear()

@@ -138,18 +138,21 @@ class _Workers(Generic[T, R]):
     def _work(self) -> None:
         _of_this_thread.stopped = self._stopped
         while (task := self._tasks.get()) is not None:
-            item, future = task
-            if self._stopped.is_set():
-                future.cancel()
-                continue
-            try:
-                result = self._function(item)
-                if self._is_last(result):
-                    self._stopped.set()
-                future.set_result(result)
-            except BaseException as error:  # noqa: BLE001
-                # Whatever it is, it belongs to whoever waits for the result.
-                future.set_exception(error)
+            self._do(*task)
+            del task  # Else an idle thread would keep what it did last, which may be large.
+
+    def _do(self, item: T, future: Future[R]) -> None:
+        if self._stopped.is_set():
+            future.cancel()
+            return
+        try:
+            result = self._function(item)
+            if self._is_last(result):
+                self._stopped.set()
+            future.set_result(result)
+        except BaseException as error:  # noqa: BLE001
+            # Whatever it is, it belongs to whoever waits for the result.
+            future.set_exception(error)
 
     def _refuse_in_child(self) -> None:
         if os.getpid() != self._process:

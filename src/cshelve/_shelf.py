@@ -162,7 +162,7 @@ class CloudShelf(shelve.Shelf[Any]):
         Keys that are absent are left out. One request a key, none for what is in the writeback
         cache; at most `concurrency` fly at once, and no more than that is taken ahead from `keys`.
         A `RecordError` is raised in the place of its key, and the iterator can go on behind it;
-        any other failure ends it. For one thread.
+        any other failure ends it, and so does its `close()`. For one thread.
         """
         return self._pairs(keys, progress)
 
@@ -186,7 +186,7 @@ class CloudShelf(shelve.Shelf[Any]):
         Raises as `set_many` does.
         """
         tally = Tally("deleted", total=size_of(keys), progress=progress)
-        self._objects.delete_many(self._storable(keys), tally)
+        self._objects.delete_many(self._storable(keys, tally), tally)
 
     def setdefault(self, key: str, default: Any = None) -> Any:
         """Read a value, or store the default if the key is absent, as the store decides.
@@ -346,21 +346,23 @@ class CloudShelf(shelve.Shelf[Any]):
             raise KeyNotStorableError(f"the key {key!r} can't be encoded: {error}") from error
         return key
 
-    def _storable(self, keys: Iterable[str]) -> Iterator[str]:
+    def _storable(self, keys: Iterable[str], tally: Tally) -> Iterator[str]:
         """Leave out the keys that no store can hold: they are absent everywhere."""
         for key in keys:
             try:
-                yield self._key(key, absent_if_not_storable=True)
+                storable = self._key(key, absent_if_not_storable=True)
             except KeyNotFoundError:
-                continue
+                tally.moved(0, keys=1)
+            else:
+                yield storable
 
     def _pairs(
         self, keys: Iterable[str] | None = None, progress: ProgressCallback | None = None
     ) -> Pairs:
         """Read these keys, or all that there are."""
         objects = self._objects
-        wanted = objects.records.names() if keys is None else self._storable(keys)
         tally = Tally("read", total=size_of(keys), progress=progress)
+        wanted = objects.records.names() if keys is None else self._storable(keys, tally)
         return Pairs(objects, wanted, tally, self._refuse_if_closed)
 
     def _set_many(

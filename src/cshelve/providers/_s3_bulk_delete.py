@@ -86,8 +86,10 @@ class BulkDelete:
             last = attempt == attempts - 1
             again = [] if last else [n for n in names if code_of(errors.get(n)) in TRANSIENT]
             # An answer may name a key that we did not: a server that alters keys. It failed too.
-            for name in {*names, *errors}.difference(again):
-                yield Outcome(name, self._failure(name, errors.get(name)))
+            settled = [*names, *set(errors).difference(names)]
+            for name in settled:
+                if name not in again:
+                    yield Outcome(name, self._failure(name, errors.get(name)))
             names = again
 
     def _send(self, names: list[str]) -> dict[str, ClientError]:
