@@ -139,7 +139,7 @@ class FaultProxy:
 
     @property
     def requests(self) -> list[Seen]:
-        """Every request since the start, in order of arrival.
+        """Every request since the start or the last `clear`, in order of arrival.
 
         One is here before the server or its client sees any consequence of it, and its
         status is set before the first byte of the answer leaves.
@@ -178,9 +178,10 @@ class FaultProxy:
         return rule
 
     def clear(self) -> None:
-        """Remove all rules."""
+        """Remove all rules, and forget the requests so far."""
         with self._lock:
             rules, self._rules = self._rules, []
+            self._seen = []
         for rule in rules:
             rule.remove()
 
@@ -248,11 +249,11 @@ class FaultProxy:
         request = client.read_request()
         if request is None:
             return False
-        index, rule = self._arrived(request, number)
+        log, index, rule = self._arrived(request, number)
 
         def answered(status: int) -> None:
             with self._lock:
-                self._seen[index] = replace(self._seen[index], status=status)
+                log[index] = replace(log[index], status=status)
 
         released = rule.released if rule else Event()
         exchange = Exchange(request, client, upstream, answered, released)
@@ -262,7 +263,7 @@ class FaultProxy:
             exchange.send(error_response(502, "BadGateway", str(error), request.path))
         return exchange.keeps_alive
 
-    def _arrived(self, request: Request, number: int) -> tuple[int, Rule | None]:
+    def _arrived(self, request: Request, number: int) -> tuple[list[Seen], int, Rule | None]:
         seen = Seen(
             operation=request.operation,
             method=request.method,
@@ -276,4 +277,4 @@ class FaultProxy:
         with self._lock:
             self._seen.append(seen)
             rule = next((rule for rule in self._rules if rule.takes(request)), None)
-            return len(self._seen) - 1, rule
+            return self._seen, len(self._seen) - 1, rule

@@ -18,7 +18,7 @@ import pytest
 import cshelve
 from cshelve.providers.base import Item
 from cshelve.providers.in_memory import InMemory
-from cshelve.testing import FailingProvider, shelf_over
+from cshelve.testing import CountingProvider, FailingProvider, SlowProvider, shelf_over
 from testbed.exchange import Exchange
 from testbed.faults import Answer, pass_on
 from tests.rigs import Place, S3Rig
@@ -303,9 +303,11 @@ class TestSetMany:
         with pytest.raises(cshelve.KeyTypeError, match=type(key).__name__):
             db.set_many([(key, 1)])
 
-    def test_a_key_that_no_store_can_hold_is_refused(self, db: cshelve.CloudShelf) -> None:
-        with pytest.raises(cshelve.KeyNotStorableError):
-            db.set_many({NOBODY_CAN_HOLD: 1})
+    def test_a_key_that_no_store_can_hold_is_its_own_failure(self, db: cshelve.CloudShelf) -> None:
+        with pytest.raises(cshelve.BulkError) as caught:
+            db.set_many({"a": 1, NOBODY_CAN_HOLD: 2, "b": 3})
+        assert isinstance(caught.value.failures[NOBODY_CAN_HOLD], cshelve.KeyNotStorableError)
+        assert dict(db.get_many("ab")) == {"a": 1, "b": 3}
 
     @pytest.mark.s3
     def test_a_key_that_s3_cannot_hold_is_a_failure_of_that_key(self, s3_place: Place) -> None:
@@ -1061,3 +1063,74 @@ def test_no_more_is_taken_ahead_of_keys_that_are_cached(far: FarMemory) -> None:
         db.update(numbered())
         for given, _ in enumerate(db.get_many(keys()), 1):
             assert len(taken) <= given + CONCURRENCY + 1
+
+
+def test_a_shelf_given_to_update_is_not_listed_for_its_length() -> None:
+    given = CountingProvider(InMemory())
+    with shelf_over(given) as other, shelf_over(InMemory()) as db:
+        other.update(a=1, b=2)
+        given.reset()
+        db.update(other)
+        db.set_many(other.items())
+        assert given.counts["names"] == 2
+        assert dict(db.items()) == {"a": 1, "b": 2}
+
+
+def test_a_record_error_of_the_source_is_the_end(far: FarMemory) -> None:
+    class IndexError(cshelve.RecordError):
+        pass
+
+    def keys() -> Iterator[str]:
+        yield from list(numbered())[:5]
+        raise IndexError("of another shelf")
+
+    with shelf_over(far) as db:
+        db.update(numbered())
+        pairs = db.get_many(keys())
+        with pytest.raises(IndexError):
+            list(pairs)
+        assert list(pairs) == []
+
+
+def test_a_key_error_of_the_callback_is_the_end(far: FarMemory) -> None:
+    def fail(progress: cshelve.Progress) -> None:
+        raise cshelve.KeyNotFoundError("of another shelf")
+
+    with shelf_over(far) as db:
+        db.update(numbered())
+        pairs = db.get_many(["k000", "k001"], progress=fail)
+        with pytest.raises(cshelve.KeyNotFoundError, match="another"):
+            next(pairs)
+
+
+def test_what_failed_counts_what_failed() -> None:
+    class Gone(cshelve.StorageError):
+        about_shelf = True
+
+    failing = FailingProvider(InMemory())
+    with shelf_over(failing) as db:
+        failing.fail("delete", Gone, times=None)
+        with pytest.raises(Gone) as caught:
+            db.delete_many([NOBODY_CAN_HOLD, "a", "b"])
+    assert (caught.value.stored, caught.value.failed, caught.value.not_attempted) == (0, 1, 1)
+
+
+def test_turning_writeback_off_ends_the_keeping() -> None:
+    with shelf_over(InMemory(), writeback=True) as db:
+        db["a"] = []
+        db.writeback = False
+        db.set_many({"b": []})
+        db["b"].append(1)
+        db.sync()
+        assert db["b"] == []
+
+
+def test_without_threads_the_work_is_done_all_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(_: threading.Thread) -> None:
+        raise RuntimeError("can't start new thread")
+
+    store = SlowProvider(InMemory(), 0, concurrency=4)
+    with shelf_over(store) as db:
+        monkeypatch.setattr(threading.Thread, "start", refuse)
+        db.update({str(number): number for number in range(20)})
+        assert len(dict(db.items())) == 20

@@ -91,9 +91,12 @@ class RaisesWhenRead:
 
 def test_of_many_values_the_one_that_cannot_be_pickled_is_named(place: Place) -> None:
     db = place.open()
-    with pytest.raises(KeyError) as caught:
+    with pytest.raises(cshelve.BulkError, match="'b'") as caught:
         db.update(a=1, b=Unpicklable(), c=3)
-    assert "'b'" in caught.value.__notes__[0]
+    (failure,) = caught.value.failures.values()
+    assert isinstance(failure, cshelve.ValueTypeError)
+    assert isinstance(failure.__cause__, KeyError)
+    assert dict(db.items()) == {"a": 1, "c": 3}
 
 
 @pytest.mark.parametrize("value", ["text", 5, None, [b"list"]])

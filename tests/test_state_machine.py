@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -35,6 +36,7 @@ LOCAL = settings(
 REMOTE = settings(LOCAL, max_examples=5, stateful_step_count=20)
 
 ABSENT = object()
+PREFIXES = st.sampled_from(["", "a", "A", "é", "%"])
 
 POOL = ["a", "a/b", "a/c", "A", "%2F", "a b", "é", "e\u0301", "q?x=1&y", "#", "plus+", "x:~*", "鍵"]
 # A few keys that come back again and again, so that operations meet what others left.
@@ -125,6 +127,114 @@ def machine(
             self.shelf.clear()
             self.model.clear()
 
+        @rule(pairs=st.lists(st.tuples(keys, values), max_size=4))
+        def set_many(self, pairs: list[tuple[str, Any]]) -> None:
+            self.shelf.set_many(pairs)
+            self.model.update(pairs)
+
+        @rule(chosen=st.lists(keys, max_size=4))
+        def delete_many(self, chosen: list[str]) -> None:
+            self.shelf.delete_many(chosen)
+            for key in chosen:
+                self.model.pop(key, None)
+
+        # As one of many writers
+
+        @rule(key=keys, value=values)
+        def modify(self, key: str, value: Any) -> None:
+            seen = []
+            self.shelf.modify(key, lambda old: (seen.append(old), value)[1], default=value)
+            assert seen == [self.model.get(key, value)]
+            self.model[key] = value
+
+        @rule(key=keys)
+        def modify_to_delete(self, key: str) -> None:
+            if key in self.model:
+                self.shelf.modify(key, lambda _: cshelve.DELETE)
+                del self.model[key]
+            else:
+                with pytest.raises(KeyError):
+                    self.shelf.modify(key, lambda _: cshelve.DELETE)
+
+        @rule(key=keys, value=values)
+        def replace_what_was_read(self, key: str, value: Any) -> None:
+            if key in self.model:
+                old, version = self.shelf.get_versioned(key)
+                assert old == self.model[key]
+                self.shelf.replace(key, value, version)
+                self.model[key] = value
+            else:
+                with pytest.raises(KeyError):
+                    self.shelf.get_versioned(key)
+
+        @rule(key=keys, value=values)
+        def replace_what_is_not_there(self, key: str, value: Any) -> None:
+            if key in self.model:
+                with pytest.raises(cshelve.ConflictError):
+                    self.shelf.replace(key, value, None)
+            else:
+                self.shelf.replace(key, value, None)
+                self.model[key] = value
+
+        @precondition(lambda self: self.model)
+        @rule(data=st.data(), first=values, second=values)
+        def replace_what_was_written_since(self, data: Any, first: Any, second: Any) -> None:
+            key = data.draw(st.sampled_from(sorted(self.model)))
+            old, version = self.shelf.get_versioned(key)
+            self.shelf[key] = first
+            self.model[key] = first
+            # A store may give the same version to the same bytes.
+            if pickle.dumps(first) != pickle.dumps(old):
+                with pytest.raises(cshelve.ConflictError):
+                    self.shelf.replace(key, second, version)
+                with pytest.raises(cshelve.ConflictError):
+                    self.shelf.delete(key, version)
+
+        @precondition(lambda self: self.model)
+        @rule(data=st.data())
+        def delete_what_was_read(self, data: Any) -> None:
+            key = data.draw(st.sampled_from(sorted(self.model)))
+            _, version = self.shelf.get_versioned(key)
+            self.shelf.delete(key, version)
+            del self.model[key]
+            with pytest.raises(cshelve.ConflictError):
+                self.shelf.delete(key, version)
+
+        # Through a view
+
+        @rule(prefix=PREFIXES)
+        def look_through_a_view(self, prefix: str) -> None:
+            view = self.shelf.prefix(prefix)
+            expected = self.under(prefix)
+            assert dict(view.items()) == expected
+            assert (len(view), bool(view)) == (len(expected), bool(expected))
+
+        @rule(prefix=PREFIXES, key=keys, value=values)
+        def set_through_a_view(self, prefix: str, key: str, value: Any) -> None:
+            self.shelf.prefix(prefix)[key] = value
+            self.model[prefix + key] = value
+
+        @precondition(lambda self: self.under("a"))
+        @rule(data=st.data())
+        def pop_through_a_view(self, data: Any) -> None:
+            key = data.draw(st.sampled_from(sorted(self.under("a"))))
+            assert self.shelf.prefix("a").pop(key) == self.model.pop("a" + key)
+
+        @precondition(lambda self: len(self.model) > 2)
+        @rule(prefix=PREFIXES.filter(bool))
+        def clear_a_view(self, prefix: str) -> None:
+            self.shelf.prefix(prefix).clear()
+            for key in self.under(prefix):
+                del self.model[prefix + key]
+
+        def under(self, prefix: str) -> dict[str, Any]:
+            """What the model has of a view."""
+            return {
+                key.removeprefix(prefix): value
+                for key, value in self.model.items()
+                if key.startswith(prefix)
+            }
+
         # Reading
 
         @rule(key=keys)
@@ -138,6 +248,11 @@ def machine(
             else:
                 with pytest.raises(KeyError):
                     self.shelf[key]
+
+        @rule(chosen=st.lists(keys, max_size=4))
+        def get_many(self, chosen: list[str]) -> None:
+            expected = [(key, self.model[key]) for key in chosen if key in self.model]
+            assert list(self.shelf.get_many(chosen)) == expected
 
         @rule(key=keys)
         def contains(self, key: str) -> None:
@@ -316,6 +431,46 @@ class WritebackAndDict(RuleBasedStateMachine):
     def pop(self, key: str) -> None:
         assert self.shelf.pop(key, None) == self.model.pop(key, None)
 
+    @rule(chosen=st.lists(keys, max_size=3), value=VALUES)
+    def change_what_get_many_gave(self, chosen: list[str], value: Any) -> None:
+        pairs = list(self.shelf.get_many(chosen))
+        assert [key for key, _ in pairs] == [key for key in chosen if key in self.model]
+        for key, each in pairs:
+            each.append(copy.deepcopy(value))
+            self.model[key].append(copy.deepcopy(value))
+
+    @rule(chosen=st.lists(keys, max_size=3))
+    def delete_many(self, chosen: list[str]) -> None:
+        self.shelf.delete_many(chosen)
+        for key in chosen:
+            self.model.pop(key, None)
+
+    @rule(key=keys, value=VALUES)
+    def modify(self, key: str, value: Any) -> None:
+        self.shelf.modify(key, lambda old: [*old, copy.deepcopy(value)], default=[])
+        self.model.setdefault(key, []).append(copy.deepcopy(value))
+
+    @rule(key=keys, value=VALUES)
+    def replace_what_was_read(self, key: str, value: Any) -> None:
+        if key in self.model:
+            old, version = self.shelf.get_versioned(key)
+            assert old == self.model[key]
+            self.shelf.replace(key, [copy.deepcopy(value)], version)
+            self.model[key] = [copy.deepcopy(value)]
+
+    @rule(key=keys, value=VALUES)
+    def change_through_a_view(self, key: str, value: Any) -> None:
+        self.shelf.prefix(key).setdefault("", []).append(copy.deepcopy(value))
+        self.model.setdefault(key, []).append(copy.deepcopy(value))
+
+    @rule(key=keys)
+    def sync_or_clear_a_view(self, key: str) -> None:
+        view = self.shelf.prefix(key)
+        view.sync()
+        if len(self.model) > 2:
+            view.clear()
+            self.model.pop(key, None)
+
     @rule()
     def sync(self) -> None:
         self.shelf.sync()
@@ -337,3 +492,51 @@ class WritebackAndDict(RuleBasedStateMachine):
 
 def test_a_shelf_with_writeback_is_a_dict_of_live_objects() -> None:
     run_state_machine_as_test(WritebackAndDict, settings=LOCAL)
+
+
+class LimitedWritebackAndDict(RuleBasedStateMachine):
+    """With a limit too nothing is lost that was changed before the next operation."""
+
+    keys = st.sampled_from("abcde")
+
+    def __init__(self) -> None:
+        super().__init__()
+        config = with_sections(rigs.memory_config(), default={"writeback_limit": 2})
+        self.place = rigs.Place(config)
+        self.shelf = self.place.open("c", writeback=True)
+        self.model: dict[str, list[Any]] = {}
+
+    def teardown(self) -> None:
+        self.place.close()
+
+    @rule(key=keys, value=VALUES)
+    def change_a_default(self, key: str, value: Any) -> None:
+        self.shelf.setdefault(key, []).append(copy.deepcopy(value))
+        self.model.setdefault(key, []).append(copy.deepcopy(value))
+
+    @rule(pairs=st.dictionaries(keys, st.lists(VALUES, max_size=2)))
+    def update(self, pairs: dict[str, list[Any]]) -> None:
+        self.shelf.update(copy.deepcopy(pairs))
+        self.model.update(copy.deepcopy(pairs))
+
+    @rule(value=VALUES)
+    def change_what_a_listing_gives(self, value: Any) -> None:
+        for key, each in self.shelf.items():
+            each.append(copy.deepcopy(value))
+            self.model[key].append(copy.deepcopy(value))
+
+    @rule()
+    def sync(self) -> None:
+        self.shelf.sync()
+
+    @invariant()
+    def no_more_than_the_limit_is_kept(self) -> None:
+        assert len(self.shelf.cache) <= 2
+
+    @invariant()
+    def both_hold_the_same(self) -> None:
+        assert dict(self.shelf.items()) == self.model
+
+
+def test_a_shelf_with_a_limit_on_writeback_is_a_dict_of_live_objects() -> None:
+    run_state_machine_as_test(LimitedWritebackAndDict, settings=LOCAL)

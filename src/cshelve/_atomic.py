@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 import logging
 import random
+import threading
 import time
 from collections.abc import Callable, Iterator
 from enum import Enum
@@ -54,7 +55,7 @@ class Atomic:
     """
 
     def __init__(self, timeout_seconds: float, logger: logging.Logger) -> None:
-        self._timeout_seconds = timeout_seconds
+        self._timeout_seconds = min(timeout_seconds, threading.TIMEOUT_MAX)
         self._logger = logger
         self._turns = Turns()
         self._warnings = itertools.count()

@@ -86,6 +86,9 @@ class CachedWrites:
             with closing(self._records.set_many(payloads)) as outcomes:
                 return [self._landed(outcome) for outcome in outcomes]
         finally:
+            for key, flying in self._flying.items():
+                if flying:  # Nobody knows whether it was stored: this was interrupted.
+                    self._stored(self._records.name(key), None, b"")
             self._flying.clear()
             for name in turns:
                 self._cache.turns.release(name)
@@ -94,7 +97,12 @@ class CachedWrites:
         """Keep what was stored."""
         entry, payload = self._flying[outcome.name].popleft()
         if outcome.failure is None:
-            name = self._records.name(outcome.name)
-            self._cache.note_write(name)
-            self._cache.keep(name, entry, digest_of(payload))
+            self._stored(self._records.name(outcome.name), entry, payload)
         return outcome
+
+    def _stored(self, name: str, entry: Cached | None, payload: bytes) -> None:
+        self._cache.note_write(name)
+        if entry is not None and (self._cache.is_on or not self._are_new):
+            self._cache.keep(name, entry, digest_of(payload))
+        elif self._are_new:
+            self._cache.forget(name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+from collections import deque
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from typing import Any
@@ -11,7 +13,7 @@ from cshelve._records import Records
 from cshelve._serializers import Serializer
 from cshelve._tally import Outcome, Tally
 from cshelve._writeback import Cached, Watch, WritebackCache, digest_of
-from cshelve.exceptions import ReadOnlyError, RecordError
+from cshelve.exceptions import Error, ReadOnlyError, RecordError, ValueTypeError
 
 __all__ = ["Objects"]
 
@@ -65,10 +67,12 @@ class Objects:
         with self.cache.turns.of(name):
             if (entry := self.cache.entry(name)) is not None:
                 return entry.value
-            if name in watch.written:
-                return self.read(key)
-            value = self.loads(key, self.records.decode(key, record))
-            self._keep(name, value, self._serializer.dumps(value))
+            is_newer_there = name in watch.written
+            if not is_newer_there:
+                value = self.loads(key, self.records.decode(key, record))
+                self._keep(name, value, self._serializer.dumps(value))
+        if is_newer_there:
+            return self.read(key)
         self.shrink()
         return value
 
@@ -109,18 +113,16 @@ class Objects:
 
     def write_many(self, pairs: Iterable[tuple[str, Any]], tally: Tally) -> None:
         """Store many values; raises what the tally makes of their outcomes."""
-        payloads = ((key, value, self.dumps(key, value)) for key, value in pairs)
-        if self.cache.is_in_use:
-            writes = ((key, Cached(value), payload) for key, value, payload in payloads)
+        if not self.cache.is_in_use:
+            with tally:
+                payloads = ((key, payload) for key, _, payload in self._dumped(pairs, tally))
+                tally.take(self.records.set_many(payloads))
+            return
+        writes = ((k, Cached(value), payload) for k, value, payload in self._dumped(pairs, tally))
+        with tally:
             for _ in CachedWrites(self.records, self.cache, tally, are_new=True).run(writes):
                 self._drop_unchanged()
-            self.shrink()
-        else:
-            written = self.records.set_many((key, payload) for key, _, payload in payloads)
-            with closing(written) as outcomes:
-                for outcome in outcomes:
-                    tally.add(outcome)
-        tally.finish()
+        self.shrink()
 
     def delete_many(self, keys: Iterable[str], tally: Tally) -> None:
         """Delete many keys; absent ones are no failure."""
@@ -180,7 +182,7 @@ class Objects:
         return self.loads(key, self.dumps(key, value))
 
     def _forget_deleted(self, outcomes: Generator[Outcome], tally: Tally) -> None:
-        with closing(outcomes):
+        with tally, closing(outcomes):
             for outcome in outcomes:
                 if outcome.failure is None and self.cache.is_in_use:
                     name = self.records.name(outcome.name)
@@ -188,32 +190,51 @@ class Objects:
                     with self.cache.turns.of(name):
                         self._forget(name)
                 tally.add(outcome)
-        tally.finish()
 
     def _write_changed(self, entries: Iterable[tuple[str, Cached]], tally: Tally) -> None:
         """Write those of these entries that were changed."""
-        changed = self._changed(entries)
         if self.records.read_only:
-            keys = [key for key, _, _ in changed]
+            prefix = self.records.prefix
+            keys = [n.removeprefix(prefix) for n, entry in entries if self._seems_changed(entry)]
             if keys:
                 raise ReadOnlyError(
                     f"{self.records.location} was opened with flag 'r', and values in the "
                     f"writeback cache were changed: {', '.join(map(repr, keys[:NAMED]))}"
                 )
-        for _ in CachedWrites(self.records, self.cache, tally, are_new=False).run(changed):
-            pass
-        tally.finish()
+        changed = self._changed(entries, tally)
+        count = itertools.count()
+        counted = (write for write in changed if next(count) >= 0)
+        with tally:
+            for _ in CachedWrites(self.records, self.cache, tally, are_new=False).run(counted):
+                pass
+            if tally.is_over:
+                deque(counted, maxlen=0)  # Nothing is sent: only how many are left is of interest.
+                tally.know_total(next(count))
+
+    def _dumped(
+        self, pairs: Iterable[tuple[str, Any]], tally: Tally
+    ) -> Iterator[tuple[str, Any, bytes]]:
+        """Give key, value and payload of those pairs that have one; the others have failed."""
+        for key, value in pairs:
+            try:
+                payload = self.dumps(key, value)
+            except Exception as error:  # noqa: BLE001
+                # Whatever the value's own pickling raises: it is the failure of this key alone.
+                tally.add(Outcome(key, _not_serialized(key, error)))
+            else:
+                yield key, value, payload
 
     def _changed(
-        self, entries: Iterable[tuple[str, Cached]]
+        self, entries: Iterable[tuple[str, Cached]], tally: Tally
     ) -> Iterator[tuple[str, Cached, bytes]]:
         """Give key, entry and new payload of those entries that were changed."""
-        for name, entry in entries:
-            key = name.removeprefix(self.records.prefix)
-            payload = self.dumps(key, entry.value)
-            if entry.is_changed or digest_of(payload) != entry.digest:
-                entry.is_changed = True
-                yield key, entry, payload
+        prefix = self.records.prefix
+        kept = ((name.removeprefix(prefix), entry) for name, entry in entries)
+        for key, entry in kept:
+            for _, _, payload in self._dumped([(key, entry.value)], tally):
+                if entry.is_changed or digest_of(payload) != entry.digest:
+                    entry.is_changed = True
+                    yield key, entry, payload
 
     def _seems_changed(self, entry: Cached) -> bool:
         try:
@@ -235,16 +256,22 @@ class Objects:
             self.cache.forget(name)
 
     def shrink(self) -> None:
-        """Drop the oldest unchanged values beyond the limit; write changed ones before that."""
-        cache = self.cache
+        """Drop the oldest unchanged values beyond the limit; write changed ones before that.
+
+        Raises nothing, as its caller asked for something else, which is done: what could not be
+        written stays in the cache, beyond the limit, and the next `sync` says why.
+        """
         self._drop_unchanged()
-        if cache.is_over_limit():
-            # All that were changed, so that there are unchanged ones to drop the next few times.
-            older = cache.entries()[:-1]
-            self._root._write_changed(older, Tally("written"))
-            for name, entry in older:
-                if cache.is_over_limit():
-                    cache.drop(name, entry)
+        if not self.cache.is_over_limit() or self.records.read_only:
+            return
+        # All that were changed, so that there are unchanged ones to drop the next few times.
+        try:
+            self._root._write_changed(self.cache.entries()[:-1], Tally("written"))
+        except Error as error:
+            self.cache.logger.warning(
+                "%s: the writeback cache is over its limit: %s", self.records.location, error
+            )
+        self._drop_unchanged()
 
     def _drop_unchanged(self) -> None:
         """Drop the oldest unchanged values beyond the limit, never the newest value of all."""
@@ -256,3 +283,11 @@ class Objects:
                 self.cache.drop(name, entry)
                 if not self.cache.is_over_limit():
                     return
+
+
+def _not_serialized(key: str, error: Exception) -> ValueTypeError:
+    failure = ValueTypeError(
+        f"the value for the key {key!r} can't be serialized: {type(error).__name__}: {error}"
+    )
+    failure.__cause__ = error
+    return failure

@@ -131,7 +131,7 @@ def _shelf(config: Sections, protocol: int | None, writeback: bool) -> CloudShel
     provider_class = load(name, default.where("provider"))
     serializer = _serializer(config, protocol)
     codec = codec_from(config)
-    cache = WritebackCache(is_on=writeback, limit=_writeback_limit(default))
+    cache = WritebackCache(is_on=writeback, limit=_writeback_limit(default), logger=config.logger)
     timeout = default.number("modify_timeout_seconds", default=DEFAULT_TIMEOUT_SECONDS)
     # Options of 1.x that any provider may be given; none of ours has a client that logs by them.
     config.section("logging").accept("http", "credentials", "level", "enabled")

@@ -38,13 +38,25 @@ class Pairs(Iterator[tuple[str, Any]]):
         self._record: tuple[str, bytes] | None = None
 
     def __next__(self) -> tuple[str, Any]:
-        try:
-            return self._next()
-        except (StopIteration, RecordError):
-            raise
-        except BaseException:
-            self.close()
-            raise
+        while True:
+            try:
+                self._refuse_if_closed()
+                key, record, is_there = self._next_key()
+                self._tally.moved(len(record or b""), keys=1)
+            except BaseException:
+                self.close()
+                raise
+            if not is_there:
+                continue
+            try:
+                return key, self._value(key, record)
+            except KeyNotFoundError:
+                continue  # It was deleted since it was taken.
+            except RecordError:
+                raise
+            except BaseException:
+                self.close()
+                raise
 
     def close(self) -> None:
         """Begin nothing more, and wait for what flies."""
@@ -54,22 +66,18 @@ class Pairs(Iterator[tuple[str, Any]]):
         getattr(self._records, "close", lambda: None)()
         self._records = iter(())
 
-    def _next(self) -> tuple[str, Any]:
-        self._refuse_if_closed()
-        while True:
-            if self._record is None and not self._source.begins_with_a_cached_one():
-                self._record = self._next_record()
-            if not self._source.taken:
-                raise StopIteration
-            key, is_cached = self._source.taken.popleft()
-            try:
-                if is_cached:
-                    return key, self._cached(key)
-                if self._record is not None and self._record[0] == key:
-                    return key, self._loaded(*self._record)
-            except KeyNotFoundError:
-                pass  # It was deleted since it was taken.
-            self._tally.moved(0, keys=1)
+    def _next_key(self) -> tuple[str, bytes | None, bool]:
+        """Give the next key, its record unless it is cached, and whether it is there at all."""
+        source = self._source
+        if self._record is None and not source.begins_with_a_cached_one():
+            self._record = self._next_record()
+        if not source.taken:
+            raise StopIteration
+        key, is_cached = source.taken.popleft()
+        if is_cached or self._record is None or self._record[0] != key:
+            return key, None, is_cached
+        (_, record), self._record = self._record, None
+        return key, record, True
 
     def _next_record(self) -> tuple[str, bytes] | None:
         """Wait for the next record that there is; keys before it in the order are absent.
@@ -82,14 +90,9 @@ class Pairs(Iterator[tuple[str, Any]]):
             record = next(self._records, None)
         return record
 
-    def _cached(self, key: str) -> Any:
-        value = self._objects.read(key)
-        self._tally.moved(0, keys=1)
-        return value
-
-    def _loaded(self, key: str, record: bytes) -> Any:
-        self._record = None
-        self._tally.moved(len(record), keys=1)
+    def _value(self, key: str, record: bytes | None) -> Any:
+        if record is None:
+            return self._objects.read(key)
         return self._objects.load(key, record, self._written)
 
 

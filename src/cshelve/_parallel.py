@@ -112,8 +112,16 @@ class _Workers(Generic[T, R]):
         if len(self._threads) < self._most:
             name = f"cshelve_{len(self._threads)}"
             thread = threading.Thread(target=self._work, name=name, daemon=True)
-            self._threads.append(thread)
-            thread.start()
+            try:
+                thread.start()
+            except RuntimeError:
+                # There can be no more, in this container or so late in a program: those that
+                # there are will do it, or we do.
+                if not self._threads:
+                    self._tasks.get()
+                    self._do(item, future)
+            else:
+                self._threads.append(thread)
         return future
 
     def landed(self, item: T, future: Future[R]) -> Iterator[tuple[T, R]]:

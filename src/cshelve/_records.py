@@ -132,7 +132,8 @@ class Records(MutableMapping[bytes, Data]):
 
     def clear(self) -> None:
         """Delete every key, without reading a value."""
-        Tally("deleted").take(self.clearing())
+        with Tally("deleted") as tally:
+            tally.take(self.clearing())
 
     def clearing(self) -> Generator[Outcome]:
         """Delete every key while the outcomes are gone through."""

@@ -16,7 +16,7 @@ from cshelve._atomic import REQUIRED, Atomic
 from cshelve._objects import Objects
 from cshelve._pairs import Pairs
 from cshelve._records import ClosedRecords
-from cshelve._tally import ProgressCallback, Tally, size_of
+from cshelve._tally import Outcome, ProgressCallback, Tally, size_of
 from cshelve._views import Items, Values
 from cshelve._writeback import WritebackCache
 from cshelve.exceptions import (
@@ -221,8 +221,9 @@ class CloudShelf(shelve.Shelf[Any]):
 
         The function gets a copy of the value, or of `default` if the key is absent (a `KeyError`
         without one), and is called again with what is there then for as long as others are faster:
-        it should do nothing else. If it returns `cshelve.DELETE` the key is deleted. What it raises
-        is raised, with nothing written. Two requests a try. Threads of this process take turns.
+        it should do nothing else, and not call `modify` itself. If it returns `cshelve.DELETE` the
+        key is deleted. What it raises is raised, with nothing written. Two requests a try. Threads
+        of this process take turns.
 
         Raises `ConflictError` after `modify_timeout_seconds`, `OutcomeUnknownError` if the answer
         was lost and nobody can know, `ConditionsNotSupportedError` where the store cannot do it.
@@ -372,7 +373,17 @@ class CloudShelf(shelve.Shelf[Any]):
         progress: ProgressCallback | None,
     ) -> None:
         tally = Tally("written", total=total, progress=progress)
-        self._objects.write_many(((self._key(key), value) for key, value in pairs), tally)
+
+        def storable() -> Iterator[tuple[str, Any]]:
+            for key, value in pairs:
+                try:
+                    checked = self._key(key)
+                except KeyNotStorableError as error:
+                    tally.add(Outcome(key, error))
+                else:
+                    yield checked, value
+
+        self._objects.write_many(storable(), tally)
 
     def _view(self, objects: Objects, parent: CloudShelf, *, owns_parent: bool) -> CloudShelf:
         return CloudShelf(

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sized
+import shelve
+from collections.abc import Callable, Generator, Sized
+from contextlib import closing
 from dataclasses import dataclass
+from typing import Self
 
 from cshelve.exceptions import BulkError, Error
 
@@ -39,7 +42,11 @@ ProgressCallback = Callable[[Progress], object]
 
 
 class Tally:
-    """Take the outcomes of an operation one by one, and at its end raise what has to be raised."""
+    """Take the outcomes of an operation one by one, and at its end raise what has to be raised.
+
+    A context manager for the operation: leaving it is the end. An error that is about the shelf
+    and comes from elsewhere, such as a listing, gets the numbers on its way out.
+    """
 
     def __init__(
         self, done: str, *, total: int | None = None, progress: ProgressCallback | None = None
@@ -49,10 +56,20 @@ class Tally:
         self._total = total
         self._progress = progress
         self._stored = 0
+        self._failed = 0
         self._bytes = 0
         self._count = 0
         self._failures: dict[str, Error] = {}
         self._about_shelf: Error | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if error is None:
+            self._finish()
+        elif isinstance(error, Error) and error.about_shelf:
+            self._put_numbers_on(error)
 
     @property
     def is_over(self) -> bool:
@@ -66,6 +83,7 @@ class Tally:
             self._stored += 1
             self._failures.pop(outcome.name, None)  # Given twice, and the later write counts.
         else:
+            self._failed += 1
             self._failures[outcome.name] = outcome.failure
             if outcome.failure.about_shelf and self._about_shelf is None:
                 self._about_shelf = outcome.failure
@@ -78,15 +96,28 @@ class Tally:
         if self._progress is not None:
             self._progress(Progress(self._count, self._total, self._bytes))
 
-    def finish(self) -> None:
+    def take(self, outcomes: Generator[Outcome]) -> None:
+        """Add all of these outcomes."""
+        # Closed by us, since the traceback of an error would keep it, and its threads, alive.
+        with closing(outcomes):
+            for outcome in outcomes:
+                self.add(outcome)
+
+    def know_total(self, total: int) -> None:
+        """Say how many keys there are in all, where that shows only in the end."""
+        self._total = total
+
+    def _put_numbers_on(self, failure: Error) -> None:
+        failure.stored = self._stored
+        failure.failed = self._failed
+        if self._total is not None:
+            failure.not_attempted = max(0, self._total - self._count)
+
+    def _finish(self) -> None:
         """Raise the error that is about the shelf, or one `BulkError` for all keys that failed."""
         if self._about_shelf is not None:
-            failure = self._about_shelf
-            failure.stored = self._stored
-            failure.failed = self._count - self._stored
-            if self._total is not None:
-                failure.not_attempted = self._total - self._count
-            raise failure
+            self._put_numbers_on(self._about_shelf)
+            raise self._about_shelf
         if not self._failures:
             return
         cause = next(iter(self._failures.values()))
@@ -98,13 +129,9 @@ class Tally:
             self._failures,
         ) from cause
 
-    def take(self, outcomes: Iterable[Outcome]) -> None:
-        """Add all of these and finish."""
-        for outcome in outcomes:
-            self.add(outcome)
-        self.finish()
-
 
 def size_of(keys: object) -> int | None:
     """Tell how many keys were given, where that can be told without going through them."""
+    if isinstance(keys, shelve.Shelf) or isinstance(getattr(keys, "_mapping", None), shelve.Shelf):
+        return None  # The length of a shelf, or of a view of one, is a listing.
     return len(keys) if isinstance(keys, Sized) else None

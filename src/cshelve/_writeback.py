@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import threading
 from collections.abc import Iterator, MutableMapping
 from dataclasses import dataclass, field
@@ -41,8 +42,15 @@ class WritebackCache(MutableMapping[str, Any]):
     apart who read, write and keep the value of one name.
     """
 
-    def __init__(self, *, is_on: bool = False, limit: int | None = None) -> None:
+    def __init__(
+        self,
+        *,
+        is_on: bool = False,
+        limit: int | None = None,
+        logger: logging.Logger | None = None,
+    ) -> None:
         self.is_on = is_on
+        self.logger = logger or logging.getLogger("cshelve")
         self.limit = limit
         self.turns = Turns()
         self._entries: dict[str, Cached] = {}

@@ -22,7 +22,7 @@ __all__ = ["PROBE", "Bucket", "etag_of"]
 LONGEST_KEY = 1024
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
 KEYS_PER_PAGE = 1000
-# How the names begin that `_s3_probe` uses for a moment; they are no keys.
+# How the names begin (behind a prefix) that `_s3_probe` uses for a moment; they are no keys.
 PROBE = ".cshelve-probe-"
 
 
@@ -52,7 +52,7 @@ class Bucket:
     def can_hold(self, name: str) -> bool:
         """Tell without asking whether S3 can hold a key of that length, and it may be one."""
         is_short = len(self.key(name).encode()) <= LONGEST_KEY
-        return bool(name) and is_short and not name.startswith(PROBE)
+        return bool(name) and is_short and PROBE not in name
 
     def request(self, operation: str, name: str | None = None) -> dict[str, Any]:
         """Give the parameters of a request that do not depend on what it is for."""
@@ -69,9 +69,9 @@ class Bucket:
         """Raise `KeyNotStorableError` for a key that S3 cannot hold."""
         if not name:
             raise KeyNotStorableError(f"S3 holds no empty key; nothing is sent to {self.location}.")
-        if name.startswith(PROBE):
+        if PROBE in name:
             raise KeyNotStorableError(
-                f"{name!r} in {self.location}: names that begin with {PROBE!r} are the shelf's own."
+                f"{name!r} in {self.location}: names with {PROBE!r} in them are the shelf's own."
             )
         if not self.can_hold(name):
             raise KeyNotStorableError(
@@ -94,20 +94,21 @@ class Bucket:
             request["Prefix"] = self.prefix + prefix
         if self.prefix and not prefix:
             request["StartAfter"] = self.prefix
-        with self.translating("ListObjectsV2"), self.connections.client() as client:
-            answer = client.list_objects_v2(**request, **parameters)
-        if not {"IsTruncated", "KeyCount", "Name"}.intersection(answer):
-            # Else a web server that answers anything with a page would be an empty shelf.
-            raise StorageError(
-                f"{self.place('ListObjectsV2')}: the answer is no listing; is that an S3 server at "
-                "[provider_params] endpoint_url?"
-            )
-        return answer
+        for _ in range(2):
+            with self.translating("ListObjectsV2"), self.connections.client() as client:
+                answer = client.list_objects_v2(**request, **parameters)
+            # One that was cut to nothing on its way is asked for once more.
+            if {"IsTruncated", "KeyCount", "Name"}.intersection(answer):
+                return answer
+        # Else a web server that answers anything with a page would be an empty shelf.
+        raise StorageError(
+            f"{self.place('ListObjectsV2')}: the answer is no listing; is that an S3 server at "
+            "[provider_params] endpoint_url?"
+        )
 
     def objects(self, prefix: str, limit: int | None) -> Iterator[Mapping[str, Any]]:
         """Go through the objects whose names begin so, a page at a time."""
         left = limit
-        probes = self.prefix + PROBE
         parameters: dict[str, Any] = {}
         while left is None or left > 0:
             if left is not None:
@@ -115,7 +116,7 @@ class Bucket:
             page = self.page(prefix, **parameters)
             for found in page.get("Contents", ()):
                 # The prefix itself is no key; servers that don't know StartAfter list it.
-                if found["Key"] != self.prefix and not found["Key"].startswith(probes):
+                if found["Key"] != self.prefix and PROBE not in found["Key"]:
                     left = None if left is None else left - 1
                     yield found
             if not page.get("IsTruncated"):

@@ -6,17 +6,18 @@ import itertools
 import random
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from typing import Any
+from typing import Any, NoReturn
 
 from botocore.exceptions import BotoCoreError, ClientError
 
-from cshelve.exceptions import Error
+from cshelve.exceptions import Error, StorageError
 from cshelve.providers._s3_bucket import Bucket
 from cshelve.providers._s3_errors import (
     TRANSIENT,
     code_of,
     fits_in_xml,
     is_key_refused,
+    is_throttled,
     lacks_bulk_delete,
     translated,
 )
@@ -86,34 +87,52 @@ class BulkDelete:
             last = attempt == attempts - 1
             again = [] if last else [n for n in names if code_of(errors.get(n)) in TRANSIENT]
             # An answer may name a key that we did not: a server that alters keys. It failed too.
+            are_all_alike = len(errors) >= len(names) > 1
             settled = [*names, *set(errors).difference(names)]
             for name in settled:
                 if name not in again:
-                    yield Outcome(name, self._failure(name, errors.get(name)))
+                    failure = self._failure(name, errors.get(name), are_all_alike=are_all_alike)
+                    yield Outcome(name, failure)
             names = again
 
-    def _send(self, names: list[str]) -> dict[str, ClientError]:
-        """Send one DeleteObjects and give the errors inside its answer, by name."""
+    def _send(self, names: list[str], *, again: bool = True) -> dict[str, ClientError]:
+        """Send one DeleteObjects and give the errors inside its answer, by name.
+
+        Not quietly, although that would make the answer short: one that was cut to nothing on its
+        way would look like success. It is asked for once more.
+        """
         keys: Any = [{"Key": self._bucket.key(name)} for name in names]
         request = self._bucket.request("DeleteObjects")
         try:
             with self._bucket.connections.client() as client:
-                answer = client.delete_objects(Delete={"Objects": keys, "Quiet": True}, **request)
+                answer = client.delete_objects(Delete={"Objects": keys, "Quiet": False}, **request)
         except (ClientError, BotoCoreError) as error:
             if lacks_bulk_delete(error):
                 raise _NoBulkDeleteError from error
             raise translated(error, self._bucket.place("DeleteObjects")) from error
+        if not answer.get("Deleted") and not answer.get("Errors"):
+            return self._send(names, again=False) if again else self._refuse_empty_answer()
         return {
             found.get("Key", "").removeprefix(self._bucket.prefix): _error_of_key(found)
             for found in answer.get("Errors", ())
         }
 
-    def _failure(self, name: str, error: ClientError | None) -> Error | None:
+    def _refuse_empty_answer(self) -> NoReturn:
+        raise StorageError(
+            f"{self._bucket.place('DeleteObjects')}: the answer says of no key what became of it, "
+            "twice; whether they are deleted is not known."
+        )
+
+    def _failure(
+        self, name: str, error: ClientError | None, *, are_all_alike: bool
+    ) -> Error | None:
         """Tell what came of one name; one that the server cannot hold is not there either."""
         if error is None or is_key_refused(error, name):
             return None
         failure = translated(error, self._bucket.place("DeleteObjects", name))
-        failure.about_shelf = False  # The server did answer for the others.
+        failure.__cause__ = error
+        # The server did answer for the others, unless it wants nothing done at all.
+        failure.about_shelf = is_throttled(error) and are_all_alike
         return failure
 
 

@@ -12,7 +12,10 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
+from botocore.exceptions import CredentialRetrievalError
+
 from cshelve._forks import PerProcess
+from cshelve.exceptions import Error
 from cshelve.providers._s3_client import build_client, build_session
 
 if TYPE_CHECKING:
@@ -37,14 +40,14 @@ class Connections:
     def client(self) -> Iterator[S3Client]:
         """Wait for a permit and give the client that repeats what fails for a passing reason."""
         ours = self._of_processes.get()
-        with ours.permits:
+        with ours.permits, _errors_of_credentials():
             yield ours.repeating
 
     @contextmanager
     def client_that_sends_once(self) -> Iterator[S3Client]:
         """Wait for a permit and give the client that never repeats a request."""
         ours = self._of_processes.get()
-        with ours.permits:
+        with ours.permits, _errors_of_credentials():
             yield ours.sending_once
 
     @property
@@ -93,3 +96,20 @@ class _Clients:
         client = build_client(self._session, self._settings, sends_once=sends_once)
         client.meta.events.register("before-send.s3", self._before_attempt)
         return client
+
+
+@contextmanager
+def _errors_of_credentials() -> Iterator[None]:
+    """Make errors of botocore's of what its credential providers let pass while it signs.
+
+    A program that prints no JSON, credentials that have expired when they are new: these come as
+    they are. Nothing else in a request raises such errors.
+    """
+    try:
+        yield
+    except (RuntimeError, ValueError, KeyError) as error:
+        if isinstance(error, Error):
+            raise
+        raise CredentialRetrievalError(
+            provider="the configuration", error_msg=f"{type(error).__name__}: {error}"
+        ) from error

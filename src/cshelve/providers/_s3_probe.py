@@ -127,9 +127,18 @@ class Probe:
             if status_of(error) in HONOURED and code_of(error) != "NoSuchBucket":
                 return True
             if refuses_conditions(error):
+                self._refuse_other_reason(operation, error)
                 return False
             raise translated(error, self._bucket.place(operation)) from error
         return False
+
+    def _refuse_other_reason(self, operation: str, error: Exception) -> None:
+        """Raise what a put without a condition ends in: a 400 may be for something else."""
+        if operation == "PutObject" and status_of(error) == 400:
+            name = _probe_name()
+            with self._bucket.translating(operation, name):
+                self._put(name)
+            self._remove(name)
 
     def _remove(self, name: str) -> None:
         # What has been found out counts, and nobody sees what is left.

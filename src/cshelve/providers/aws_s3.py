@@ -122,9 +122,9 @@ class AwsS3(Provider):
     def get(self, name: str) -> Item:
         try:
             return self._read(name)
-        except DAMAGED_ON_THE_WAY:
+        except (*DAMAGED_ON_THE_WAY, _CutRefusalError):
             with self._bucket.translating("GetObject", name):
-                return self._read(name)
+                return self._read(name, is_second=True)
 
     def contains(self, name: str) -> bool:
         """Ask by a HEAD, or by a GET of one byte where only its answer has a code.
@@ -202,7 +202,7 @@ class AwsS3(Provider):
             raise translated(error, self._bucket.place("PutObject", name)) from error
         return etag_of(answer, self._bucket, name)
 
-    def _read(self, name: str) -> Item:
+    def _read(self, name: str, *, is_second: bool = False) -> Item:
         """Send one GET and read its body; a body that is damaged is boto3's error."""
         if not self._bucket.can_hold(name):
             raise KeyNotFoundError(name)
@@ -213,6 +213,8 @@ class AwsS3(Provider):
         except DAMAGED_ON_THE_WAY:
             raise
         except (ClientError, BotoCoreError) as error:
+            if is_404_without_code(error) and fits_in_xml(name) and not is_second:
+                raise _CutRefusalError from error
             if self._means_absent(error, name):
                 raise KeyNotFoundError(name) from None
             raise translated(error, self._bucket.place("GetObject", name)) from error
@@ -259,3 +261,7 @@ class AwsS3(Provider):
         """Count what boto3 is about to send, unless nobody waits for it any more."""
         refuse_if_stopped()
         self.stats.count(event_name.rpartition(".")[2])
+
+
+class _CutRefusalError(Exception):
+    """Something is not there, and the answer's body, which says what, did not arrive."""

@@ -10,7 +10,6 @@ import threading
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
-from contextlib import closing
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Self
@@ -197,21 +196,21 @@ class Provider(ABC):
         Raises `BulkError` naming those that failed, or an error that is `about_shelf`, after which
         nothing more is begun.
         """
-        with closing(self.putting(items)) as outcomes:
-            Tally("written").take(outcomes)
+        with Tally("written") as tally:
+            tally.take(self.putting(items))
 
     def delete_many(self, names: Iterable[str]) -> None:
         """Delete many, going on past the failure of one; absent names are no failure.
 
         Raises as `put_many` does.
         """
-        with closing(self.deleting(names)) as outcomes:
-            Tally("deleted").take(outcomes)
+        with Tally("deleted") as tally:
+            tally.take(self.deleting(names))
 
     def purge(self) -> None:
         """Delete every name of the shelf, and nothing beside it. Raises as `put_many` does."""
-        with closing(self.purging()) as outcomes:
-            Tally("deleted").take(outcomes)
+        with Tally("deleted") as tally:
+            tally.take(self.purging())
 
     def putting(self, items: Iterable[tuple[str, bytes]]) -> Generator[Outcome]:
         """Store many while the outcomes are gone through; a provider overrides this, or nothing.
