@@ -102,8 +102,3 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[rigs.Place
 def _quiet_boto() -> None:
     """Keep botocore's own debug records out of what tests look at."""
     logging.getLogger("botocore").setLevel(logging.WARNING)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Let the state machines run first: Hypothesis is many times slower in a well-used process."""
-    items.sort(key=lambda item: item.path.name != "test_state_machine.py")

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import HealthCheck, Phase, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import (
     RuleBasedStateMachine,
@@ -32,6 +32,8 @@ LOCAL = settings(
     derandomize=True,
     database=None,
     suppress_health_check=list(HealthCheck),
+    # No shrinking: against a server it takes many minutes.
+    phases=[Phase.explicit, Phase.generate],
 )
 REMOTE = settings(LOCAL, max_examples=5, stateful_step_count=20)
 
@@ -42,8 +44,9 @@ POOL = ["a", "a/b", "a/c", "A", "%2F", "a b", "é", "e\u0301", "q?x=1&y", "#", "
 # A few keys that come back again and again, so that operations meet what others left.
 KEYS = st.sampled_from([*POOL, "", ".", "..", "a//b", "/a", "a/", "x\\y", "%=", "%tmp/x", "\0"])
 ANY_KEY = KEYS | st.text(max_size=8)
-# What S3 refuses, and what SeaweedFS makes other keys of, is left out.
-S3_KEY = st.sampled_from(POOL) | st.text(
+# What S3 refuses, and what SeaweedFS makes other keys of, is left out; and `a` beside `a/b`, of
+# which it says to If-None-Match that it is there, as a folder.
+S3_KEY = st.sampled_from(POOL[1:]) | st.text(
     st.characters(codec="utf-8", exclude_categories=["Cc", "Cn"], exclude_characters="/\\."),
     min_size=1,
     max_size=8,
