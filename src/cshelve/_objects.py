@@ -237,9 +237,10 @@ class Objects:
                     yield key, entry, payload
 
     def _seems_changed(self, entry: Cached) -> bool:
+        if entry.is_changed:
+            return True
         try:
-            payload = self._serializer.dumps(entry.value)
-            return entry.is_changed or digest_of(payload) != entry.digest
+            return digest_of(self._serializer.dumps(entry.value)) != entry.digest
         except Exception:  # noqa: BLE001
             # Whatever the value's class raises when it is pickled, or the interpreter while it
             # shuts down: there is nobody to raise it to, and the value is not what was read.

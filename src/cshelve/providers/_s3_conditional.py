@@ -14,7 +14,7 @@ import secrets
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -182,7 +182,7 @@ class ConditionalWrites:
         )
 
 
-def _pause(number: int, failure: Exception) -> Any:
+def _pause(number: int, failure: Exception) -> None:
     """Wait before another attempt, for a random time up to a bound that doubles (full jitter)."""
     first = THROTTLED_PAUSE_SECONDS if is_throttled(failure) else PAUSE_SECONDS
     time.sleep(random.uniform(0, min(first * 2**number, LONGEST_PAUSE_SECONDS)))
