@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 
 import cshelve
-from cshelve._config import Section, Sections, sections_from_file
+from cshelve._config import Section, Sections
+from cshelve._ini import sections_from_file
 
 Open = Callable[[str], object]
 

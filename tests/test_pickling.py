@@ -19,6 +19,7 @@ from cshelve.testing import shelf_over
 from tests.rigs import S3Rig, folder_config, memory_config
 
 PATIENCE_SECONDS = 60
+KEY = "0123456789abcdef" * 2
 SECRET = "a-secret-that-nobody-may-see"
 
 
@@ -211,11 +212,11 @@ class TestTheConfiguration:
     def test_may_have_a_variable_for_the_key_of_the_encryption(
         self, s3_config: dict[str, Any], monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setenv("CSHELVE_TEST_KEY", "0123456789abcdef")
+        monkeypatch.setenv("CSHELVE_TEST_KEY", KEY)
         s3_config["encryption"] = {"algorithm": "aes256", "environment_key": "CSHELVE_TEST_KEY"}
         with cshelve.open_from_dict(s3_config) as db:
             db["k"] = 1
-            assert b"0123456789abcdef" not in pickle.dumps(db)
+            assert KEY.encode() not in pickle.dumps(db)
             with again(db) as other:
                 assert other["k"] == 1
 
@@ -271,7 +272,7 @@ class TestWhatTheCallSaid:
     def test_the_protocol_is_carried(self, config: dict[str, Any], tmp_path: Path) -> None:
         with cshelve.open_from_dict(config, protocol=2) as db, again(db) as other:
             other["k"] = "value"
-            assert other._objects.dumps("k", "value") == pickle.dumps("value", 2)
+            assert b"".join(other._objects.dumps("k", "value")) == pickle.dumps("value", 2)
 
     def test_the_logger_is_carried(self, config: dict[str, Any]) -> None:
         logger = logging.getLogger("cshelve.of.a.test")
@@ -436,11 +437,11 @@ class TestARefusal:
         )
 
     @pytest.mark.encryption
-    @pytest.mark.parametrize("key", ["0123456789abcdef", b"0123456789abcdef"])
+    @pytest.mark.parametrize("key", [KEY, KEY.encode()])
     def test_of_the_key_of_an_encryption(self, key: str | bytes, tmp_path: Path) -> None:
         config = folder_config(tmp_path / "shelf")
         config["encryption"] = {"algorithm": "aes256", "key": key}
-        refused(cshelve.open_from_dict(config), r"\[encryption\] key", "0123456789abcdef")
+        refused(cshelve.open_from_dict(config), r"\[encryption\] key", KEY)
 
     @pytest.mark.s3
     def test_of_a_view_too(self, s3_config: dict[str, Any]) -> None:

@@ -12,18 +12,19 @@
             print(key, value)
         db["greeting"]["text"] = "lost"         # changes a copy, as with `shelve`: see writeback
 
-Values are pickled: open only a shelf whose writers you trust. A value travels from the shelf
-(`_shelf`) through the layer of objects (`_objects`), which has a serializer (`_serializers`) and
-the writeback cache (`_writeback`), to the records (`_records`), which a codec (`codec`) compresses,
-encrypts and frames, and a provider (`providers`) stores. What many writers do at once is in
-`_atomic`, what is done with many keys in `_pairs`, `_tally` and `_parallel`. `_open` puts all of
-it together from a configuration (`_config`).
+Values are pickled: open only a shelf whose writers you trust, or one that is sealed or signed. A
+value travels from the shelf (`_shelf`) through the layer of objects (`_objects`), which has a
+serializer (`_serializers`) and the writeback cache (`_writeback`), to the records (`_records`),
+which a codec (`codec`) compresses, encrypts, seals and frames, and a provider (`providers`) stores.
+What many writers do at once is in `_atomic`, what is done with many keys in `_pairs`, `_rewriting`,
+`_tally` and `_parallel`. `_open` puts all of it together from a configuration (`_config`).
 """
 
 from cshelve._atomic import DELETE
 from cshelve._open import open, open_from_dict
 from cshelve._shelf import CloudShelf
 from cshelve._tally import Progress
+from cshelve.codec.keys import generate_key
 from cshelve.exceptions import (
     AuthArgumentError,
     AuthError,
@@ -53,6 +54,7 @@ from cshelve.exceptions import (
     UnknownEncryptionAlgorithmError,
     UnknownProviderError,
     UntrustedRecordError,
+    ValueTooLargeError,
     ValueTypeError,
 )
 
@@ -90,7 +92,9 @@ __all__ = [
     "UnknownEncryptionAlgorithmError",
     "UnknownProviderError",
     "UntrustedRecordError",
+    "ValueTooLargeError",
     "ValueTypeError",
+    "generate_key",
     "open",
     "open_from_dict",
 ]

@@ -130,6 +130,25 @@ class Atomic:
                 raise KeyNotFoundError("popitem(): the shelf is empty")
         raise conflict or self._contended(objects, "", "others took every key before this")
 
+    def rewrite(self, objects: Objects, key: str, *, exclusive: bool) -> int:
+        """Store a value as the shelf would now, and give the size; 0 if it is so, or gone.
+
+        If `exclusive`, without the condition that nobody has changed it meanwhile.
+        """
+        for _ in _tries(time.monotonic() + self._timeout_seconds):
+            try:
+                decoded, version = objects.records.read(key)
+            except KeyNotFoundError:
+                return 0
+            payload = objects.payload_now(key, decoded)
+            if payload is None:
+                return 0
+            try:
+                return objects.records.write_again(key, payload, None if exclusive else version)
+            except (ConflictError, OutcomeUnknownError) as error:
+                conflict = error  # Of an outcome that is unknown, the next reading tells.
+        raise self._contended(objects, key, "others wrote in between each") from conflict
+
     def _take(self, objects: Objects, key: str) -> Any:
         objects.settle(key)
         value, version = objects.read_versioned(key)

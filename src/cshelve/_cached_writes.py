@@ -6,15 +6,24 @@ import itertools
 from collections import defaultdict, deque
 from collections.abc import Iterable, Iterator
 from contextlib import closing
+from typing import NamedTuple
 
 from cshelve._records import Records
 from cshelve._tally import Outcome, Tally
-from cshelve._writeback import Cached, WritebackCache, digest_of
+from cshelve._writeback import Cached, WritebackCache
 
-__all__ = ["CachedWrites"]
+__all__ = ["CachedWrites", "Write"]
 
-# A key, what is or will be kept of it, and the payload to write.
-Write = tuple[str, Cached, bytes]
+
+class Write(NamedTuple):
+    """A record to write, and what is or will be kept of its key."""
+
+    key: str
+    entry: Cached
+    digest: bytes
+    """Of the value's serialized form."""
+    record: bytes
+
 
 # How many are written together. What their caller does, such as making the next values or showing
 # progress, happens between two batches, when no turn is taken: it may use the shelf.
@@ -22,7 +31,7 @@ BATCH = 256
 
 
 class CachedWrites:
-    """Write payloads in parallel, each in the turn of its name, and keep what was stored.
+    """Write records in parallel, each in the turn of its name, and keep what was stored.
 
     A turn is held from before the request until its outcome, so that store and cache agree on who
     was last. It is never waited for while others are held, which could be for ever: names whose
@@ -37,7 +46,7 @@ class CachedWrites:
         self._cache = cache
         self._tally = tally
         self._are_new = are_new
-        self._flying: defaultdict[str, deque[tuple[Cached, bytes]]] = defaultdict(deque)
+        self._flying: defaultdict[str, deque[Write]] = defaultdict(deque)
 
     def run(self, writes: Iterable[Write]) -> Iterator[None]:
         """Write a batch each time this is gone on with, and tally its outcomes."""
@@ -54,9 +63,9 @@ class CachedWrites:
         free, late = self._by_whose_turn_is_free(batch)
         outcomes = self._sent(free)
         for write in late:
-            if any(outcome.failure and outcome.failure.about_shelf for outcome in outcomes):
+            if any(outcome.ends_all() for outcome in outcomes):
                 break
-            self._cache.turns.acquire(self._records.name(write[0]))
+            self._cache.turns.acquire(self._records.name(write.key))
             outcomes += self._sent([write])
         return outcomes
 
@@ -66,7 +75,7 @@ class CachedWrites:
         late: list[Write] = []
         late_keys = set()
         for write in batch:
-            key = write[0]
+            key = write.key
             if key in late_keys or not self._cache.turns.acquire(self._records.name(key), 0):
                 late_keys.add(key)
                 late.append(write)
@@ -76,33 +85,33 @@ class CachedWrites:
 
     def _sent(self, writes: list[Write]) -> list[Outcome]:
         """Write what is not out of date; its turns are ours, and are given up one by one."""
-        turns = [self._records.name(key) for key, _, _ in writes]
-        payloads = []
-        for key, entry, payload in writes:
-            if self._are_new or self._cache.entry(self._records.name(key)) is entry:
-                self._flying[key].append((entry, payload))
-                payloads.append((key, payload))
+        turns = [self._records.name(write.key) for write in writes]
+        records = []
+        for write in writes:
+            if self._are_new or self._cache.entry(self._records.name(write.key)) is write.entry:
+                self._flying[write.key].append(write)
+                records.append((write.key, write.record))
         try:
-            with closing(self._records.set_many(payloads)) as outcomes:
+            with closing(self._records.set_many(records)) as outcomes:
                 return [self._landed(outcome) for outcome in outcomes]
         finally:
             for key, flying in self._flying.items():
                 if flying:  # Nobody knows whether it was stored: this was interrupted.
-                    self._stored(self._records.name(key), None, b"")
+                    self._stored(self._records.name(key), None)
             self._flying.clear()
             for name in turns:
                 self._cache.turns.release(name)
 
     def _landed(self, outcome: Outcome) -> Outcome:
         """Keep what was stored."""
-        entry, payload = self._flying[outcome.name].popleft()
+        write = self._flying[outcome.name].popleft()
         if outcome.failure is None:
-            self._stored(self._records.name(outcome.name), entry, payload)
+            self._stored(self._records.name(outcome.name), write)
         return outcome
 
-    def _stored(self, name: str, entry: Cached | None, payload: bytes) -> None:
+    def _stored(self, name: str, write: Write | None) -> None:
         self._cache.note_write(name)
-        if entry is not None and (self._cache.is_on or not self._are_new):
-            self._cache.keep(name, entry, digest_of(payload))
+        if write is not None and (self._cache.is_on or not self._are_new):
+            self._cache.keep(name, write.entry, write.digest)
         elif self._are_new:
             self._cache.forget(name)

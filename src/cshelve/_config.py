@@ -1,4 +1,4 @@
-"""An ini file or a dict becomes sections whose options are taken out one by one.
+"""A configuration is sections whose options are taken out one by one.
 
 Whoever needs an option takes it, with its type: the code that takes is the table of types, and
 nothing is ever guessed from the look of a text. What nobody took is unknown, and `finish` refuses
@@ -7,18 +7,18 @@ it with the closest name that somebody would have taken. Every error names file,
 
 from __future__ import annotations
 
-import configparser
 import difflib
 import logging
 import os
+import sys
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from math import isnan, nan
-from pathlib import Path
 
 from cshelve.exceptions import ConfigurationError
 
-__all__ = ["Section", "Sections", "closest", "sections_from_dict", "sections_from_file"]
+__all__ = ["Section", "Sections", "closest", "sections_from_dict", "with_folded_names"]
 
 # Their options are somebody else's parameters, which tell upper from lower case.
 CASE_SENSITIVE_SECTIONS = frozenset({"provider_params", "put_params"})
@@ -46,7 +46,7 @@ class Section:
         self.source = source
         self.name = name
         self._options = dict(options)
-        self._from_file = from_file
+        self.is_from_file = from_file
         self._looks_up = looks_up
         self._taken: set[str] = set()
         self._secrets: set[str] = set()
@@ -58,6 +58,10 @@ class Section:
     def error(self, option: str, problem: str) -> ConfigurationError:
         """Make the error that says what is wrong with an option, for the caller to raise."""
         return ConfigurationError(self.where(option) + problem)
+
+    def warn(self, option: str, problem: str) -> None:
+        """Warn of what is legal and unwise, at the line of the program that opens the shelf."""
+        warnings.warn(self.where(option) + problem, stacklevel=_depth_of_package())
 
     def where(self, option: str) -> str:
         """Begin a message about an option with where it stands."""
@@ -73,7 +77,7 @@ class Section:
         value = self.raw(option)
         if not isinstance(value, str):
             return value
-        if self._from_file:
+        if self.is_from_file:
             value = without_quotes(value)
         return self._looked_up(option, value) if self._looks_up else value
 
@@ -81,6 +85,15 @@ class Section:
         """Take a text."""
         value = self.value(option)
         return default if value is None else self.as_text(option, value)
+
+    def names(self, option: str) -> list[str]:
+        """Take a list of names, in which `$` means nothing; in a text there are commas between."""
+        value = self.raw(option)
+        if isinstance(value, list | tuple):
+            return [self.as_text(option, name) for name in value]
+        text = "" if value is None else self.as_text(option, value)
+        names = (without_quotes(text) if self.is_from_file else text).split(",")
+        return [name for each in names if (name := each.strip())]
 
     def required_text(self, option: str, error: type[ConfigurationError] | None = None) -> str:
         """Take a text that has to be there and not be empty."""
@@ -186,7 +199,7 @@ class Section:
         value = self._options[option]
         if not self._looks_up or not isinstance(value, str):
             return False
-        text = without_quotes(value) if self._from_file else value
+        text = without_quotes(value) if self.is_from_file else value
         return text.startswith("$") and not text.startswith("$$")
 
     def _looked_up(self, option: str, value: str) -> str:
@@ -271,40 +284,6 @@ class Sections:
             section.finish()
 
 
-def sections_from_file(path: Path) -> dict[str, dict[str, object]]:
-    """Read an ini file as text; raise `ConfigurationError` where it is absent or malformed.
-
-    `%` is a character like others, `#` and `;` begin a comment at the start of a line only, and a
-    byte-order mark is skipped.
-    """
-    parser = configparser.RawConfigParser(default_section="\0", interpolation=None)
-    parser.optionxform = str  # type: ignore[assignment, method-assign]  # how configparser is told
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise ConfigurationError(
-            f"{path}: there is no such file (looked for in {Path.cwd()})."
-        ) from None
-    except (OSError, ValueError) as error:
-        # A ValueError is text that is not UTF-8, or a name that the system does not take.
-        raise ConfigurationError(f"{path}: the file can't be read as text: {error}") from error
-    try:
-        parser.read_string(text, source=str(path))
-    except configparser.Error as error:
-        # Not chained: configparser's own messages quote the line, which may hold a secret.
-        raise ConfigurationError(f"{path}: {_problem_of(error)}") from None
-    contents = {name: dict(parser.items(name)) for name in parser.sections()}
-    for name, options in contents.items():
-        for option, value in options.items():
-            if "\n" in value:
-                # Refused, since what was swallowed so is a misplaced option, or a secret.
-                raise ConfigurationError(
-                    f"{path}, [{name}] {option}: the line behind it is indented, which makes it a "
-                    "part of this value; begin each option at the start of its line."
-                )
-    return _with_folded_names(str(path), contents)
-
-
 def sections_from_dict(
     config: Mapping[str, Mapping[str, object]], source: str
 ) -> dict[str, dict[str, object]]:
@@ -315,7 +294,7 @@ def sections_from_dict(
         if not isinstance(name, str):
             raise ConfigurationError(f"{source}: a section's name is text, not {_a(name)}.")
         _checked_names(source, name, options)
-    return _with_folded_names(source, config)
+    return with_folded_names(source, config)
 
 
 def without_quotes(text: str) -> str:
@@ -325,7 +304,7 @@ def without_quotes(text: str) -> str:
     return text
 
 
-def _with_folded_names(
+def with_folded_names(
     source: str, contents: Mapping[str, Mapping[str, object]]
 ) -> dict[str, dict[str, object]]:
     """Make option names lower-case where case does not count, refusing two that become one."""
@@ -344,26 +323,20 @@ def _with_folded_names(
     return folded
 
 
-def _problem_of(error: configparser.Error) -> str:
-    match error:
-        case configparser.DuplicateOptionError():
-            return f"[{error.section}] {error.option}, line {error.lineno}: given twice."
-        case configparser.DuplicateSectionError():
-            return f"[{error.section}], line {error.lineno}: the section is there twice."
-        case configparser.MissingSectionHeaderError():
-            return f"line {error.lineno} stands before any section; begin with [default]."
-        case configparser.ParsingError():
-            lines = ", ".join(str(number) for number, _ in error.errors)
-            return f"line {lines}: neither a [section] nor 'option = value'."
-        case _:
-            return "the file is no valid ini file."
-
-
 def closest(name: str, known: Iterable[str], form: str = "did you mean {}?") -> str:
     """Name, in brackets, the known name that is most like this one; nothing if none is."""
     by_lower_case = {each.lower(): each for each in known}
     close = difflib.get_close_matches(name.lower(), sorted(by_lower_case), n=1)
     return f" ({form.format(by_lower_case[close[0]])})" if close else ""
+
+
+def _depth_of_package() -> int:
+    """Count the calls from the caller of this function's caller to the first one from outside."""
+    package = os.path.dirname(__file__)
+    frame, depth = sys._getframe(2), 2
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(package):
+        frame, depth = frame.f_back, depth + 1
+    return depth
 
 
 def _listed(known: Iterable[str]) -> str:

@@ -8,12 +8,21 @@ from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
 from typing import Any
 
-from cshelve._cached_writes import CachedWrites
+from cshelve._cached_writes import CachedWrites, Write
 from cshelve._records import Records
-from cshelve._serializers import Serializer
+from cshelve._serializers import Serializer, loads_by
 from cshelve._tally import Outcome, Tally
 from cshelve._writeback import Cached, Watch, WritebackCache, digest_of
-from cshelve.exceptions import Error, ReadOnlyError, RecordError, ValueTypeError
+from cshelve.codec import Decoded
+from cshelve.codec.record import Letters
+from cshelve.codec.stage import Pieces
+from cshelve.exceptions import (
+    Error,
+    ReadOnlyError,
+    RecordError,
+    ValueTooLargeError,
+    ValueTypeError,
+)
 
 __all__ = ["Objects"]
 
@@ -115,10 +124,12 @@ class Objects:
         """Store many values; raises what the tally makes of their outcomes."""
         if not self.cache.is_in_use:
             with tally:
-                payloads = ((key, payload) for key, _, payload in self._dumped(pairs, tally))
-                tally.take(self.records.set_many(payloads))
+                dumped = ((key, payload) for key, _, payload in self._dumped(pairs, tally))
+                tally.take(self.records.set_many(self._encoded(dumped, tally)))
             return
-        writes = ((k, Cached(value), payload) for k, value, payload in self._dumped(pairs, tally))
+        writes = self._writes(
+            ((k, Cached(value), payload) for k, value, payload in self._dumped(pairs, tally)), tally
+        )
         with tally:
             for _ in CachedWrites(self.records, self.cache, tally, are_new=True).run(writes):
                 self._drop_unchanged()
@@ -162,14 +173,28 @@ class Objects:
         """Tell how many values in the cache were changed; sends nothing and raises nothing."""
         return sum(1 for _, entry in self.cache.entries() if self._seems_changed(entry))
 
-    def loads(self, key: str, payload: Any) -> Any:
-        """Make a value of a payload, or raise a `RecordError` that names the key."""
+    def loads(self, key: str, decoded: Decoded) -> Any:
+        """Make a value of what a record held, or raise a `RecordError` that names the key."""
         try:
-            return self._serializer.loads(payload)
+            return loads_by(self._serializer, decoded.letters.serializer, decoded.payload)
         except RecordError as error:
             raise self.records.with_key(error, key) from error
 
-    def dumps(self, key: str, value: Any) -> bytes:
+    def payload_now(self, key: str, decoded: Decoded) -> Pieces | None:
+        """Give the payload to encode if what was decoded would be stored otherwise now, else None.
+
+        Raises a `RecordError` or a `ValueTypeError` where another serializer can't have it.
+        """
+        if decoded.letters.serializer == self._serializer.letter:
+            return (decoded.payload,) if self.records.would_change(decoded) else None
+        value = self.loads(key, decoded)
+        try:
+            return self.dumps(key, value)
+        except Exception as error:
+            # Whatever the program's own serializer raises: it is the failure of this key alone.
+            raise _not_serialized(key, error) from error
+
+    def dumps(self, key: str, value: Any) -> Pieces:
         """Make the payload of a value; what its pickling raises is raised, with the key noted."""
         try:
             return self._serializer.dumps(value)
@@ -179,7 +204,8 @@ class Objects:
 
     def copied(self, key: str, value: Any) -> Any:
         """Give a value as it would come back from the store."""
-        return self.loads(key, self.dumps(key, value))
+        payload = b"".join(self.dumps(key, value))
+        return self.loads(key, Decoded(payload, Letters(serializer=self._serializer.letter), True))
 
     def _forget_deleted(self, outcomes: Generator[Outcome], tally: Tally) -> None:
         with tally, closing(outcomes):
@@ -201,7 +227,7 @@ class Objects:
                     f"{self.records.location} was opened with flag 'r', and values in the "
                     f"writeback cache were changed: {', '.join(map(repr, keys[:NAMED]))}"
                 )
-        changed = self._changed(entries, tally)
+        changed = self._writes(self._changed(entries, tally), tally)
         count = itertools.count()
         counted = (write for write in changed if next(count) >= 0)
         with tally:
@@ -213,7 +239,7 @@ class Objects:
 
     def _dumped(
         self, pairs: Iterable[tuple[str, Any]], tally: Tally
-    ) -> Iterator[tuple[str, Any, bytes]]:
+    ) -> Iterator[tuple[str, Any, Pieces]]:
         """Give key, value and payload of those pairs that have one; the others have failed."""
         for key, value in pairs:
             try:
@@ -224,9 +250,29 @@ class Objects:
             else:
                 yield key, value, payload
 
+    def _encoded(
+        self, payloads: Iterable[tuple[str, Pieces]], tally: Tally
+    ) -> Iterator[tuple[str, bytes]]:
+        """Give key and record of those payloads that fit into one; the others have failed."""
+        for key, payload in payloads:
+            try:
+                record = self.records.encode(key, payload)
+            except ValueTooLargeError as error:
+                tally.add(Outcome(key, error))
+            else:
+                yield key, record
+
+    def _writes(
+        self, changes: Iterable[tuple[str, Cached, Pieces]], tally: Tally
+    ) -> Iterator[Write]:
+        """Give what is to be written and then kept."""
+        for key, entry, payload in changes:
+            for _, record in self._encoded([(key, payload)], tally):
+                yield Write(key, entry, digest_of(payload), record)
+
     def _changed(
         self, entries: Iterable[tuple[str, Cached]], tally: Tally
-    ) -> Iterator[tuple[str, Cached, bytes]]:
+    ) -> Iterator[tuple[str, Cached, Pieces]]:
         """Give key, entry and new payload of those entries that were changed."""
         prefix = self.records.prefix
         kept = ((name.removeprefix(prefix), entry) for name, entry in entries)
@@ -250,7 +296,7 @@ class Objects:
         self.cache.note_write(name)
         self.cache.forget(name)
 
-    def _keep(self, name: str, value: Any, payload: bytes) -> None:
+    def _keep(self, name: str, value: Any, payload: Pieces) -> None:
         if self.cache.is_on:
             self.cache.keep(name, Cached(value), digest_of(payload))
         else:

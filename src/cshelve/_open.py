@@ -11,14 +11,15 @@ from pathlib import Path
 from typing import Any
 
 from cshelve._atomic import DEFAULT_TIMEOUT_SECONDS, Atomic
-from cshelve._config import Section, Sections, sections_from_dict, sections_from_file
+from cshelve._config import Section, Sections, sections_from_dict
+from cshelve._ini import sections_from_file
 from cshelve._objects import Objects
-from cshelve._recipe import Recipe
+from cshelve._recipe import Call, Recipe
 from cshelve._records import Records
-from cshelve._serializers import BytesSerializer, PickleSerializer, Serializer
+from cshelve._serializers import Deserialize, PickleSerializer, Serialize, serializer_from
 from cshelve._shelf import CloudShelf
 from cshelve._writeback import WritebackCache
-from cshelve.codec import codec_from
+from cshelve.codec.settings import codec_from
 from cshelve.exceptions import ConfigurationError, DBDoesNotExistsError
 from cshelve.providers import load
 from cshelve.providers.base import Provider
@@ -43,13 +44,16 @@ def open(
     *,
     provider_params: Mapping[str, Any] | None = None,
     logger: logging.Logger | None = None,
+    serializer: Serialize | None = None,
+    deserializer: Deserialize | None = None,
 ) -> shelve.Shelf[Any]:
     """Open the shelf that a name stands for, and close it when you are done.
 
     A name that ends in `.ini` is a configuration; a text `s3://bucket/prefix` is a store, with
     boto3's default credentials; any other name is a local shelf of the standard library's. The
-    flags are those of `shelve`: r, w, c and n. Costs one request, and with `n` a listing and one
-    more for each 1,000 keys that are deleted.
+    flags are those of `shelve`: r, w, c and n. `serializer(obj, protocol)` and
+    `deserializer(data)`, of which there are both or neither, take the place of pickle. Costs one
+    request, and with `n` a listing and one more for each 1,000 keys that are deleted.
 
     Raises `ConfigurationError` before anything is sent, `DBDoesNotExistsError` for an absent
     bucket or folder with `r` and `w`, `AuthError` where the store refuses.
@@ -61,27 +65,23 @@ def open(
         raise ConfigurationError(
             f"{name!r} is a URL that lost a slash by being made a path: give it as a str."
         )
+    call = Call(protocol, writeback, serializer, deserializer)
     if name.lower().endswith(".ini"):
-        return _shelf(
-            Sections(
-                source=name,
-                contents=sections_from_file(Path(name)),
-                from_file=True,
-                flag=flag,
-                call_params=provider_params or {},
-                logger=logger or logging.getLogger("cshelve"),
-            ),
-            protocol,
-            writeback,
-        )
+        config = sections_from_file(Path(name))
+        return _open(config, name, flag, call, provider_params, logger, from_file=True)
     if url := S3_URL.fullmatch(name):
-        config = _config_of_s3(name, **url.groupdict())
-        return _open_dict(config, name, flag, protocol, writeback, provider_params, logger)
-    if provider_params is not None:
-        raise ConfigurationError(
-            f"{name!r} is a local shelf, which has no provider_params. "
-            "(The name of a configuration ends in .ini.)"
-        )
+        config = sections_from_dict(_config_of_s3(name, **url.groupdict()), name)
+        return _open(config, name, flag, call, provider_params, logger)
+    for parameter, value in (
+        ("provider_params", provider_params),
+        ("serializer", serializer),
+        ("deserializer", deserializer),
+    ):
+        if value is not None:
+            raise ConfigurationError(
+                f"{name!r} is a local shelf, which has no {parameter}. "
+                "(The name of a configuration ends in .ini.)"
+            )
     return shelve.open(name, flag, protocol, writeback)  # type: ignore[arg-type]  # it checks
 
 
@@ -93,6 +93,8 @@ def open_from_dict(
     *,
     provider_params: Mapping[str, Any] | None = None,
     logger: logging.Logger | None = None,
+    serializer: Serialize | None = None,
+    deserializer: Deserialize | None = None,
 ) -> CloudShelf:
     """Open a shelf as `open` does, with a dict of sections in place of a file.
 
@@ -100,38 +102,41 @@ def open_from_dict(
     environment as in a file.
     """
     source = "the configuration"
-    return _open_dict(config, source, flag, protocol, writeback, provider_params, logger)
+    call = Call(protocol, writeback, serializer, deserializer)
+    return _open(sections_from_dict(config, source), source, flag, call, provider_params, logger)
 
 
-def _open_dict(
-    config: Mapping[str, Mapping[str, Any]],
+def _open(
+    contents: Mapping[str, Mapping[str, object]],
     source: str,
     flag: str,
-    protocol: int | None,
-    writeback: bool,
+    call: Call,
     provider_params: Mapping[str, Any] | None,
     logger: logging.Logger | None,
+    *,
+    from_file: bool = False,
 ) -> CloudShelf:
     sections = Sections(
         source=source,
-        contents=sections_from_dict(config, source),
-        from_file=False,
+        contents=contents,
+        from_file=from_file,
         flag=flag,
         call_params=provider_params or {},
         logger=logger or logging.getLogger("cshelve"),
     )
-    return _shelf(sections, protocol, writeback)
+    return _shelf(sections, call)
 
 
-def _shelf(config: Sections, protocol: int | None, writeback: bool) -> CloudShelf:
+def _shelf(config: Sections, call: Call) -> CloudShelf:
     """Put a shelf together from its configuration: provider, codec, serializer, and the flag."""
     _check_flag(config.flag)
     default = config.require("default")
     name = default.required_text("provider")
     provider_class = load(name, default.where("provider"))
-    serializer = _serializer(config, protocol)
-    codec = codec_from(config)
-    cache = WritebackCache(is_on=writeback, limit=_writeback_limit(default), logger=config.logger)
+    serializer = serializer_from(default, call.protocol, call.serializer, call.deserializer)
+    codec = codec_from(config, serializer.letter)
+    limit = _writeback_limit(default)
+    cache = WritebackCache(is_on=call.writeback, limit=limit, logger=config.logger)
     timeout = default.number("modify_timeout_seconds", default=DEFAULT_TIMEOUT_SECONDS)
     # Options of 1.x that any provider may be given; none of ours has a client that logs by them.
     config.section("logging").accept("http", "credentials", "level", "enabled")
@@ -142,18 +147,22 @@ def _shelf(config: Sections, protocol: int | None, writeback: bool) -> CloudShel
     except BaseException:
         provider.close()
         raise
+    if isinstance(serializer, PickleSerializer) and provider.is_shared and not codec.is_protected:
+        config.logger.info(
+            "%s: values are pickles that nothing protects, so whoever can write there can run code "
+            "in the programs that read them; [signing] or [encryption] prevents that.",
+            provider.location,
+        )
     records = Records(provider, codec, read_only=config.flag == "r")
     return CloudShelf(
         Objects(records, serializer, cache),
         Atomic(timeout, config.logger),
         logger=config.logger,
-        recipe=_recipe(config, protocol, writeback, provider),
+        recipe=_recipe(config, call, provider),
     )
 
 
-def _recipe(
-    config: Sections, protocol: int | None, writeback: bool, provider: Provider
-) -> Recipe | None:
+def _recipe(config: Sections, call: Call, provider: Provider) -> Recipe | None:
     """Note how to open the shelf again, for its pickle; None if that would be another shelf."""
     if not provider.can_be_reopened:
         return None
@@ -165,8 +174,7 @@ def _recipe(
         flag=config.flag,
         call_params=config.call_params,
         logger=config.logger,
-        protocol=protocol,
-        writeback=writeback,
+        call=call,
         location=provider.location,
         literal_secrets=config.literal_secrets(),
     )
@@ -182,12 +190,6 @@ def _check_flag(flag: str) -> None:
     if not isinstance(flag, str) or flag not in FLAGS:
         meanings = "; ".join(f"{letter}: {meaning}" for letter, meaning in FLAGS.items())
         raise ConfigurationError(f"flag: there is no flag {flag!r}. There are {meanings}.")
-
-
-def _serializer(config: Sections, protocol: int | None) -> Serializer:
-    if config.section("default").boolean("use_pickle", default=True):
-        return PickleSerializer(protocol)
-    return BytesSerializer()
 
 
 def _prepare(provider: Provider, flag: str) -> None:

@@ -8,12 +8,23 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from cshelve._config import Sections
+from cshelve._serializers import Deserialize, Serialize
 from cshelve.exceptions import ConfigurationError, NotPicklableError
 
 if TYPE_CHECKING:
     from cshelve._shelf import CloudShelf
 
-__all__ = ["Recipe"]
+__all__ = ["Call", "Recipe"]
+
+
+@dataclass(frozen=True)
+class Call:
+    """What a call to `open` said of values, beside the configuration."""
+
+    protocol: int | None = None
+    writeback: bool = False
+    serializer: Serialize | None = None
+    deserializer: Deserialize | None = None
 
 
 @dataclass(frozen=True)
@@ -23,15 +34,15 @@ class Recipe:
     References to the environment stay references, so the worker's environment has to have them.
     """
 
-    opener: Callable[[Sections, int | None, bool], CloudShelf]
+    opener: Callable[[Sections, Call], CloudShelf]
     source: str
     contents: Mapping[str, Mapping[str, object]] = field(repr=False)
     from_file: bool
     flag: str
     call_params: Mapping[str, object] = field(repr=False)
     logger: logging.Logger
-    protocol: int | None
-    writeback: bool
+    call: Call
+    """Functions in it are pickled by name, as all functions are."""
     location: str
     literal_secrets: list[str]
     """Where secrets are written out, so that there can be no pickle."""
@@ -59,7 +70,7 @@ class Recipe:
             call_params=self.call_params,
             logger=self.logger,
         )
-        shelf = self.opener(config, self.protocol, self.writeback)
+        shelf = self.opener(config, self.call)
         location = shelf._location
         if location != self.location:
             shelf.close()

@@ -7,14 +7,15 @@ from dataclasses import replace
 from typing import NoReturn, TypeVar
 
 from cshelve._tally import Outcome, Tally
-from cshelve.codec import Codec
-from cshelve.codec.stage import Data
-from cshelve.exceptions import KeyNotFoundError, ReadOnlyError, RecordError
+from cshelve.codec import Codec, Decoded
+from cshelve.codec.stage import Data, Pieces
+from cshelve.exceptions import KeyNotFoundError, ReadOnlyError, RecordError, ValueTooLargeError
 from cshelve.providers.base import Provider
 
 __all__ = ["ClosedRecords", "Records"]
 
 T = TypeVar("T")
+E = TypeVar("E", RecordError, ValueTooLargeError)
 
 
 class Records(MutableMapping[bytes, Data]):
@@ -50,13 +51,13 @@ class Records(MutableMapping[bytes, Data]):
         return f"{location}, under {self.prefix!r}" if self.prefix else location
 
     def __getitem__(self, key: bytes) -> Data:
-        return self.read(key.decode())[0]
+        return self.read(key.decode())[0].payload
 
     def __contains__(self, key: object) -> bool:
         return isinstance(key, bytes) and self.contains(key.decode())
 
     def __setitem__(self, key: bytes, payload: Data) -> None:
-        self.write(key.decode(), bytes(payload))
+        self.write(key.decode(), (payload,))
 
     def __delitem__(self, key: bytes) -> None:
         self.delete(key.decode())
@@ -81,18 +82,24 @@ class Records(MutableMapping[bytes, Data]):
         """Tell whether a key is there, without reading it."""
         return self.provider.contains(self.name(key))
 
-    def read(self, key: str) -> tuple[Data, str]:
-        """Give the payload under a key, and its version."""
+    def read(self, key: str) -> tuple[Decoded, str]:
+        """Give what is under a key, decoded, and its version."""
         item = self._about(key, lambda: self.provider.get(self.name(key)))
         return self.decode(key, item.data), item.version
 
     def write(
-        self, key: str, payload: bytes, *, if_absent: bool = False, if_version: str | None = None
+        self, key: str, payload: Pieces, *, if_absent: bool = False, if_version: str | None = None
     ) -> str:
         """Store a payload and give its version, or raise `ConflictError` for a condition."""
         self.refuse_if_read_only("write", key)
-        record = self._codec.encode(payload)
+        record = self.encode(key, payload)
         return self.provider.put(self.name(key), record, if_absent=if_absent, if_version=if_version)
+
+    def write_again(self, key: str, payload: Pieces, version: str | None) -> int:
+        """Store a payload as it is encoded now, if what is there has the version; give its size."""
+        record = self.encode(key, payload)
+        self.provider.put(self.name(key), record, if_version=version)
+        return len(record)
 
     def delete(self, key: str) -> None:
         """Delete a key that is there: one request where the store tells, else one more to ask."""
@@ -115,15 +122,15 @@ class Records(MutableMapping[bytes, Data]):
         for name, item in self.provider.get_many(map(self.name, keys)):
             yield name.removeprefix(self.prefix), item.data
 
-    def set_many(self, payloads: Iterable[tuple[str, bytes]]) -> Generator[Outcome]:
-        """Write many payloads while the outcomes are gone through."""
+    def set_many(self, records: Iterable[tuple[str, bytes]]) -> Generator[Outcome]:
+        """Write many records, which `encode` made, while the outcomes are gone through."""
 
-        def encoded() -> Iterator[tuple[str, bytes]]:
-            for key, payload in payloads:
+        def named() -> Iterator[tuple[str, bytes]]:
+            for key, record in records:
                 self.refuse_if_read_only("write", key)
-                yield self.name(key), self._codec.encode(payload)
+                yield self.name(key), record
 
-        yield from self._by_key(self.provider.putting(encoded()))
+        yield from self._by_key(self.provider.putting(named()))
 
     def delete_many(self, keys: Iterable[str]) -> Generator[Outcome]:
         """Delete many keys while the outcomes are gone through; absent ones are no failure."""
@@ -143,15 +150,26 @@ class Records(MutableMapping[bytes, Data]):
         else:
             yield from self._by_key(self.provider.purging())
 
-    def decode(self, key: str, data: bytes) -> Data:
-        """Give the payload of a record, or a `RecordError` that names the key."""
+    def encode(self, key: str, payload: Pieces) -> bytes:
+        """Make the record of a payload, or a `ValueTooLargeError` that names the key."""
         try:
-            return self._codec.decode(data)
+            return self._codec.encode(self.name(key), payload)
+        except ValueTooLargeError as error:
+            raise self.with_key(error, key) from error
+
+    def decode(self, key: str, data: bytes) -> Decoded:
+        """Give what a record holds, or a `RecordError` that names the key."""
+        try:
+            return self._codec.decode(self.name(key), data)
         except RecordError as error:
             raise self.with_key(error, key) from error
 
-    def with_key(self, error: RecordError, key: str) -> RecordError:
-        """Say of an error of a record which key it lies under."""
+    def would_change(self, decoded: Decoded) -> bool:
+        """Tell whether what was decoded would be encoded otherwise now."""
+        return self._codec.would_change(decoded)
+
+    def with_key(self, error: E, key: str) -> E:
+        """Say of an error of a record or a value which key it lies under."""
         return type(error)(f"{self.name(key)!r} in {self.provider.location}: {error}")
 
     def refuse_if_read_only(self, doing: str, key: str | None = None) -> None:

@@ -9,13 +9,21 @@ from __future__ import annotations
 import logging
 import shelve
 import warnings
-from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping, ValuesView
+from collections.abc import (
+    Callable,
+    ItemsView,
+    Iterable,
+    Iterator,
+    Mapping,
+    ValuesView,
+)
 from typing import TYPE_CHECKING, Any
 
 from cshelve._atomic import REQUIRED, Atomic
 from cshelve._objects import Objects
 from cshelve._pairs import Pairs
 from cshelve._records import ClosedRecords
+from cshelve._rewriting import rewrite_all
 from cshelve._tally import Outcome, ProgressCallback, Tally, size_of
 from cshelve._views import Items, Values
 from cshelve._writeback import WritebackCache
@@ -268,6 +276,21 @@ class CloudShelf(shelve.Shelf[Any]):
         Raises as `set_many` does.
         """
         self._objects.clear(Tally("deleted", progress=progress))
+
+    def rewrite(self, *, progress: ProgressCallback | None = None, exclusive: bool = False) -> int:
+        """Store what is stored as this shelf's configuration would now; tell how many that were.
+
+        So compression, encryption, signature, keys and serializer are changed, with the shelf in
+        use: in parallel, and each value only if nobody wrote it meanwhile, else it is read again. A
+        value that is as it would be written now is left alone, so an interrupted call may be
+        repeated. The listing, one request a key, and one more for each that is written.
+
+        Where the store does not honour conditions it is a `ConditionsNotSupportedError`, unless
+        you say that nobody else writes meanwhile: `exclusive`. Raises as `set_many` does; what
+        cannot be read is the failure of its key.
+        """
+        tally = Tally("rewritten", progress=progress)
+        return rewrite_all(self._objects, self._atomic, tally, exclusive=exclusive)
 
     def prefix(self, prefix: str) -> CloudShelf:
         """Give a shelf of the keys that begin so, which gives and takes them without the prefix.

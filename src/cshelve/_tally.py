@@ -8,9 +8,10 @@ from contextlib import closing
 from dataclasses import dataclass
 from typing import Self
 
-from cshelve.exceptions import BulkError, Error
+from cshelve._parallel import StoppedError
+from cshelve.exceptions import BulkError, Error, StorageError
 
-__all__ = ["Outcome", "Progress", "ProgressCallback", "Tally", "size_of"]
+__all__ = ["Outcome", "Progress", "ProgressCallback", "Tally", "failure_of", "size_of"]
 
 # How many failed keys a message names.
 NAMED = 3
@@ -24,6 +25,10 @@ class Outcome:
     failure: Error | None = None
     size_bytes: int = 0
     """How much was stored or read under it."""
+
+    def ends_all(self) -> bool:
+        """Tell whether it failed as every other name would."""
+        return self.failure is not None and self.failure.about_shelf
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +90,7 @@ class Tally:
         else:
             self._failed += 1
             self._failures[outcome.name] = outcome.failure
-            if outcome.failure.about_shelf and self._about_shelf is None:
+            if outcome.ends_all() and self._about_shelf is None:
                 self._about_shelf = outcome.failure
         self.moved(outcome.size_bytes)
 
@@ -128,6 +133,20 @@ class Tally:
             f"{keys} could not be {self._done}: {first}{more}; the first because: {cause}",
             self._failures,
         ) from cause
+
+
+def failure_of(place: str, operation: Callable[[], object]) -> Error | None:
+    """Run an operation on one key, which `place` names, and give the error it ends in, if any."""
+    try:
+        operation()
+    except Error as error:
+        return error
+    except StoppedError:
+        return StorageError(
+            f"{place}: given up between two attempts, since the operation ended; whether it was "
+            "done is not known"
+        )
+    return None
 
 
 def size_of(keys: object) -> int | None:

@@ -12,6 +12,7 @@ from weakref import WeakSet
 
 from cshelve._forks import PerProcess
 from cshelve._turns import Turns
+from cshelve.codec.stage import Pieces
 
 __all__ = ["Cached", "Watch", "WritebackCache", "digest_of"]
 
@@ -129,6 +130,9 @@ class WritebackCache(MutableMapping[str, Any]):
         return [pair for pair in list(self._entries.items()) if pair[0].startswith(prefix)]
 
 
-def digest_of(payload: bytes) -> bytes:
+def digest_of(payload: Pieces) -> bytes:
     """Tell a serialized form from any other, in 16 bytes."""
-    return blake2b(payload, digest_size=16).digest()
+    digest = blake2b(digest_size=16)
+    for piece in payload:
+        digest.update(piece)
+    return digest.digest()

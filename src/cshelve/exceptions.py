@@ -24,6 +24,7 @@
     ├── KeyNotStorableError (ValueError)
     ├── KeyTypeError (TypeError, AttributeError)
     ├── ValueTypeError (TypeError)
+    ├── ValueTooLargeError (ValueError)
     ├── NotPicklableError (pickle.PicklingError)
     ├── RecordError (ValueError)
     │   ├── DataProcessingSignatureError (RuntimeError)
@@ -72,6 +73,7 @@ __all__ = [
     "UnknownEncryptionAlgorithmError",
     "UnknownProviderError",
     "UntrustedRecordError",
+    "ValueTooLargeError",
     "ValueTypeError",
 ]
 
@@ -108,7 +110,7 @@ class UnknownEncryptionAlgorithmError(ConfigurationError):
 
 
 class MissingEncryptionKeyError(ConfigurationError):
-    """`[encryption]` has neither a key nor the name of a variable that holds one."""
+    """`[encryption]` or `[signing]` has no key, or names a variable that is not set."""
 
 
 class MissingDependencyError(Error, ImportError):
@@ -178,8 +180,12 @@ class KeyTypeError(Error, TypeError, AttributeError):
 
 
 class ValueTypeError(Error, TypeError):
-    """A value is not of the type that the shelf stores (bytes, with `use_pickle = false`), or a
-    version is none that the shelf gave."""
+    """A value is not of a type that the shelf's serializer stores (bytes, with `use_pickle =
+    false`), or a version is none that the shelf gave."""
+
+
+class ValueTooLargeError(Error, ValueError):
+    """A value is larger than what is configured for it can store; nothing was sent."""
 
 
 class NotPicklableError(Error, PicklingError):

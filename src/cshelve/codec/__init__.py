@@ -1,84 +1,181 @@
-"""From payload to record and back: the chain of stages, and the record round what they made."""
+"""From payload to record and back: serialized, compressed, encrypted, sealed, framed.
+
+A payload goes through the stages that the configuration names (`settings`), in this order, and
+leaves a letter of each in its record (`record`): `compression`, `aes_eax`, then `aes_gcm` or
+`signing`. Reading follows the letters.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING
+from dataclasses import dataclass
+from typing import NamedTuple
 
-from cshelve.codec.compression import Zlib, compression_from
-from cshelve.codec.record import frame, unframe
-from cshelve.codec.stage import Data, Stage
-from cshelve.exceptions import DataProcessingSignatureError
+from cshelve.codec.compression import compressed, compression_by
+from cshelve.codec.record import NO_LETTERS, Letters, frame, protection_of, unframe
+from cshelve.codec.stage import Binding, Cipher, Compression, Data, Pieces, Seal, size_of
+from cshelve.exceptions import (
+    DataProcessingSignatureError,
+    UntrustedRecordError,
+    ValueTooLargeError,
+)
 
-if TYPE_CHECKING:
-    from cshelve._config import Sections
+__all__ = ["MAX_VALUE_BYTES", "Codec", "Decoded"]
 
-__all__ = ["Codec", "codec_from"]
+MAX_VALUE_BYTES = 4 << 30
+LETTERS_OF_1X = frozenset({b"", b"c", b"e"})
 
 
+class Decoded(NamedTuple):
+    """What a record held."""
+
+    payload: Data
+    letters: Letters
+    is_present: bool
+    """Whether it was in a record, and each key that it needed was the present one."""
+
+
+@dataclass(frozen=True, kw_only=True, repr=False)
 class Codec:
     """Turn payloads into records and back. Safe in many threads; sends nothing.
 
-    Encoding runs the stages in their order. Decoding follows the letters of the record, so a
-    shelf reads what was written under other settings as long as it has what undoes them.
+    Where a seal or a cipher is demanded, what lacks it is refused before anything looks at it.
     """
 
-    def __init__(
-        self,
-        stages: Iterable[Stage] = (),
-        *,
-        readable: Iterable[Stage] = (),
-        versioned: bool = True,
-    ) -> None:
-        """Take the stages that writing applies, and others that only reading knows.
+    serializer: bytes = b""
+    """The letter of what makes the payloads."""
+    compression: Compression | None = None
+    min_size_bytes: int = 0
+    """Payloads that are smaller are not compressed."""
+    max_value_bytes: int = MAX_VALUE_BYTES
+    """What a compressed record may expand to."""
+    cipher: Cipher | None = None
+    old_cipher: Cipher | None = None
+    """Undoes the letter of a cipher that is no longer written."""
+    seal: Seal | None = None
+    shelf_name: str = ""
+    checksum: bool = False
+    """Whether records that 1.x can read have a checksum too."""
+    versioned: bool = True
+    """Without it nothing records what was applied: each stage is applied, and undone."""
+    accept_unsealed: bool = False
+    accept_unencrypted: bool = False
 
-        Without `versioned` nothing records what was applied: every stage is undone on reading.
+    @property
+    def is_protected(self) -> bool:
+        """Tell whether what others have written is refused."""
+        return (self.seal is not None and not self.accept_unsealed) or (
+            self.cipher is not None and not self.accept_unencrypted
+        )
+
+    def encode(self, key: str, payload: Pieces) -> bytes:
+        """Make the record that is stored under a key.
+
+        Raises `ValueTooLargeError` for what could not be stored, or not be read again.
         """
-        self._stages = tuple(stages)
-        self._by_letter = {stage.letter: stage for stage in (*readable, *self._stages)}
-        self._versioned = versioned
-        self._letters = b"".join(stage.letter for stage in reversed(self._stages))
+        pieces, compression = self._compressed(payload)
+        if self.cipher is not None:
+            pieces = self.cipher.encode(pieces)
+        if not self.versioned:
+            return b"".join(pieces)
+        letters = self._letters(compression)
+        return frame(letters, pieces, self.seal, shelf_name=self.shelf_name, key=key)
 
-    def encode(self, payload: bytes) -> bytes:
-        """Make the record that is stored for a payload."""
-        for stage in self._stages:
-            payload = stage.encode(payload)
-        return frame(self._letters, payload) if self._versioned else payload
+    def decode(self, key: str, data: bytes) -> Decoded:
+        """Give back what the record under a key holds, or raise a `RecordError`."""
+        if not self.versioned:
+            return self._undone_as_configured(data)
+        self._refuse_unprotected(data)
+        letters, header, payload = unframe(data)
+        is_present = bool(header)
+        if letters.seal:
+            binding = Binding(header, self.shelf_name, key)
+            payload, is_of_present_key = self._seal_of(letters).unseal(binding, payload)
+            is_present = is_present and is_of_present_key
+        if letters.cipher:
+            payload, is_of_present_key = self._cipher_of(letters).decode(payload)
+            is_present = is_present and is_of_present_key
+        if letters.compression:
+            expander = compression_by(letters.compression)
+            payload = expander.expanded(payload, self.max_value_bytes)
+        return Decoded(payload, letters, is_present)
 
-    def decode(self, data: bytes) -> Data:
-        """Give back the payload of a record, or raise a `RecordError`."""
-        if not self._versioned:
-            return self._undone(self._letters, data)
-        letters, payload = unframe(data)
-        return self._undone(letters, payload)
+    def would_change(self, decoded: Decoded) -> bool:
+        """Tell whether encoding again makes anything but another nonce. May take compressing."""
+        if not decoded.is_present:
+            return True
+        if not self.versioned:
+            return False
+        compression = decoded.letters.compression
+        if not compression:
+            _, compression = self._compressed((decoded.payload,))
+        elif self.compression is None or compression != self.compression.letter:
+            return True
+        return self._letters(compression) != decoded.letters
 
-    def _undone(self, letters: bytes, payload: Data) -> Data:
-        for letter in (letters[i : i + 1] for i in range(len(letters))):
-            payload = self._stage(letter, letters).decode(payload)
-        return payload
+    def _compressed(self, payload: Pieces) -> tuple[Pieces, bytes]:
+        """Give a payload compressed, and the letter for that, or as it is where that is better."""
+        size = size_of(payload)
+        if self.compression is None or (self.versioned and size < self.min_size_bytes):
+            return payload, b""
+        if size > self.max_value_bytes:
+            raise ValueTooLargeError(
+                f"a compressed record may expand to {self.max_value_bytes:,} bytes, and the value "
+                f"has {size:,}: raise [default] max_value_bytes, wherever it is to be read"
+            )
+        made = compressed(self.compression, payload, if_smaller=self.versioned)
+        return (payload, b"") if made is None else (made, self.compression.letter)
 
-    def _stage(self, letter: bytes, letters: bytes) -> Stage:
-        try:
-            return self._by_letter[letter]
-        except KeyError:
-            name = "[encryption]" if letter == b"e" else f"what undoes the letter {letter!r}"
-            raise DataProcessingSignatureError(
-                f"the record was written with the transformations {letters!r}, and this shelf's "
-                f"configuration has no {name}"
-            ) from None
+    def _letters(self, compression: bytes) -> Letters:
+        seal = b"" if self.seal is None else self.seal.letter
+        cipher = b"" if self.cipher is None else self.cipher.letter
+        is_new = not LETTERS_OF_1X.issuperset((compression, cipher, self.serializer))
+        checksum = b"r" if self.checksum or (is_new and not seal) else b""
+        return Letters(checksum, seal, cipher, compression, self.serializer)
+
+    def _refuse_unprotected(self, data: bytes) -> None:
+        """Raise `UntrustedRecordError` for an object without the protection that is demanded."""
+        if not self.is_protected:
+            return
+        seal, cipher = protection_of(data)
+        if self.seal is not None and seal != self.seal.letter and not self.accept_unsealed:
+            section = "[encryption]" if self.seal.letter == b"G" else "[signing]"
+            raise _untrusted(section, "sealed" if self.seal.letter == b"G" else "signed")
+        if self.cipher is not None and not cipher and not self.accept_unencrypted:
+            raise _untrusted("[encryption]", "encrypted")
+
+    def _seal_of(self, letters: Letters) -> Seal:
+        if self.seal is None or self.seal.letter != letters.seal:
+            if letters.seal == b"G":
+                raise _not_configured("sealed", "[encryption] with algorithm = aes256-gcm")
+            raise _not_configured("signed", "[signing]")
+        return self.seal
+
+    def _cipher_of(self, letters: Letters) -> Cipher:
+        cipher = self.cipher or self.old_cipher
+        if cipher is None:
+            raise _not_configured("encrypted", "[encryption] with algorithm = aes256")
+        return cipher
+
+    def _undone_as_configured(self, data: bytes) -> Decoded:
+        """Undo each stage, as nothing tells which were applied."""
+        payload: Data = data
+        is_present = True
+        if self.cipher is not None:
+            payload, is_present = self.cipher.decode(payload)
+        if self.compression is not None:
+            payload = self.compression.expanded(payload, self.max_value_bytes)
+        return Decoded(payload, NO_LETTERS, is_present)
 
 
-def codec_from(config: Sections) -> Codec:
-    """Make the codec that `[compression]`, `[encryption]` and `use_versioning` describe."""
-    default = config.section("default")
-    versioned = default.boolean("use_versionning", default=True)
-    versioned = default.boolean("use_versioning", default=versioned)
-    stages: list[Stage] = []
-    if config.has("compression"):
-        stages.append(compression_from(config.section("compression")))
-    if config.has("encryption"):
-        # Imported only when configured: pycryptodome is an extra.
-        from cshelve.codec.encryption import encryption_from
+def _untrusted(section: str, what: str) -> UntrustedRecordError:
+    return UntrustedRecordError(
+        f"what is stored is not {what}, and the shelf's configuration demands it: somebody else "
+        f"put it there, or it is older than the demand. To migrate, see {section} "
+        "accept_unprotected"
+    )
 
-        stages.append(encryption_from(config.section("encryption")))
-    return Codec(stages, readable=(Zlib(),), versioned=versioned)
+
+def _not_configured(what: str, section: str) -> DataProcessingSignatureError:
+    return DataProcessingSignatureError(
+        f"the record is {what}, and this shelf's configuration has no {section}"
+    )

@@ -1,4 +1,4 @@
-"""The record round a payload, version 0, as cshelve 1.x writes and reads it.
+"""The record round a payload: version 0, as cshelve 1.x writes and reads it, with letters of ours.
 
 All integers are little-endian::
 
@@ -9,36 +9,107 @@ All integers are little-endian::
     10      S     signature: one letter a transformation, the last applied first
     10+S    D     payload
 
+The letters, in the order in which they may stand; of each row one, or none::
+
+    r           CRC-32 of the header and of all that follows it        ours
+    G H         sealed with AES-256-GCM, signed with HMAC-SHA-256      ours
+    e           AES-EAX, cshelve's aes256                              1.x's
+    c Z l       zlib, zstd, lz4                                        1.x's, ours, ours
+    j M f       JSON, MessagePack, functions of the program            ours
+
+Without a letter of the last row the payload is a pickle or bytes, as the configuration says. An
+even number of bits is set in each letter, so that one flipped bit never makes another of it.
+
 Anything whose first byte is not 0x00 is a bare pickle (which begins with 0x80) from before records
 had versions: a payload that nothing transformed.
 """
 
 from __future__ import annotations
 
+import io
+import re
 import struct
+import zlib
+from typing import NamedTuple
 
-from cshelve.exceptions import CorruptRecordError
+from cshelve.codec.stage import Binding, Data, Pieces, Seal, copy_into, size_of
+from cshelve.exceptions import CorruptRecordError, DataProcessingSignatureError
 
-__all__ = ["frame", "unframe"]
+__all__ = ["NO_LETTERS", "Letters", "Record", "frame", "protection_of", "unframe"]
 
 VERSION = 0
 HEADER = struct.Struct("<BBQ")
+CHECKSUM_BYTES = 4
+
+ROWS = re.compile(rb"(r?)([GH]?)(e?)([cZl]?)([jMf]?)")
+# What an object shows of its protection before anything else of it is looked at.
+PROTECTION = re.compile(rb"r?([GH]?)(e?)")
 
 
-def frame(letters: bytes, payload: bytes) -> bytes:
-    """Put a header with these letters before a payload. Makes one copy of the payload."""
-    return b"".join((HEADER.pack(VERSION, len(letters), len(payload)), letters, payload))
+class Letters(NamedTuple):
+    """What was done to a value, outermost first: a letter each, or nothing."""
+
+    checksum: bytes = b""
+    seal: bytes = b""
+    cipher: bytes = b""
+    compression: bytes = b""
+    serializer: bytes = b""
+
+    @property
+    def signature(self) -> bytes:
+        """Write them as they stand in a record."""
+        return b"".join(self)
 
 
-def unframe(data: bytes) -> tuple[bytes, memoryview | bytes]:
-    """Split a record into its letters and its payload, without copying the payload.
+NO_LETTERS = Letters()
 
-    Raises `CorruptRecordError` for data that is empty, cut short, or longer than it says.
+
+class Record(NamedTuple):
+    """A record taken apart."""
+
+    letters: Letters
+    header: bytes
+    """Empty where there is none."""
+    payload: Data
+    """What the outermost of the letters made, the checksum's left out."""
+
+
+def frame(
+    letters: Letters, pieces: Pieces, seal: Seal | None, *, shelf_name: str, key: str
+) -> bytes:
+    """Make the record of a value of which these are the pieces. Makes one copy of them."""
+    size = size_of(pieces) + (CHECKSUM_BYTES if letters.checksum else 0)
+    if seal is not None:
+        size += seal.head_bytes + seal.tail_bytes
+    signature = letters.signature
+    header = HEADER.pack(VERSION, len(signature), size) + signature
+    # A buffer of the right size from the start, and no join in the end: of a large value there is
+    # never more than this one copy. BytesIO gives its bytes away without making another one.
+    buffer = io.BytesIO(bytes(len(header) + size))
+    with buffer.getbuffer() as record:
+        record[: len(header)] = header
+        start = len(header) + (CHECKSUM_BYTES if letters.checksum else 0)
+        if seal is None:
+            copy_into(record[start:], pieces)
+        else:
+            seal.seal(Binding(header, shelf_name, key), pieces, record[start:])
+        if letters.checksum:
+            record[len(header) : start] = _checksum(header, record[start:])
+    return buffer.getvalue()
+
+
+def unframe(data: bytes) -> Record:
+    """Take a record apart without copying the payload, and verify its checksum if it has one.
+
+    Raises `CorruptRecordError` for data that is empty, cut short, longer than it says, or fails
+    the check, and `DataProcessingSignatureError` for letters that nothing here has written.
     """
     if not data:
         raise CorruptRecordError("the object is empty, which no record is")
     if data[0] != VERSION:
-        return b"", data
+        if _was_a_record(data):
+            raise CorruptRecordError("the first byte of the record, its version, was changed")
+        return Record(NO_LETTERS, b"", data)
     if len(data) < HEADER.size:
         raise CorruptRecordError(f"the object is {len(data)} bytes long, too short for a record")
     _, letters_size, payload_size = HEADER.unpack_from(data)
@@ -48,4 +119,52 @@ def unframe(data: bytes) -> tuple[bytes, memoryview | bytes]:
             f"the record says it is {start + payload_size} bytes long and is {len(data)}: "
             "it was cut short, or is no record of cshelve"
         )
-    return data[HEADER.size : start], memoryview(data)[start:]
+    header = data[:start]
+    letters = _letters_of(header[HEADER.size :])
+    payload = memoryview(data)[start:]
+    if letters.checksum:
+        payload = _verified(header, payload)
+    return Record(letters, header, payload)
+
+
+def protection_of(data: bytes) -> tuple[bytes, bytes]:
+    """Give the letters of seal and cipher that an object shows, whatever else is in it."""
+    if len(data) < HEADER.size or data[0] != VERSION:
+        return b"", b""
+    match = PROTECTION.match(data, HEADER.size, HEADER.size + data[1])
+    return (match[1], match[2]) if match else (b"", b"")
+
+
+def _letters_of(signature: bytes) -> Letters:
+    match = ROWS.fullmatch(signature)
+    if match is None:
+        raise DataProcessingSignatureError(
+            f"the record was written with the transformations {signature!r}, which this version "
+            "of cshelve does not know; a newer one may have written it"
+        )
+    return Letters(*match.groups())
+
+
+def _verified(header: bytes, payload: memoryview) -> memoryview:
+    """Give what the checksum at the beginning of a payload vouches for."""
+    rest = payload[CHECKSUM_BYTES:]
+    if payload[:CHECKSUM_BYTES] != _checksum(header, rest):
+        raise CorruptRecordError("the record fails its checksum: bytes of it were changed")
+    return rest
+
+
+def _checksum(header: bytes, rest: memoryview) -> bytes:
+    return zlib.crc32(rest, zlib.crc32(header)).to_bytes(CHECKSUM_BYTES, "little")
+
+
+def _was_a_record(data: bytes) -> bool:
+    """Tell whether an object is, but for its first byte, a record that vouches for itself.
+
+    Without this, one flipped bit could make a bare value of it.
+    """
+    if len(data) < HEADER.size:
+        return False
+    _, letters_size, payload_size = HEADER.unpack_from(data)
+    match = ROWS.fullmatch(data, HEADER.size, min(len(data), HEADER.size + letters_size))
+    is_whole = len(data) == HEADER.size + letters_size + payload_size
+    return is_whole and match is not None and bool(match[1] or match[2])

@@ -9,15 +9,15 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Self
 
 from cshelve._forks import PerProcess
-from cshelve._parallel import StoppedError, map_in_order
-from cshelve._tally import Outcome, Tally
-from cshelve.exceptions import Error, KeyNotFoundError, StorageError
+from cshelve._parallel import map_in_order
+from cshelve._tally import Outcome, Tally, failure_of
+from cshelve.exceptions import KeyNotFoundError
 
 if TYPE_CHECKING:
     from cshelve._config import Sections
@@ -98,6 +98,8 @@ class Provider(ABC):
     capabilities: Capabilities
     can_be_reopened: bool = True
     """Whether the same configuration, in another process, leads to the same values."""
+    is_shared: bool = True
+    """Whether anybody else may have written what is read."""
 
     def __init__(self, *, concurrency: int = DEFAULT_CONCURRENCY) -> None:
         self.concurrency = concurrency
@@ -221,11 +223,11 @@ class Provider(ABC):
 
         def write(item: tuple[str, bytes]) -> Outcome:
             name, data = item
-            failure = self._error_of(name, lambda: self.put(name, data))
+            failure = failure_of(f"{name!r} in {self.location}", lambda: self.put(name, data))
             return Outcome(name, failure, 0 if failure else len(data))
 
         written = map_in_order(
-            write, items, self.concurrency, apart=lambda item: item[0], is_last=_ends_all
+            write, items, self.concurrency, apart=lambda item: item[0], is_last=Outcome.ends_all
         )
         yield from (outcome for _, outcome in written)
 
@@ -233,28 +235,12 @@ class Provider(ABC):
         """Delete many while the outcomes are gone through, as `putting` stores."""
 
         def remove(name: str) -> Outcome:
-            return Outcome(name, self._error_of(name, lambda: self.delete(name)))
+            place = f"{name!r} in {self.location}"
+            return Outcome(name, failure_of(place, lambda: self.delete(name)))
 
-        deleted = map_in_order(remove, names, self.concurrency, is_last=_ends_all)
+        deleted = map_in_order(remove, names, self.concurrency, is_last=Outcome.ends_all)
         yield from (outcome for _, outcome in deleted)
 
     def purging(self) -> Generator[Outcome]:
         """Delete every name of the shelf while the outcomes are gone through."""
         yield from self.deleting(self.names())
-
-    def _error_of(self, name: str, operation: Callable[[], object]) -> Error | None:
-        """Run an operation on one name and give back the error it ends in, if it does."""
-        try:
-            operation()
-        except Error as error:
-            return error
-        except StoppedError:
-            return StorageError(
-                f"{name!r} in {self.location}: given up between two attempts, since the operation "
-                "ended; whether it was done is not known"
-            )
-        return None
-
-
-def _ends_all(outcome: Outcome) -> bool:
-    return outcome.failure is not None and outcome.failure.about_shelf

@@ -48,6 +48,7 @@ class InMemory(Provider):
     """A shelf in this process's memory. Atomic between threads; gone with the process."""
 
     capabilities = Capabilities(conditional_put=True, conditional_delete=True, delete_reports=True)
+    is_shared = False
 
     def __init__(self, *, persist_key: str | None = None, exists: bool = False) -> None:
         # Parallel work would only contend for the one lock.

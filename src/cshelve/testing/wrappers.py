@@ -18,7 +18,7 @@ from cshelve._records import Records
 from cshelve._serializers import PickleSerializer
 from cshelve._shelf import CloudShelf
 from cshelve._writeback import WritebackCache
-from cshelve.codec import codec_from
+from cshelve.codec import Codec
 from cshelve.exceptions import ConfigurationError
 from cshelve.providers.base import Entry, Item, Outcome, Provider
 
@@ -49,7 +49,7 @@ def shelf_over(provider: Provider, flag: str = "c", *, writeback: bool = False) 
     except BaseException:
         provider.close()
         raise
-    records = Records(provider, codec_from(nothing_said), read_only=flag == "r")
+    records = Records(provider, Codec(), read_only=flag == "r")
     objects = Objects(records, PickleSerializer(), WritebackCache(is_on=writeback))
     return CloudShelf(objects, Atomic(DEFAULT_TIMEOUT_SECONDS, nothing_said.logger))
 

@@ -1,0 +1,60 @@
+"""An ini file becomes sections of text."""
+
+from __future__ import annotations
+
+import configparser
+from pathlib import Path
+
+from cshelve._config import with_folded_names
+from cshelve.exceptions import ConfigurationError
+
+__all__ = ["sections_from_file"]
+
+
+def sections_from_file(path: Path) -> dict[str, dict[str, object]]:
+    """Read an ini file as text; raise `ConfigurationError` where it is absent or malformed.
+
+    `%` is a character like others, `#` and `;` begin a comment at the start of a line only, and a
+    byte-order mark is skipped.
+    """
+    parser = configparser.RawConfigParser(default_section="\0", interpolation=None)
+    parser.optionxform = str  # type: ignore[assignment, method-assign]  # how configparser is told
+    try:
+        text = path.read_text(encoding="utf-8-sig")
+    except FileNotFoundError:
+        raise ConfigurationError(
+            f"{path}: there is no such file (looked for in {Path.cwd()})."
+        ) from None
+    except (OSError, ValueError) as error:
+        # A ValueError is text that is not UTF-8, or a name that the system does not take.
+        raise ConfigurationError(f"{path}: the file can't be read as text: {error}") from error
+    try:
+        parser.read_string(text, source=str(path))
+    except configparser.Error as error:
+        # Not chained: configparser's own messages quote the line, which may hold a secret.
+        raise ConfigurationError(f"{path}: {_problem_of(error)}") from None
+    contents = {name: dict(parser.items(name)) for name in parser.sections()}
+    for name, options in contents.items():
+        for option, value in options.items():
+            if "\n" in value:
+                # Refused, since what was swallowed so is a misplaced option, or a secret.
+                raise ConfigurationError(
+                    f"{path}, [{name}] {option}: the line behind it is indented, which makes it a "
+                    "part of this value; begin each option at the start of its line."
+                )
+    return with_folded_names(str(path), contents)
+
+
+def _problem_of(error: configparser.Error) -> str:
+    match error:
+        case configparser.DuplicateOptionError():
+            return f"[{error.section}] {error.option}, line {error.lineno}: given twice."
+        case configparser.DuplicateSectionError():
+            return f"[{error.section}], line {error.lineno}: the section is there twice."
+        case configparser.MissingSectionHeaderError():
+            return f"line {error.lineno} stands before any section; begin with [default]."
+        case configparser.ParsingError():
+            lines = ", ".join(str(number) for number, _ in error.errors)
+            return f"line {lines}: neither a [section] nor 'option = value'."
+        case _:
+            return "the file is no valid ini file."

@@ -1,0 +1,133 @@
+"""Letter `G`: AES-256-GCM, which hides a value and binds it to its key and its shelf.
+
+The payload becomes::
+
+    size  field
+    8     key id
+    12    nonce, random for each record
+    rest  ciphertext, as long as the plaintext
+    16    tag
+
+The tag vouches for what `stage.Binding` lists as well: the record's header, the key id, the shelf's
+name and the key.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+from cshelve.codec.aes_eax import KEY_SIZES, AesEax
+from cshelve.codec.keys import KEY_ID_BYTES, Keys, is_key, previous_keys
+from cshelve.codec.stage import Binding, Data, Pieces, size_of
+from cshelve.exceptions import (
+    EncryptedDataCorruptionError,
+    MissingDependencyError,
+    ValueTooLargeError,
+)
+
+if TYPE_CHECKING:
+    from cshelve._config import Section
+
+try:
+    from cryptography.exceptions import InvalidTag
+    from cryptography.hazmat.primitives.ciphers import Cipher
+    from cryptography.hazmat.primitives.ciphers.aead import AESGCM
+    from cryptography.hazmat.primitives.ciphers.algorithms import AES256
+    from cryptography.hazmat.primitives.ciphers.modes import GCM
+except ModuleNotFoundError as error:
+    raise MissingDependencyError(
+        "encryption = aes256-gcm needs the package cryptography: pip install 'cshelve[encryption]'",
+        name=error.name,
+    ) from error
+
+__all__ = ["ALGORITHM", "AesGcm", "aes_gcm_from"]
+
+ALGORITHM = "aes256-gcm"
+# https://csrc.nist.gov/pubs/sp/800/38/d/final, 8.2: 96 bits; 5.2.1.2: the full tag.
+NONCE_BYTES = 12
+TAG_BYTES = 16
+# https://cryptography.io/en/latest/hazmat/primitives/aead/: more is an OverflowError there.
+MOST_BYTES = 2**31 - 1 - TAG_BYTES
+# Up to here one call and two copies take less time than a cipher object of one's own.
+ONE_CALL_BYTES = 1 << 18
+
+
+class AesGcm:
+    """Seal with AES-256-GCM: nobody without the key can read a value, change it, or move it."""
+
+    letter = b"G"
+    head_bytes = KEY_ID_BYTES + NONCE_BYTES
+    tail_bytes = TAG_BYTES
+
+    def __init__(self, keys: Keys) -> None:
+        self._present = keys.present
+        self._by_id = {key.id: AESGCM(key.secret) for key in keys}
+
+    def seal(self, binding: Binding, pieces: Pieces, into: memoryview) -> None:
+        """Encrypt the pieces into the buffer; raises `ValueTooLargeError` beyond 2 GiB."""
+        refuse_too_large(size_of(pieces))
+        nonce = os.urandom(NONCE_BYTES)
+        associated = binding.associated_data(self._present.id)
+        into[:KEY_ID_BYTES] = self._present.id
+        into[KEY_ID_BYTES : self.head_bytes] = nonce
+        sealed = into[self.head_bytes :]
+        if len(sealed) <= ONE_CALL_BYTES:
+            value = pieces[0] if len(pieces) == 1 else b"".join(pieces)
+            sealed[:] = self._by_id[self._present.id].encrypt(nonce, value, associated)
+        else:
+            self._stream(nonce, associated, pieces, sealed)
+
+    def unseal(self, binding: Binding, sealed: Data) -> tuple[bytes, bool]:
+        """Decrypt what `seal` made, or raise `EncryptedDataCorruptionError`."""
+        if not self.head_bytes + self.tail_bytes <= len(sealed) <= MOST_BYTES:
+            raise EncryptedDataCorruptionError("the sealed value is cut short, or is none")
+        key_id = bytes(sealed[:KEY_ID_BYTES])
+        nonce = bytes(sealed[KEY_ID_BYTES : self.head_bytes])
+        if key_id not in self._by_id:
+            raise EncryptedDataCorruptionError(
+                f"the value was sealed with the key that is called {key_id.hex()}, which this "
+                "shelf does not have: name its variable in [encryption] previous_environment_keys"
+            )
+        associated = binding.associated_data(key_id)
+        try:
+            value = self._by_id[key_id].decrypt(nonce, sealed[self.head_bytes :], associated)
+        except InvalidTag:
+            raise EncryptedDataCorruptionError(
+                "the value fails its check: it was changed, or sealed for another key of the shelf "
+                "or another shelf_name"
+            ) from None
+        return value, key_id == self._present.id
+
+    def _stream(self, nonce: bytes, associated: bytes, pieces: Pieces, sealed: memoryview) -> None:
+        """Encrypt a large value without ever having another copy of it."""
+        encryptor = Cipher(AES256(self._present.secret), GCM(nonce)).encryptor()
+        encryptor.authenticate_additional_data(associated)
+        at = 0
+        for piece in pieces:
+            at += encryptor.update_into(piece, sealed[at:])
+        encryptor.finalize()
+        sealed[at:] = encryptor.tag
+
+
+def refuse_too_large(size_bytes: int) -> None:
+    """Raise `ValueTooLargeError` for what the primitive does not take."""
+    if size_bytes > MOST_BYTES:
+        raise ValueTooLargeError(
+            f"{ALGORITHM} seals values of {MOST_BYTES:,} bytes at most, and this is one of "
+            f"{size_bytes:,}: store it in parts"
+        )
+
+
+def aes_gcm_from(section: Section) -> tuple[AesGcm, AesEax | None]:
+    """Make the seal of an `[encryption]` with the algorithm aes256-gcm.
+
+    Among the previous keys there may be some of 1.x's aes256, which no base64 of 32 bytes can be
+    mistaken for: they make a cipher that reads what is not sealed yet.
+    """
+    previous = previous_keys(section)
+    of_1x = [each.text for each in previous if len(each.text) in KEY_SIZES and not is_key(each)]
+    keys = Keys.from_section(
+        section, ALGORITHM, [each for each in previous if each.text not in of_1x]
+    )
+    return AesGcm(keys), AesEax(None, of_1x) if of_1x else None

@@ -1,0 +1,167 @@
+"""Where keys come from, what they have to be like, and what a record says of the one it needs."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import os
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, NamedTuple
+
+from cshelve._config import without_quotes
+from cshelve.exceptions import ConfigurationError, MissingEncryptionKeyError
+
+if TYPE_CHECKING:
+    from cshelve._config import Section
+
+__all__ = [
+    "KEY_ID_BYTES",
+    "Key",
+    "Keys",
+    "Written",
+    "generate_key",
+    "is_key",
+    "previous_keys",
+    "written_key",
+]
+
+KEY_BYTES = 32
+KEY_ID_BYTES = 8
+USUAL_NAME = re.compile(r"[A-Z][A-Z0-9_]{,40}")
+
+
+def generate_key() -> str:
+    """Make a new key for `[encryption]` or `[signing]`: 32 random bytes, as base64 text.
+
+    Keep it where the shelf's programs can read it and the bucket's writers can't, such as a secret
+    store, and give it to them in an environment variable. Sends nothing.
+    """
+    return base64.b64encode(os.urandom(KEY_BYTES)).decode()
+
+
+class Written(NamedTuple):
+    """A key as somebody wrote it down."""
+
+    text: bytes = b""
+    option: str = ""
+    """Where it comes from."""
+    is_raw: bool = False
+    """Whether these are the bytes themselves, from a dict, and no text."""
+
+    def __repr__(self) -> str:
+        return f"<key of {self.option}>"
+
+
+@dataclass(frozen=True)
+class Key:
+    """A secret and what it is called in records: the first bytes of a labelled hash of it."""
+
+    secret: bytes = field(repr=False)
+    id: bytes
+
+    @classmethod
+    def of(cls, secret: bytes, algorithm: str) -> Key:
+        """Take a secret for an algorithm; the same one is called otherwise for another."""
+        label = f"cshelve key id, {algorithm}\0".encode()
+        return cls(secret, hashlib.sha256(label + secret).digest()[:KEY_ID_BYTES])
+
+
+@dataclass(frozen=True)
+class Keys:
+    """The key that writes, and those that may still be read."""
+
+    present: Key
+    previous: Sequence[Key] = ()
+
+    @classmethod
+    def from_section(cls, section: Section, algorithm: str, previous: Sequence[Written]) -> Keys:
+        """Take the keys that a section names, refusing what is no base64 of 32 bytes."""
+        present = Key.of(_decoded(section, written_key(section)), algorithm)
+        return cls(present, [Key.of(_decoded(section, each), algorithm) for each in previous])
+
+    def __iter__(self) -> Iterator[Key]:
+        yield self.present
+        yield from self.previous
+
+
+def written_key(section: Section) -> Written:
+    """Find the key as it is written; `environment_key` goes before `key`, as in 1.x."""
+    section.keep_secret("key")
+    section.accept("key")
+    variable = _variable_named(section, "environment_key", section.raw("environment_key"))
+    if variable is not None:
+        return _of_variable(section, "environment_key", variable)
+    written = section.raw("key")
+    if not written:
+        raise MissingEncryptionKeyError(
+            f"{section.where('key')}there is no key: write `environment_key = NAME`, the name of "
+            "the environment variable that holds it, or `key`."
+        )
+    if isinstance(written, bytes):
+        return Written(written, "key", is_raw=True)
+    return Written((section.text("key") or "").encode(), "key")
+
+
+def previous_keys(section: Section) -> list[Written]:
+    """Find the keys that may still be read: those of `previous_environment_keys`."""
+    option = "previous_environment_keys"
+    return [
+        _of_variable(section, option, name)
+        for each in section.names(option)
+        if (name := _variable_named(section, option, each)) is not None
+    ]
+
+
+def is_key(written: Written) -> bool:
+    """Tell whether this is base64 of 32 bytes, or they themselves."""
+    return len(_bytes_of(written)) == KEY_BYTES
+
+
+def _decoded(section: Section, written: Written) -> bytes:
+    key = _bytes_of(written)
+    if len(key) != KEY_BYTES:
+        raise section.error(
+            written.option,
+            f"a key is the base64 of {KEY_BYTES} random bytes, which is 44 characters, and this is "
+            f"none of {len(written.text)}. cshelve.generate_key() makes one.",
+        )
+    return key
+
+
+def _bytes_of(written: Written) -> bytes:
+    """Decode base64 of either alphabet, with or without what pads it; nothing if it is none."""
+    if written.is_raw:
+        return written.text
+    text = written.text.strip().translate(bytes.maketrans(b"-_", b"+/")).rstrip(b"=")
+    try:
+        return base64.b64decode(text + b"=" * (-len(text) % 4), validate=True)
+    except binascii.Error:
+        return b""
+
+
+def _of_variable(section: Section, option: str, variable: str) -> Written:
+    if variable not in os.environ:
+        # A key that was written where the name belongs is no name, mostly, and is not shown.
+        shown = (
+            f"variable {variable!r}" if USUAL_NAME.fullmatch(variable) else "variable named here"
+        )
+        raise MissingEncryptionKeyError(
+            f"{section.where(option)}the environment {shown} is not set."
+        )
+    # As the system has it: a key of random bytes need not be text.
+    return Written(os.fsencode(os.environ[variable]), option)
+
+
+def _variable_named(section: Section, option: str, written: object) -> str | None:
+    """Take the name of a variable; looking up one with a dollar would show the key as a name."""
+    if written is None or written == "":
+        return None
+    if not isinstance(written, str):
+        raise ConfigurationError(f"{section.where(option)}is the name of a variable, a text.")
+    name = without_quotes(written) if section.is_from_file else written
+    if name.startswith("$"):
+        raise section.error(option, "is the name of a variable, without the dollar before it.")
+    return name

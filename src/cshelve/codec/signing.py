@@ -1,0 +1,81 @@
+"""Letter `H`: HMAC-SHA-256, which leaves a value readable and binds it to its key and its shelf.
+
+The payload becomes::
+
+    size  field
+    8     key id
+    32    MAC of what `stage.Binding` lists, and of the rest
+    rest  what is signed
+"""
+
+from __future__ import annotations
+
+import hmac
+from typing import TYPE_CHECKING
+
+from cshelve._config import closest
+from cshelve.codec.keys import KEY_ID_BYTES, Key, Keys, previous_keys
+from cshelve.codec.stage import Binding, Data, Pieces, copy_into
+from cshelve.exceptions import ConfigurationError, UntrustedRecordError
+
+if TYPE_CHECKING:
+    from cshelve._config import Section
+
+__all__ = ["Hmac", "signing_from"]
+
+ALGORITHM = "hmac-sha256"
+MAC_BYTES = 32
+
+
+class Hmac:
+    """Sign with HMAC-SHA-256: everybody can read a value, nobody without the key can make one."""
+
+    letter = b"H"
+    head_bytes = KEY_ID_BYTES + MAC_BYTES
+    tail_bytes = 0
+
+    def __init__(self, keys: Keys) -> None:
+        self._present = keys.present
+        self._by_id = {key.id: key for key in keys}
+
+    def seal(self, binding: Binding, pieces: Pieces, into: memoryview) -> None:
+        signed = into[self.head_bytes :]
+        copy_into(signed, pieces)
+        into[:KEY_ID_BYTES] = self._present.id
+        into[KEY_ID_BYTES : self.head_bytes] = _mac(self._present, binding, signed)
+
+    def unseal(self, binding: Binding, sealed: Data) -> tuple[Data, bool]:
+        """Verify what `seal` made, or raise `UntrustedRecordError`."""
+        if len(sealed) < self.head_bytes:
+            raise UntrustedRecordError("the signed value is cut short")
+        key_id = bytes(sealed[:KEY_ID_BYTES])
+        if key_id not in self._by_id:
+            raise UntrustedRecordError(
+                f"the value was signed with the key that is called {key_id.hex()}, which this "
+                "shelf does not have: name its variable in [signing] previous_environment_keys"
+            )
+        signed = sealed[self.head_bytes :]
+        mac = _mac(self._by_id[key_id], binding, signed)
+        if not hmac.compare_digest(mac, sealed[KEY_ID_BYTES : self.head_bytes]):
+            raise UntrustedRecordError(
+                "the value fails its signature: it was changed, or signed for another key of the "
+                "shelf or another shelf_name"
+            )
+        return signed, key_id == self._present.id
+
+
+def signing_from(section: Section) -> Hmac:
+    """Make the seal that `[signing]` describes."""
+    algorithm = section.required_text("algorithm")
+    if algorithm.lower() != ALGORITHM:
+        raise ConfigurationError(
+            f"{section.where('algorithm')}there is no signature {algorithm!r:.40}"
+            f"{closest(algorithm, [ALGORITHM])}; write {ALGORITHM}."
+        )
+    return Hmac(Keys.from_section(section, ALGORITHM, previous_keys(section)))
+
+
+def _mac(key: Key, binding: Binding, signed: Data) -> bytes:
+    mac = hmac.new(key.secret, binding.associated_data(key.id), "sha256")
+    mac.update(signed)
+    return mac.digest()
