@@ -119,7 +119,7 @@ class Case:
                 self.s3.client.delete_object(**self._object(key))
         for key, value in BEFORE.items():
             if key not in listed or self._value(key, listed[key]) != value:
-                record = objects.records._codec.encode(objects.dumps(key, value))
+                record = objects.records.encode(key, objects.dumps(key, value))
                 self.s3.client.put_object(**self._object(key), Body=record)
 
     def close(self) -> None:
