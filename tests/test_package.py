@@ -13,6 +13,7 @@ import cshelve
 from cshelve import exceptions
 
 SDKS = ("boto3", "botocore", "Crypto", "cryptography", "azure", "google", "asyncssh")
+EXTRAS = ("backports.zstd", "compression.zstd", "lz4", "msgpack")
 NAMES_OF_1X = [
     "AuthError",
     "AuthTypeError",
@@ -63,9 +64,38 @@ def test_a_local_and_an_in_memory_shelf_import_no_sdk(tmp_path: Path) -> None:
     program = (
         f"import sys, cshelve; cshelve.open({str(tmp_path / 'local')!r}).close(); "
         "cshelve.open_from_dict({'default': {'provider': 'in-memory'}}).close(); "
-        f"print([m for m in {SDKS} if m in sys.modules])"
+        f"print([m for m in {SDKS + EXTRAS} if m in sys.modules])"
     )
     assert run(program) == "[]"
+
+
+@pytest.mark.encryption
+@pytest.mark.compression
+@pytest.mark.msgpack
+@pytest.mark.parametrize(
+    ("sections", "imported"),
+    [
+        ({"encryption": {"algorithm": "aes256", "key": "k" * 32}}, ["Crypto"]),
+        (
+            {"encryption": {"algorithm": "aes256-gcm", "key": cshelve.generate_key()}},
+            ["cryptography"],
+        ),
+        ({"signing": {"algorithm": "hmac-sha256", "key": cshelve.generate_key()}}, []),
+        ({"compression": {"algorithm": "zlib"}}, []),
+        ({"compression": {"algorithm": "lz4"}}, ["lz4"]),
+        ({"default": {"serializer": "msgpack"}}, ["msgpack"]),
+    ],
+)
+def test_a_shelf_imports_what_it_is_configured_for(
+    sections: dict[str, dict[str, str]], imported: list[str]
+) -> None:
+    config = {**sections, "default": {"provider": "in-memory", **sections.get("default", {})}}
+    program = (
+        f"import sys, cshelve; db = cshelve.open_from_dict({config!r}); db['k'] = 'k' * 50; "
+        "assert db['k'] == 'k' * 50; "
+        f"print([m for m in {SDKS + EXTRAS} if m in sys.modules])"
+    )
+    assert run(program) == str(imported)
 
 
 def test_the_testing_kit_imports_without_pytest() -> None:

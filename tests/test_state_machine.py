@@ -366,6 +366,30 @@ def test_an_encrypted_and_compressed_shelf_is_a_dict() -> None:
     run_state_machine_as_test(machine(config, ANY_KEY, VALUES), settings=LOCAL)
 
 
+@pytest.mark.encryption
+@pytest.mark.compression
+def test_a_sealed_and_compressed_shelf_is_a_dict() -> None:
+    def config() -> Config:
+        return with_sections(
+            rigs.memory_config(),
+            compression={"algorithm": "zstd", "min_size_bytes": 30},
+            encryption={"algorithm": "aes256-gcm", "key": cshelve.generate_key()},
+        )
+
+    run_state_machine_as_test(machine(config, ANY_KEY, VALUES), settings=LOCAL)
+
+
+def test_a_signed_shelf_is_a_dict() -> None:
+    def config() -> Config:
+        return with_sections(
+            rigs.memory_config(),
+            signing={"algorithm": "hmac-sha256", "key": cshelve.generate_key()},
+            default={"checksum": True},
+        )
+
+    run_state_machine_as_test(machine(config, ANY_KEY, VALUES), settings=LOCAL)
+
+
 def test_a_shelf_of_bytes_is_a_dict() -> None:
     def config() -> Config:
         return with_sections(rigs.memory_config(), default={"use_pickle": False})

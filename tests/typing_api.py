@@ -17,6 +17,19 @@ config: dict[str, dict[str, Any]] = {"default": {"provider": "in-memory"}}
 assert_type(cshelve.open("shelf.ini"), shelve.Shelf[Any])
 assert_type(cshelve.open(Path("shelf.ini"), "r", 5, True), shelve.Shelf[Any])
 assert_type(cshelve.open_from_dict(config), cshelve.CloudShelf)
+assert_type(cshelve.generate_key(), str)
+
+
+def serialize(value: Any, protocol: int) -> bytes:
+    return repr((value, protocol)).encode()
+
+
+def deserialize(data: bytes) -> Any:
+    return data.decode()
+
+
+cshelve.open("shelf.ini", serializer=serialize, deserializer=deserialize).close()
+cshelve.open_from_dict(config, serializer=serialize, deserializer=deserialize).close()
 
 with cshelve.open("s3://bucket", provider_params={"region_name": "eu-west-3"}) as db:
     mapping: MutableMapping[str, Any] = db
@@ -41,6 +54,7 @@ with cshelve.open_from_dict(config, flag="n", logger=logging.getLogger("mine")) 
     assert_type(shelf.replace("n", value, version), str)
     shelf.replace("new", value, None)
     shelf.delete("n", version)
+    assert_type(shelf.rewrite(progress=print, exclusive=True), int)
 
 try:
     db["key"]

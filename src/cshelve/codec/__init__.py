@@ -114,15 +114,19 @@ class Codec:
 
     def _compressed(self, payload: Pieces) -> tuple[Pieces, bytes]:
         """Give a payload compressed, and the letter for that, or as it is where that is better."""
+        if self.compression is None:
+            return payload, b""
         size = size_of(payload)
-        if self.compression is None or (self.versioned and size < self.min_size_bytes):
+        # Encrypted values of 0 and 1 byte are damaged ones to 1.x, which compresses them first.
+        has_to_be = not self.versioned or (self.cipher is not None and size < 2)
+        if size < self.min_size_bytes and not has_to_be:
             return payload, b""
         if size > self.max_value_bytes:
             raise ValueTooLargeError(
                 f"a compressed record may expand to {self.max_value_bytes:,} bytes, and the value "
                 f"has {size:,}: raise [default] max_value_bytes, wherever it is to be read"
             )
-        made = compressed(self.compression, payload, if_smaller=self.versioned)
+        made = compressed(self.compression, payload, if_smaller=not has_to_be)
         return (payload, b"") if made is None else (made, self.compression.letter)
 
     def _letters(self, compression: bytes) -> Letters:

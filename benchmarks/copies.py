@@ -1,0 +1,110 @@
+"""How many copies of a large value are in memory while it is stored and read.
+
+    python -m benchmarks.copies [MiB]
+
+Each figure is of a process of its own, on Linux: the peak of its memory while one `bytes` value is
+set, or read, in a shelf in a folder, less what it had before, in multiples of the value. Of what is
+read one is the result itself.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import cshelve
+from benchmarks.machine import described
+
+KEY = cshelve.generate_key()
+CHAINS: dict[str, dict[str, dict[str, Any]]] = {
+    "plain": {},
+    "checksum": {"default": {"checksum": True}},
+    "hmac-sha256": {"signing": {"algorithm": "hmac-sha256", "key": KEY}},
+    "zlib": {"compression": {"algorithm": "zlib", "level": 1}},
+    "zstd": {"compression": {"algorithm": "zstd"}},
+    "lz4": {"compression": {"algorithm": "lz4"}},
+    "aes256": {"encryption": {"algorithm": "aes256", "key": "k" * 32}},
+    "aes256-gcm": {"encryption": {"algorithm": "aes256-gcm", "key": KEY}},
+    "zstd, aes256-gcm": {
+        "compression": {"algorithm": "zstd"},
+        "encryption": {"algorithm": "aes256-gcm", "key": KEY},
+    },
+}
+BLOCK = 1 << 16
+
+
+def main(mebibytes: int = 256) -> None:
+    print(described("cshelve", "cryptography", "pycryptodome", "lz4", "backports.zstd"))
+    print(f"\ncopies of a value of {mebibytes} MiB, half of which compresses\n")
+    print("| | `db[key] = value` | `db[key]`, the result included |")
+    print("|---|---|---|")
+    for name in CHAINS:
+        with tempfile.TemporaryDirectory() as folder:
+            written = in_a_process("write", name, folder, mebibytes)
+            read = in_a_process("read", name, folder, mebibytes)
+        print(f"| {name} | {written:.2f} | {read:.2f} |")
+
+
+def in_a_process(act: str, chain: str, folder: str, mebibytes: int) -> float:
+    """Do one of the two below in another process, and give the copies that it counts."""
+    arguments = [act, folder, str(mebibytes), json.dumps(CHAINS[chain])]
+    command = [sys.executable, "-m", "benchmarks.copies", *arguments]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
+    return float(done.stdout)
+
+
+def write(folder: str, size: int, config: dict[str, dict[str, Any]]) -> float:
+    value = value_of(size)
+    with opened(folder, config) as db:
+        db["small"] = b"imports what is imported later"
+        return peak_of(lambda: db.__setitem__("key", value)) / size
+
+
+def read(folder: str, size: int, config: dict[str, dict[str, Any]]) -> float:
+    with opened(folder, config) as db:
+        assert db["small"]
+        results = []
+        peak = peak_of(lambda: results.append(db["key"]))
+        assert results == [value_of(size)] or len(results[0]) == size
+        return peak / size
+
+
+def opened(folder: str, config: dict[str, dict[str, Any]]) -> cshelve.CloudShelf:
+    default = {"provider": "filesystem", "folder_path": folder, **config.get("default", {})}
+    return cshelve.open_from_dict({**config, "default": default})
+
+
+def value_of(size: int) -> bytes:
+    return b"".join(os.urandom(BLOCK) + bytes(BLOCK) for _ in range(size // (2 * BLOCK)))
+
+
+def peak_of(act: Callable[[], object]) -> int:
+    """Give the most memory that an act had in use, less what was in use before it."""
+    Path("/proc/self/clear_refs").write_text("5")  # Sets the peak back: man 5 proc.
+    before = in_status("VmRSS")
+    act()
+    return in_status("VmHWM") - before
+
+
+def in_status(name: str) -> int:
+    status = Path("/proc/self/status").read_text()
+    match = re.search(rf"^{name}:\s+(\d+) kB$", status, re.MULTILINE)
+    assert match is not None
+    return int(match[1]) * 1024
+
+
+if __name__ == "__main__":
+    match sys.argv[1:]:
+        case ["write", folder, mebibytes, config]:
+            print(write(folder, int(mebibytes) << 20, json.loads(config)))
+        case ["read", folder, mebibytes, config]:
+            print(read(folder, int(mebibytes) << 20, json.loads(config)))
+        case [*rest]:
+            main(*map(int, rest))
