@@ -4,6 +4,9 @@ PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
 READY := $(VENV)/.ready
+# The release before this one, which the tests let read and write the same shelves.
+OLD_VENV := .venv-1.x
+OLD_READY := $(OLD_VENV)/.ready
 
 .PHONY: demo test lint clean help
 
@@ -11,7 +14,7 @@ help:
 	@echo "make demo   start a real S3 server here and watch two processes share a shelf in it"
 	@echo "make test   run the whole test suite, real servers included"
 	@echo "make lint   ruff and mypy"
-	@echo "make clean  remove .venv and caches"
+	@echo "make clean  remove .venv, .venv-1.x and caches"
 
 demo: $(READY)
 	@$(BIN)/python -m examples.demo
@@ -20,7 +23,7 @@ demo: $(READY)
 WORKERS ?= 2
 
 # PYTEST_ARGS: what else to tell pytest, as in `make test PYTEST_ARGS="-k filesystem -x"`.
-test: $(READY)
+test: $(READY) $(OLD_READY)
 	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadscope $(PYTEST_ARGS)
 
 lint: $(READY)
@@ -35,5 +38,10 @@ $(READY): pyproject.toml
 	$(BIN)/python -m pip install --quiet --editable ".[all]" --group dev
 	@touch $(READY)
 
+$(OLD_READY): Makefile
+	$(PYTHON) -m venv $(OLD_VENV)
+	$(OLD_VENV)/bin/python -m pip install --quiet "cshelve[aws-s3,encryption]==1.6.0"
+	@touch $(OLD_READY)
+
 clean:
-	rm -rf $(VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(OLD_VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sys
+from contextlib import suppress
 
 __all__ = ["close_locked", "exchange", "open_locked"]
 
@@ -17,6 +18,9 @@ if sys.platform == "win32":
 
     def _unlock(descriptor: int) -> None:
         msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
+
+    def _open_directory(path: bytes) -> int:
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
 else:
     import fcntl
 
@@ -26,19 +30,41 @@ else:
     def _unlock(descriptor: int) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_UN)
 
+    def _open_directory(path: bytes) -> int:
+        try:
+            return os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+        except FileNotFoundError:
+            with suppress(FileExistsError):
+                os.mkdir(path)
+            return os.open(path, os.O_RDONLY | os.O_DIRECTORY)
 
+
+# https://man7.org/linux/man-pages/man2/flock.2.html: by way of NFS, only what is open for writing.
+_NO_LOCKS_ON_DIRECTORIES = {errno.EBADF, errno.EISDIR}
 _NOT_POSSIBLE_HERE = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 _SWAP = 2  # both Linux's RENAME_EXCHANGE and macOS's RENAME_SWAP
 _AT_FDCWD = -100
 
 
 def open_locked(path: bytes) -> int:
-    """Open a file, wait until nobody else has it locked, and lock it until `close_locked`.
+    """Wait until nobody else has a path locked, and lock it until `close_locked`.
 
-    A file that is opened anew each time keeps apart threads and forked processes as well as
-    strangers, which a descriptor that they share would not; it costs some 5 µs more.
+    What is opened anew each time keeps apart threads and forked processes as well as strangers,
+    which a descriptor that they share would not; it costs some 5 µs more.
+
+    The path becomes a directory, as cshelve 1.x, which may use the same folder, lists every file as
+    a key. Where a directory cannot be locked (by way of NFS it cannot, nor on Windows) it is a
+    file beside that.
     """
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+    try:
+        return _locked(_open_directory(path))
+    except OSError as error:
+        if error.errno not in _NO_LOCKS_ON_DIRECTORIES:
+            raise
+    return _locked(os.open(path + b".lock", os.O_RDWR | os.O_CREAT, 0o666))
+
+
+def _locked(descriptor: int) -> int:
     try:
         _lock(descriptor)
     except BaseException:
@@ -48,7 +74,7 @@ def open_locked(path: bytes) -> int:
 
 
 def close_locked(descriptor: int) -> None:
-    """Unlock and close: a child forked meanwhile has the file open too, so closing is not enough.
+    """Unlock and close: a child forked meanwhile has it open too, so closing is not enough.
 
     (Should the parent die before this, its children keep the lock until they end.)
     """

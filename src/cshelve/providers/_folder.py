@@ -141,7 +141,7 @@ class Folder:
                 return
 
     def locked(self, name: str) -> Locked:
-        """Keep other writers of a name out. Never nested: two names may share a lock file."""
+        """Keep other writers of a name out. Never nested: two names may share a lock."""
         shard = zlib.crc32(name.encode(errors="surrogateescape")) & 0xFF
         path = self._scratch + b"locks/%02x" % shard
         return Locked(self._in_scratch(lambda: open_locked(path)))

@@ -6,8 +6,8 @@
   half of one. Nothing is flushed to the disk first: a process that is killed loses nothing, a
   power cut may take the writes of the last seconds. (`fsync` would make each write some five times
   as slow, and still not say when the directory is written.)
-- Writers of one name wait for each other, in this process and in others, on one of 256 lock files
-  in `%tmp/locks`. Readers wait for nobody.
+- Writers of one name wait for each other, in this process and in others, on one of 256 locks in
+  `%tmp/locks`. Readers wait for nobody.
 - A symbolic link is whoever put it there speaking: a link to a file is read like a file and
   replaced or deleted as a link; names below a link to a directory are read and written where it
   leads, but not listed, and so never purged. A name by itself cannot leave the folder.

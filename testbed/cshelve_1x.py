@@ -1,0 +1,168 @@
+"""cshelve 1.6.0 from the registry, in an environment and a process of its own.
+
+Both releases are called cshelve, so one interpreter holds one of them: this module is imported
+where ours is, and run as a program (``python -m testbed.cshelve_1x``) where the other one is.
+"""
+
+from __future__ import annotations
+
+import importlib
+import importlib.metadata
+import os
+import pickle
+import select
+import subprocess
+import sys
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+from testbed.loopback import refuse_other_hosts
+
+__all__ = ["VERSION", "Cshelve1x", "RefusedBy1x", "find_python"]
+
+VERSION = "1.6.0"
+"""The Makefile installs it."""
+_ROOT = Path(__file__).resolve().parent.parent
+_ANSWER_SECONDS = 60.0
+
+
+class RefusedBy1x(Exception):  # noqa: N818
+    """What 1.x raised, as `name of the class: text`; its class is of another cshelve than ours."""
+
+
+def find_python() -> Path:
+    """The interpreter of the environment with 1.x; FileNotFoundError says how to get it."""
+    environment = _ROOT / ".venv-1.x"
+    # Without this one the environment is there in part, or not at all.
+    if not (environment / ".ready").exists():
+        raise FileNotFoundError(
+            f"cshelve {VERSION} is not installed beside ours: `make .venv-1.x/.ready` does that, "
+            "and so does `make test`"
+        )
+    return environment / "bin" / "python"
+
+
+class Cshelve1x:
+    """One process that opens shelves as its caller would: in his directory, with his environment.
+
+    Each call opens the shelf that an ini file describes, and closes it again. Values are made of
+    builtin types. Not for more than one thread.
+    """
+
+    def __enter__(self) -> Self:
+        # Where the interpreter looks for modules is its own matter: ours leads to our cshelve.
+        environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
+        self._process = subprocess.Popen(
+            [find_python(), "-m", "testbed.cshelve_1x"],
+            cwd=_ROOT,
+            env=environment,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+        )
+        try:
+            version = self._ask("version")
+            if version != VERSION:
+                raise RuntimeError(
+                    f"the environment of cshelve {VERSION} holds {version}: remove .venv-1.x, and "
+                    "`make test` makes it anew"
+                )
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._process.kill()
+        # Closes its pipes too, whatever is still in them.
+        self._process.communicate()
+
+    def write(self, ini: Path, values: Mapping[str, object], flag: str = "c") -> None:
+        self._ask("write", str(ini), flag, dict(values))
+
+    def read(self, ini: Path, keys: Iterable[str]) -> dict[str, Any]:
+        """Read these keys; the first that can't be read raises."""
+        values: dict[str, Any] = self._ask("read", str(ini), "r", list(keys))
+        return values
+
+    def keys(self, ini: Path) -> set[str]:
+        keys: set[str] = self._ask("keys", str(ini), "r")
+        return keys
+
+    def delete(self, ini: Path, key: str) -> None:
+        self._ask("delete", str(ini), "w", key)
+
+    def _ask(self, operation: str, *arguments: object) -> Any:
+        stdin, stdout = self._process.stdin, self._process.stdout
+        assert stdin is not None
+        assert stdout is not None
+        pickle.dump((os.getcwd(), dict(os.environ), operation, arguments), stdin)
+        stdin.flush()
+        # It answers with one pickle, all of which is read: nothing is left in our buffer.
+        if not select.select([stdout], [], [], _ANSWER_SECONDS)[0]:
+            raise TimeoutError(f"cshelve {VERSION} gave no answer in {_ANSWER_SECONDS} s")
+        refusal, answer = pickle.load(stdout)
+        if refusal is not None:
+            raise RefusedBy1x(refusal)
+        return answer
+
+
+def _serve(requests: IO[bytes], answers: IO[bytes]) -> None:
+    """Do what is asked, one request after the other, until nobody asks any more."""
+    open_shelf = importlib.import_module("cshelve").open
+    while True:
+        try:
+            directory, environment, operation, arguments = pickle.load(requests)
+        except EOFError:
+            return
+        os.chdir(directory)
+        os.environ.clear()
+        os.environ.update(environment)
+        refusal = answer = None
+        try:
+            answer = _do(open_shelf, operation, *arguments)
+        except Exception as error:  # noqa: BLE001 - it is the caller's to judge.
+            refusal = f"{type(error).__name__}: {error}"
+        pickle.dump((refusal, answer), answers)
+        answers.flush()
+
+
+def _do(
+    open_shelf: Callable[..., Any],
+    operation: str,
+    ini: str = "",
+    flag: str = "",
+    what: Any = None,
+) -> object:
+    if operation == "version":
+        return importlib.metadata.version("cshelve")
+    with open_shelf(ini, flag) as db:
+        match operation:
+            case "write":
+                for key, value in what.items():
+                    db[key] = value
+            case "read":
+                return {key: db[key] for key in what}
+            case "keys":
+                return set(db)
+            case "delete":
+                del db[what]
+    return None
+
+
+def _main() -> None:
+    # What anything prints must not come between the answers.
+    answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
+    os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
+    with refuse_other_hosts():
+        _serve(sys.stdin.buffer, answers)
+
+
+if __name__ == "__main__":
+    _main()
