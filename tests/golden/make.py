@@ -4,6 +4,7 @@
 
 What is in the file stays as it is, for ever: it stands for what is in somebody's bucket. A line is
 the combination's name, the configuration that reads it, the key that it lies under, and the record.
+Those whose name ends so were written by cshelve 1.6.0, in a folder.
 """
 
 from __future__ import annotations
