@@ -32,7 +32,7 @@ import struct
 import zlib
 from typing import NamedTuple
 
-from cshelve.codec.stage import Binding, Data, Pieces, Seal, copy_into, size_of
+from cshelve.codec.stage import Binding, Data, Pieces, Seal, size_of
 from cshelve.exceptions import CorruptRecordError, DataProcessingSignatureError
 
 __all__ = ["NO_LETTERS", "Letters", "Record", "frame", "protection_of", "unframe"]
@@ -78,23 +78,31 @@ def frame(
     letters: Letters, pieces: Pieces, seal: Seal | None, *, shelf_name: str, key: str
 ) -> bytes:
     """Make the record of a value of which these are the pieces. Makes one copy of them."""
-    size = size_of(pieces) + (CHECKSUM_BYTES if letters.checksum else 0)
+    checksum_bytes = CHECKSUM_BYTES if letters.checksum else 0
+    seal_bytes = 0 if seal is None else seal.head_bytes + seal.tail_bytes
+    header = _header(letters.signature, checksum_bytes + seal_bytes + size_of(pieces))
     if seal is not None:
-        size += seal.head_bytes + seal.tail_bytes
-    signature = letters.signature
-    header = HEADER.pack(VERSION, len(signature), size) + signature
-    # A buffer of the right size from the start, and no join in the end: of a large value there is
-    # never more than this one copy. BytesIO gives its bytes away without making another one.
-    buffer = io.BytesIO(bytes(len(header) + size))
+        return _sealed(header, checksum_bytes, pieces, seal, Binding(header, shelf_name, key))
+    if letters.checksum:
+        pieces = [_checksum(header, pieces), *pieces]
+    return b"".join((header, *pieces))
+
+
+def _sealed(
+    header: bytes, checksum_bytes: int, pieces: Pieces, seal: Seal, binding: Binding
+) -> bytes:
+    """Make a record in a buffer that has the right size from the start.
+
+    A join would be another copy. BytesIO gives the bytes that it has away without making one.
+    """
+    start = len(header) + checksum_bytes
+    size = start + seal.head_bytes + size_of(pieces) + seal.tail_bytes
+    buffer = io.BytesIO(bytes(size))
     with buffer.getbuffer() as record:
         record[: len(header)] = header
-        start = len(header) + (CHECKSUM_BYTES if letters.checksum else 0)
-        if seal is None:
-            copy_into(record[start:], pieces)
-        else:
-            seal.seal(Binding(header, shelf_name, key), pieces, record[start:])
-        if letters.checksum:
-            record[len(header) : start] = _checksum(header, record[start:])
+        seal.seal(binding, pieces, record[start:])
+        if checksum_bytes:
+            record[len(header) : start] = _checksum(header, (record[start:],))
     return buffer.getvalue()
 
 
@@ -148,13 +156,20 @@ def _letters_of(signature: bytes) -> Letters:
 def _verified(header: bytes, payload: memoryview) -> memoryview:
     """Give what the checksum at the beginning of a payload vouches for."""
     rest = payload[CHECKSUM_BYTES:]
-    if payload[:CHECKSUM_BYTES] != _checksum(header, rest):
+    if payload[:CHECKSUM_BYTES] != _checksum(header, (rest,)):
         raise CorruptRecordError("the record fails its checksum: bytes of it were changed")
     return rest
 
 
-def _checksum(header: bytes, rest: memoryview) -> bytes:
-    return zlib.crc32(rest, zlib.crc32(header)).to_bytes(CHECKSUM_BYTES, "little")
+def _header(signature: bytes, payload_bytes: int) -> bytes:
+    return HEADER.pack(VERSION, len(signature), payload_bytes) + signature
+
+
+def _checksum(header: bytes, rest: Pieces) -> bytes:
+    crc = zlib.crc32(header)
+    for piece in rest:
+        crc = zlib.crc32(piece, crc)
+    return crc.to_bytes(CHECKSUM_BYTES, "little")
 
 
 def _was_a_record(data: bytes) -> bool:
