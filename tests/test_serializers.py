@@ -110,11 +110,16 @@ class TestJson:
         ):
             db["k"] = value
 
-    def test_refuses_what_contains_itself(self) -> None:
+    def test_refuses_what_contains_itself_or_is_too_deep(self) -> None:
         circle: list[Any] = []
         circle.append(circle)
         with pytest.raises(cshelve.ValueTypeError, match="Circular"):
             JsonSerializer().dumps(circle)
+        deep: list[Any] = []
+        for _ in range(100_000):
+            deep = [deep]
+        with pytest.raises(cshelve.ValueTypeError, match="recursion"):
+            JsonSerializer().dumps(deep)
 
     @pytest.mark.parametrize("payload", [b"", b"nul", b"\xff", b"[1] 2", b"[" * 100_000])
     def test_of_what_is_no_json_is_a_corrupt_record(self, payload: bytes) -> None:

@@ -117,7 +117,7 @@ class JsonSerializer:
         try:
             text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
             return (text.encode(),)
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, RecursionError) as error:
             raise _not_serializable(self.name, error) from error
 
     def loads(self, payload: Data) -> Any:
