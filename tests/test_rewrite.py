@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -234,6 +235,19 @@ class TestSerializers:
             assert letters_of(db) == {b"rj", b"rM"}
             assert db["bad"] == b"json has no bytes"
 
+    @pytest.mark.msgpack
+    @pytest.mark.parametrize("value", [{1: "x"}, {1: "x", "1": "y"}, {"a": [{1: 2}]}])
+    def test_that_would_give_back_something_else_fail_for_its_key(
+        self, config: Config, value: object
+    ) -> None:
+        with opened(config, default={"serializer": "msgpack"}) as db:
+            db.clear()
+            db["k"] = value
+        with opened(config, default={"serializer": "json"}) as db:
+            with pytest.raises(cshelve.BulkError, match="as something else"):
+                db.rewrite()
+            assert db["k"] == value
+
 
 class WritesInBetween(_Wrapper):
     """A store in which, each time a value has been read, somebody else has written it."""
@@ -369,6 +383,19 @@ class TestFailures:
             assert set(caught.value.failures) == {"k3", "k5"}
             del db["k3"]
             assert db.rewrite() == 1
+
+    def test_is_ended_by_ctrl_c_however_long_others_contend(self, config: Config) -> None:
+        with opened(config) as other, opened(config, default={"checksum": True}) as db:
+            store = put_before(db, lambda inner: WritesInBetween(inner, other, 10_000))
+            store.concurrency = 4
+
+            def interrupt(progress: cshelve.Progress) -> None:
+                raise KeyboardInterrupt
+
+            began = time.monotonic()
+            with pytest.raises(KeyboardInterrupt):
+                db.rewrite(progress=interrupt)
+            assert time.monotonic() - began < 10  # Of the 30 seconds for which it contends.
 
     def test_of_the_shelf_end_it_and_it_may_be_repeated(self, config: Config) -> None:
         gone = cshelve.StorageError("gone")

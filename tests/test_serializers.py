@@ -213,9 +213,10 @@ class TestFunctions:
         "default", [{"serializer": "json"}, {"serializer": "pickle"}, {"use_pickle": "no"}]
     )
     def test_contradict_a_configuration_that_names_one(self, default: dict[str, str]) -> None:
+        (option,) = default
         config = memory_config()
         config["default"] |= default
-        with pytest.raises(cshelve.ConfigurationError, match=r"\[default\] serializer"):
+        with pytest.raises(cshelve.ConfigurationError, match=rf"\[default\] {option}: the call"):
             cshelve.open_from_dict(config, **FUNCTIONS)
 
     @pytest.mark.parametrize("given", ["serializer", "deserializer"])
@@ -306,7 +307,14 @@ class TestTheConfiguration:
     def test_does_not_say_bytes_and_something_else(self, name: str) -> None:
         config = config_of(name)
         config["default"]["use_pickle"] = False
-        with pytest.raises(cshelve.ConfigurationError, match="use_pickle = false means bytes"):
+        with pytest.raises(cshelve.ConfigurationError, match="use_pickle says bytes"):
+            cshelve.open_from_dict(config)
+
+    @pytest.mark.parametrize("name", ["json", "bytes", "msgpack"])
+    def test_does_not_say_pickle_and_something_else(self, name: str) -> None:
+        config = config_of(name)
+        config["default"]["use_pickle"] = "yes"
+        with pytest.raises(cshelve.ConfigurationError, match="use_pickle says pickle"):
             cshelve.open_from_dict(config)
 
     def test_may_say_bytes_in_both_ways(self) -> None:

@@ -338,16 +338,119 @@ class TestASecret:
             assert secret.encode() not in pickled
 
 
-@pytest.mark.encryption
-def test_a_json_value_that_cannot_be_read_is_not_quoted(tmp_path: Path) -> None:
-    config = folder_config(tmp_path / "shelf")
-    config["default"]["serializer"] = "json"
+def everything_said_by(error: BaseException) -> str:
+    """All that an error and those behind it carry, chained or not."""
+    told: list[str] = []
+    errors: list[BaseException | None] = [error]
+    while errors:
+        if (each := errors.pop()) is not None:
+            told += [str(each), repr(each), repr(vars(each)), repr(each.args)]
+            told += [repr(getattr(each, name, "")) for name in ("doc", "object", "unpacked")]
+            errors += [each.__cause__, each.__context__]
+    return "\n".join(told)
+
+
+@pytest.mark.parametrize(
+    ("serializer", "payload"),
+    [
+        ("json", b'{"secret": hunter2}'),
+        ("json", b'"hunter2\xff"'),
+        pytest.param("msgpack", b"\xa7hunter2\xa7hunter2", marks=pytest.mark.msgpack),
+        pytest.param("msgpack", b"\xafhunter2", marks=pytest.mark.msgpack),
+    ],
+)
+def test_a_value_that_cannot_be_read_is_nowhere_in_the_error(
+    serializer: str, payload: bytes
+) -> None:
+    config = memory_config()
+    config["default"]["serializer"] = serializer
     with cshelve.open_from_dict(config) as db:
-        codec = db._objects.records._codec
-        store_of(db).put("k", codec.encode("k", (b'{"secret": hunter2}',)))
+        store_of(db).put("k", db._objects.records.encode("k", (payload,)))
         with pytest.raises(cshelve.CorruptRecordError) as caught:
             db["k"]
-    error: BaseException | None = caught.value
-    while error is not None:
-        assert "hunter2" not in repr(vars(error)) + str(error)
-        error = error.__cause__
+    assert "hunter2" not in everything_said_by(caught.value)
+
+
+@pytest.mark.parametrize("serializer", ["json", pytest.param("msgpack", marks=pytest.mark.msgpack)])
+@pytest.mark.parametrize("value", ["hunter2 \ud800", ["hunter2", object()], {"hunter2": {1}}])
+def test_a_value_that_cannot_be_written_is_nowhere_in_the_error(
+    serializer: str, value: object
+) -> None:
+    config = memory_config()
+    config["default"]["serializer"] = serializer
+    with cshelve.open_from_dict(config) as db:
+        with pytest.raises(cshelve.ValueTypeError) as caught:
+            db["k"] = value
+        assert "hunter2" not in everything_said_by(caught.value)
+
+
+class Unwritable:
+    """A value whose writing, or reading, fails with its content in the message."""
+
+    def __init__(self, error: type[Exception]) -> None:
+        self.error = error
+
+    def __reduce__(self) -> Any:
+        raise self.error("hunter2")
+
+
+@pytest.mark.parametrize("error", [ValueError, pickle.PicklingError, AttributeError])
+def test_what_a_value_s_class_says_is_in_no_message_of_ours(
+    error: type[Exception], caplog: pytest.LogCaptureFixture
+) -> None:
+    config = memory_config()
+    config["default"]["writeback_limit"] = 1
+    with cshelve.open_from_dict(config, writeback=True) as db:
+        with pytest.raises(cshelve.BulkError) as caught:
+            db.update(k=Unwritable(error))
+        assert "hunter2" not in str(caught.value) + str(caught.value.failures["k"])
+        db["a"] = [1]
+        db["a"].append(Unwritable(error))
+        db["b"] = 1
+        assert "over its limit" in caplog.text
+        assert "hunter2" not in caplog.text
+        db.cache.clear()
+
+
+@pytest.mark.parametrize("error", [ImportError, AttributeError, EOFError, pickle.UnpicklingError])
+def test_what_a_value_s_class_says_when_it_is_read_is_in_no_message_of_ours(
+    error: type[Exception],
+) -> None:
+    with cshelve.open_from_dict(memory_config()) as db:
+        db["k"] = Unreadable(error)
+        with pytest.raises(cshelve.CorruptRecordError, match=error.__name__) as caught:
+            db["k"]
+    assert "hunter2" not in str(caught.value)
+
+
+class Unreadable(Unwritable):
+    def __reduce__(self) -> Any:
+        return _raise, (self.error,)
+
+
+def _raise(error: type[Exception]) -> None:
+    raise error("hunter2")
+
+
+def test_what_pickle_says_of_a_class_that_is_gone_is_told() -> None:
+    with cshelve.open_from_dict(memory_config()) as db:
+        payload = b"\x80\x04\x8c\x0ftests.no_module\x8c\x01C\x93."
+        store_of(db).put("k", db._objects.records.encode("k", (payload,)))
+        with pytest.raises(cshelve.CorruptRecordError, match=r"No module named 'tests\.no_modul"):
+            db["k"]
+
+
+@every_bound_protection
+class TestBytesThatLookLikeAPickle:
+    """A shelf of bytes may hold what anybody has uploaded; another with its key has pickles."""
+
+    def test_never_run_in_a_shelf_of_pickles(self, protection: str, touched: Path) -> None:
+        config = memory_config() | PROTECTIONS[protection]
+        uploads = {**config, "default": {**config["default"], "serializer": "bytes"}}
+        planted = pickle.dumps(TouchesAFile(touched))
+        with cshelve.open_from_dict(uploads) as db:
+            db["k"] = planted
+            assert db["k"] == planted
+        with cshelve.open_from_dict(config) as db:
+            assert db["k"] == planted  # As bytes, which is what they are.
+        assert not touched.exists()

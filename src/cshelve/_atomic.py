@@ -16,6 +16,7 @@ from enum import Enum
 from typing import Any, Final
 
 from cshelve._objects import Objects
+from cshelve._parallel import refuse_if_stopped
 from cshelve._turns import Turns
 from cshelve.exceptions import (
     ConditionsNotSupportedError,
@@ -136,6 +137,7 @@ class Atomic:
         If `exclusive`, without the condition that nobody has changed it meanwhile.
         """
         for _ in _tries(time.monotonic() + self._timeout_seconds):
+            refuse_if_stopped()
             try:
                 decoded, version = objects.records.read(key)
             except KeyNotFoundError:

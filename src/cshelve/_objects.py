@@ -10,7 +10,7 @@ from typing import Any
 
 from cshelve._cached_writes import CachedWrites, Write
 from cshelve._records import Records
-from cshelve._serializers import Serializer, loads_by
+from cshelve._serializers import Serializer, is_own, loads_by
 from cshelve._tally import Outcome, Tally
 from cshelve._writeback import Cached, Watch, WritebackCache, digest_of
 from cshelve.codec import Decoded
@@ -185,14 +185,19 @@ class Objects:
 
         Raises a `RecordError` or a `ValueTypeError` where another serializer can't have it.
         """
-        if decoded.letters.serializer == self._serializer.letter:
+        if is_own(self._serializer, decoded.letters.serializer):
             return (decoded.payload,) if self.records.would_change(decoded) else None
         value = self.loads(key, decoded)
         try:
-            return self.dumps(key, value)
+            payload = self.dumps(key, value)
         except Exception as error:
             # Whatever the program's own serializer raises: it is the failure of this key alone.
             raise _not_serialized(key, error) from error
+        if not self._serializer.is_exact and self.loads(key, self._as_decoded(payload)) != value:
+            raise ValueTypeError(
+                f"{key!r} would come back from {self._serializer.name} as something else than it is"
+            )
+        return payload
 
     def dumps(self, key: str, value: Any) -> Pieces:
         """Make the payload of a value; what its pickling raises is raised, with the key noted."""
@@ -204,8 +209,10 @@ class Objects:
 
     def copied(self, key: str, value: Any) -> Any:
         """Give a value as it would come back from the store."""
-        payload = b"".join(self.dumps(key, value))
-        return self.loads(key, Decoded(payload, Letters(serializer=self._serializer.letter), True))
+        return self.loads(key, self._as_decoded(self.dumps(key, value)))
+
+    def _as_decoded(self, payload: Pieces) -> Decoded:
+        return Decoded(b"".join(payload), Letters(serializer=self._serializer.letter), True)
 
     def _forget_deleted(self, outcomes: Generator[Outcome], tally: Tally) -> None:
         with tally, closing(outcomes):
@@ -333,8 +340,10 @@ class Objects:
 
 
 def _not_serialized(key: str, error: Exception) -> ValueTypeError:
+    # What others say may be the value itself, which belongs into no message of ours.
+    said = f": {error}" if isinstance(error, Error) else ""
     failure = ValueTypeError(
-        f"the value for the key {key!r} can't be serialized: {type(error).__name__}: {error}"
+        f"the value for the key {key!r} can't be serialized: {type(error).__name__}{said}"
     )
     failure.__cause__ = error
     return failure

@@ -134,7 +134,7 @@ def _shelf(config: Sections, call: Call) -> CloudShelf:
     name = default.required_text("provider")
     provider_class = load(name, default.where("provider"))
     serializer = serializer_from(default, call.protocol, call.serializer, call.deserializer)
-    codec = codec_from(config, serializer.letter)
+    codec = codec_from(config, serializer.letter, serializer.letter_if_sealed)
     limit = _writeback_limit(default)
     cache = WritebackCache(is_on=call.writeback, limit=limit, logger=config.logger)
     timeout = default.number("modify_timeout_seconds", default=DEFAULT_TIMEOUT_SECONDS)

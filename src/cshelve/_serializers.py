@@ -30,6 +30,7 @@ __all__ = [
     "PickleSerializer",
     "Serialize",
     "Serializer",
+    "is_own",
     "loads_by",
     "serializer_from",
 ]
@@ -43,6 +44,10 @@ class Serializer(Protocol):
 
     name: str
     letter: bytes
+    letter_if_sealed: bytes
+    """In sealed and signed records, which need not look like those of 1.x."""
+    is_exact: bool
+    """Whether what comes back equals what was written, if it can be written at all."""
 
     def dumps(self, value: Any) -> Pieces:
         """Make the payload of a value, raising what the value's own pickling raises."""
@@ -56,6 +61,8 @@ class PickleSerializer:
 
     name = "pickle"
     letter = b""
+    letter_if_sealed = b""
+    is_exact = True
 
     def __init__(self, protocol: int | None = None) -> None:
         self._protocol = checked_protocol(protocol)
@@ -92,11 +99,14 @@ class BytesSerializer:
 
     name = "bytes"
     letter = b""
+    letter_if_sealed = b"B"
+    is_exact = True
 
     def dumps(self, value: Any) -> Pieces:
         if not isinstance(value, bytes | bytearray | memoryview):
             raise ValueTypeError(
-                f"with use_pickle = false a value is bytes, not {type(value).__name__}"
+                "with serializer = bytes, or use_pickle = false, a value is bytes, not "
+                f"{type(value).__name__}"
             )
         return (value if type(value) is bytes else bytes(value),)
 
@@ -107,25 +117,28 @@ class BytesSerializer:
 class JsonSerializer:
     """JSON in UTF-8: what `json` makes of a value, so that a tuple comes back as a list.
 
-    NaN and the infinities are refused, as they are no JSON.
+    NaN and the infinities are not written, as they are no JSON.
     """
 
     name = "json"
     letter = b"j"
+    letter_if_sealed = b"j"
+    is_exact = False
 
     def dumps(self, value: Any) -> Pieces:
         try:
             text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
             return (text.encode(),)
         except (TypeError, ValueError, RecursionError) as error:
-            raise _not_serializable(self.name, error) from error
+            failure = _not_serializable(self.name, error)
+        raise failure  # Out here, as the error may carry the whole text, and would be its context.
 
     def loads(self, payload: Data) -> Any:
         try:
             return json.loads(str(payload, "utf-8"))
         except (ValueError, RecursionError) as error:
-            # Not chained: json's error carries the whole text.
-            raise _unreadable("read as JSON", error) from None
+            failure = _unreadable("read as JSON", error)
+        raise failure  # Out here, as above.
 
 
 class MsgpackSerializer:
@@ -133,6 +146,8 @@ class MsgpackSerializer:
 
     name = "msgpack"
     letter = b"M"
+    letter_if_sealed = b"M"
+    is_exact = True
 
     def __init__(self) -> None:
         try:
@@ -148,14 +163,15 @@ class MsgpackSerializer:
         try:
             return (self._msgpack.packb(value, strict_types=True),)
         except (TypeError, ValueError, OverflowError) as error:
-            raise _not_serializable(self.name, error) from error
+            failure = _not_serializable(self.name, error)
+        raise failure  # Out here, as the error may carry values, and would be its context.
 
     def loads(self, payload: Data) -> Any:
         try:
             return self._msgpack.unpackb(payload, strict_map_key=False)
         except (self._msgpack.UnpackException, ValueError, TypeError) as error:
-            # Not chained: msgpack's error may carry what it has unpacked.
-            raise _unreadable("read as MessagePack", error) from None
+            failure = _unreadable("read as MessagePack", error)
+        raise failure  # Out here, as above.
 
 
 class FunctionsSerializer:
@@ -163,6 +179,8 @@ class FunctionsSerializer:
 
     name = "the program's own serializer"
     letter = b"f"
+    letter_if_sealed = b"f"
+    is_exact = True
 
     def __init__(
         self, serialize: Serialize, deserialize: Deserialize, protocol: int | None
@@ -189,10 +207,16 @@ class FunctionsSerializer:
 
 # Those that need nothing but their letter to read.
 _BY_LETTER: dict[bytes, Callable[[], Serializer]] = {
+    BytesSerializer.letter_if_sealed: BytesSerializer,
     JsonSerializer.letter: JsonSerializer,
     MsgpackSerializer.letter: MsgpackSerializer,
 }
 _NAMES = ("pickle", "bytes", "json", "msgpack")
+
+
+def is_own(serializer: Serializer, letter: bytes) -> bool:
+    """Tell whether what a record says, or does not say, is that this one has written it."""
+    return letter in (serializer.letter, serializer.letter_if_sealed)
 
 
 def loads_by(serializer: Serializer, letter: bytes, payload: Data) -> Any:
@@ -201,7 +225,7 @@ def loads_by(serializer: Serializer, letter: bytes, payload: Data) -> Any:
     Raises `DataProcessingSignatureError` for what this shelf has no serializer for. Nothing without
     a letter is read by one that has one: it may be a stranger's pickle.
     """
-    if letter == serializer.letter:
+    if is_own(serializer, letter):
         return serializer.loads(payload)
     if not letter:
         raise DataProcessingSignatureError(
@@ -239,8 +263,9 @@ def serializer_from(
             "configuration, as [default] serializer."
         )
     if name is not None:
+        option = "serializer" if default.raw("serializer") is not None else "use_pickle"
         raise ConfigurationError(
-            f"{default.where('serializer')}the call has functions for that, and the configuration "
+            f"{default.where(option)}the call has functions for that, and the configuration "
             f"says {name}: take one of them out."
         )
     return FunctionsSerializer(serialize, deserialize, protocol)
@@ -270,8 +295,9 @@ def _name_from(default: Section) -> str | None:
             f"there is no serializer {name!r:.40}{closest(name, _NAMES)}; there are "
             f"{', '.join(_NAMES)}.",
         )
-    if not uses_pickle and name.lower() != "bytes":
-        raise default.error("serializer", f"is {name}, and use_pickle = false means bytes.")
+    as_in_1x = "pickle" if uses_pickle else "bytes"
+    if default.raw("use_pickle") is not None and name.lower() != as_in_1x:
+        raise default.error("serializer", f"is {name}, and use_pickle says {as_in_1x}.")
     return name.lower()
 
 
@@ -291,17 +317,13 @@ def _not_serializable(name: str, error: Exception) -> ValueTypeError:
     return ValueTypeError(f"the value can't be written with serializer = {name}: {error}")
 
 
-# What these say is about names in a program, or positions, and never quotes a value.
-_SAY_NO_VALUE = (
-    ImportError,
-    AttributeError,
-    pickle.UnpicklingError,
-    EOFError,
-    json.JSONDecodeError,
-)
+# Of these, pickle itself says what module or name is missing.
+_ABOUT_NAMES = (ImportError, AttributeError, EOFError, pickle.UnpicklingError)
 
 
 def _unreadable(done: str, error: Exception) -> CorruptRecordError:
     """Make the error of a payload that can't be read, quoting nothing of it."""
-    text = f": {error}" if isinstance(error, _SAY_NO_VALUE) else ""
-    return CorruptRecordError(f"the value can't be {done}: {type(error).__name__}{text}")
+    # What was raised further down than in our own frame was raised by a value's own class.
+    is_pickles = error.__traceback__ is not None and error.__traceback__.tb_next is None
+    said = f": {error}" if is_pickles and isinstance(error, _ABOUT_NAMES) else ""
+    return CorruptRecordError(f"the value can't be {done}: {type(error).__name__}{said}")

@@ -23,7 +23,7 @@ HMAC: dict[str, Any] = {"algorithm": "hmac-sha256", "key": KEY}
 def codec(serializer: bytes = b"", *, from_file: bool = False, **sections: dict[str, Any]) -> Codec:
     """Make the codec of these sections, and see that they have no other options."""
     config = Sections("it", sections, from_file=from_file, flag="c")
-    made = codec_from(config, serializer)
+    made = codec_from(config, serializer, b"B" if serializer == b"B" else None)
     config.section("default").accept("serializer")
     config.finish()
     return made

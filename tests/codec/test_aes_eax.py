@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from typing import Any
 
@@ -123,6 +124,14 @@ class TestKeys:
         with pytest.raises(cshelve.MissingEncryptionKeyError, match="is not set") as caught:
             encrypting(**{option: EAX_KEY})
         assert EAX_KEY not in str(caught.value)
+
+    def test_may_be_bytes_that_are_no_text(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        raw = b"k" * 31 + b"\xff"
+        monkeypatch.setenv("RAW_KEY", os.fsdecode(raw))
+        written = encode(encrypting(key=raw), b"payload")
+        for options in ({"key": "$RAW_KEY"}, {"environment_key": "RAW_KEY"}):
+            made = codec(encryption={"algorithm": "aes256", **options})
+            assert decode(made, written) == b"payload"
 
     @pytest.mark.parametrize("size", [1, 15, 20, 31, 33])
     def test_of_no_aes_length_are_refused_at_open(self, size: int) -> None:

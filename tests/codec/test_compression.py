@@ -76,6 +76,11 @@ class TestEachAlgorithm:
         with pytest.raises(cshelve.RecordError, match=r"999 bytes .* max_value_bytes"):
             decode(codec(default={"max_value_bytes": 999}), written)
 
+    @pytest.mark.parametrize("most", [1 << 62, (1 << 63) - 1, 1 << 70])
+    def test_may_expand_to_as_much_as_one_likes(self, name: str, most: int) -> None:
+        made = codec(compression={"algorithm": name}, default={"max_value_bytes": most})
+        assert decode(made, encode(made, TEXT)) == TEXT
+
     def test_stops_expanding_there(self, name: str) -> None:
         """50 kB stored would be 50 MB: no more than the limit is ever in memory."""
         written = encode(compressing(name), bytes(50 << 20))
@@ -152,9 +157,11 @@ class TestTheConfiguration:
 
     @pytest.mark.parametrize("name", ["zstd", "lz4"])
     def test_says_what_to_install(self, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-        for module in ("backports", "backports.zstd", "compression", "lz4", "lz4.frame"):
+        for module in ("backports.zstd", "compression", "lz4", "lz4.frame"):
             monkeypatch.setitem(__import__("sys").modules, module, None)
-        with pytest.raises(cshelve.MissingDependencyError, match=r"cshelve\[compression\]"):
+        with pytest.raises(
+            cshelve.MissingDependencyError, match=rf"{name}: pip install 'cshelve\[compression\]'"
+        ):
             compressing(name)
         compression_by.cache_clear()
         with pytest.raises(cshelve.DataProcessingSignatureError, match=r"cshelve\[compression\]"):

@@ -143,6 +143,7 @@ class TestLetters:
             case(b"rHcj", b"j", signing=HMAC, compression=ZLIB, default=CHECKED),
             case(b"Hec", b"", signing=HMAC, compression=ZLIB, encryption=EAX),
             case(b"G", b"", encryption=GCM),
+            case(b"HB", b"B", signing=HMAC),
             case(b"GZj", b"j", encryption=GCM, compression=ZSTD),
             case(b"rGc", b"", encryption=GCM, compression=ZLIB, default=CHECKED),
         ],
@@ -159,7 +160,7 @@ class TestLetters:
         assert decoded.letters.serializer == serializer
 
     def test_differ_from_each_other_in_two_bits_at_least(self) -> None:
-        letters = b"rGHecZljMf"
+        letters = b"rGHecZljMfB"
         assert len(set(letters)) == len(letters)
         assert all(letter.bit_count() % 2 == 0 for letter in letters)
 
@@ -235,6 +236,16 @@ class TestCompatibility:
     def test_is_none_beside_what_1x_can_read(self) -> None:
         made = codec(default={"compatibility": "1.x"}, compression=ZLIB, encryption=EAX)
         assert encode(made, b"payload" * 50)[10:12] == b"ec"
+
+    def test_has_one_spelling_of_versioning_or_two_that_agree(self) -> None:
+        both = {"use_versioning": "no", "use_versionning": "no"}
+        assert not codec(default=both).versioned
+        with pytest.raises(cshelve.ConfigurationError, match="use_versionning says"):
+            codec(default={**both, "use_versionning": "yes"})
+
+    def test_has_a_name_for_the_shelf_that_can_be_written(self) -> None:
+        with pytest.raises(cshelve.ConfigurationError, match="shelf_name"):
+            codec(default={"shelf_name": "\udc80"})
 
     def test_is_with_1x_or_with_nothing(self) -> None:
         with pytest.raises(cshelve.ConfigurationError, match=r"compatibility: is 1\.x"):

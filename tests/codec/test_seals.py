@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
+import os
 from typing import Any
 
 import pytest
@@ -268,6 +269,30 @@ class TestKeys:
                 codec(**{section: {**options, option: KEY}})
             assert KEY not in str(caught.value)
 
+    def test_are_not_shown_where_a_dollar_stands_before_them(
+        self, section: str, options: dict[str, Any]
+    ) -> None:
+        for key in (f"${KEY}", f"$e{KEY}", "$TOPSECRETKEY1234"):
+            with pytest.raises(cshelve.MissingEncryptionKeyError, match="is not set") as caught:
+                codec(**{section: {**options, "key": key}})
+            assert key[2:] not in str(caught.value)
+
+    def test_are_not_shown_in_place_of_the_algorithm(
+        self, section: str, options: dict[str, Any]
+    ) -> None:
+        with pytest.raises(cshelve.ConfigurationError) as caught:
+            codec(**{section: {**options, "algorithm": KEY}})
+        assert KEY[:16] not in str(caught.value)
+
+    def test_of_bytes_that_are_no_text_are_refused_like_others(
+        self, section: str, options: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("RAW_KEY", os.fsdecode(b"secretive" + b"\xff" * 23))
+        for option, written in (("key", "$RAW_KEY"), ("environment_key", "RAW_KEY")):
+            with pytest.raises(cshelve.ConfigurationError, match="generate_key") as caught:
+                codec(**{section: {"algorithm": options["algorithm"], option: written}})
+            assert "secretive" not in repr(caught.value)
+
     def test_that_are_nowhere(self, section: str, options: dict[str, Any]) -> None:
         with pytest.raises(cshelve.MissingEncryptionKeyError, match=rf"\[{section}\] key"):
             codec(**{section: {"algorithm": options["algorithm"]}})
@@ -368,13 +393,22 @@ class TestSealing:
         with pytest.raises(cshelve.ValueTooLargeError, match="2,147,483,631 bytes at most"):
             encode(codec(encryption=GCM), bytes(2**31 - 16))
 
+    def test_takes_all_that_the_primitive_takes(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        monkeypatch.setattr("cshelve.codec.aes_gcm.MOST_BYTES", 1000)
+        made = codec(encryption=GCM)
+        assert decode(made, encode(made, bytes(1000))) == bytes(1000)
+        with pytest.raises(cshelve.ValueTooLargeError):
+            encode(made, bytes(1001))
+
     def test_reads_records_of_1x_in_a_migration(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("KEY_OF_1X", str(EAX["key"]))
         monkeypatch.setenv("OLD", OTHER_KEY)
         written = encode(codec(encryption=EAX), b"payload")
         options = {**GCM, "previous_environment_keys": "KEY_OF_1X, OLD"}
+        with pytest.raises(cshelve.ConfigurationError, match="beside it"):
+            codec(encryption=options)
         with pytest.raises(cshelve.UntrustedRecordError, match="not sealed"):
-            codec(encryption=options).decode("key", written)
+            codec(encryption=GCM).decode("key", written)
         with pytest.warns(UserWarning, match="accept_unprotected"):
             migrating = codec(encryption={**options, "accept_unprotected": True})
         assert migrating.decode("key", written)[::2] == (b"payload", False)

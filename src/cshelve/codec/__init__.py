@@ -43,6 +43,8 @@ class Codec:
 
     serializer: bytes = b""
     """The letter of what makes the payloads."""
+    serializer_if_sealed: bytes = b""
+    """The same for sealed and signed records, which need no longer look like those of 1.x."""
     compression: Compression | None = None
     min_size_bytes: int = 0
     """Payloads that are smaller are not compressed."""
@@ -134,7 +136,8 @@ class Codec:
         cipher = b"" if self.cipher is None else self.cipher.letter
         is_new = not LETTERS_OF_1X.issuperset((compression, cipher, self.serializer))
         checksum = b"r" if self.checksum or (is_new and not seal) else b""
-        return Letters(checksum, seal, cipher, compression, self.serializer)
+        serializer = self.serializer_if_sealed if seal else self.serializer
+        return Letters(checksum, seal, cipher, compression, serializer)
 
     def _refuse_unprotected(self, data: bytes) -> None:
         """Raise `UntrustedRecordError` for an object without the protection that is demanded."""

@@ -80,7 +80,8 @@ class AesGcm:
 
     def unseal(self, binding: Binding, sealed: Data) -> tuple[bytes, bool]:
         """Decrypt what `seal` made, or raise `EncryptedDataCorruptionError`."""
-        if not self.head_bytes + self.tail_bytes <= len(sealed) <= MOST_BYTES:
+        around_bytes = self.head_bytes + self.tail_bytes
+        if not around_bytes <= len(sealed) <= around_bytes + MOST_BYTES:
             raise EncryptedDataCorruptionError("the sealed value is cut short, or is none")
         key_id = bytes(sealed[:KEY_ID_BYTES])
         nonce = bytes(sealed[KEY_ID_BYTES : self.head_bytes])
@@ -119,15 +120,19 @@ def refuse_too_large(size_bytes: int) -> None:
         )
 
 
-def aes_gcm_from(section: Section) -> tuple[AesGcm, AesEax | None]:
+def aes_gcm_from(section: Section, *, accepts_1x: bool) -> tuple[AesGcm, AesEax | None]:
     """Make the seal of an `[encryption]` with the algorithm aes256-gcm.
 
     Among the previous keys there may be some of 1.x's aes256, which no base64 of 32 bytes can be
-    mistaken for: they make a cipher that reads what is not sealed yet.
+    mistaken for: they make a cipher that reads what is not sealed yet, if that is accepted.
     """
     previous = previous_keys(section)
-    of_1x = [each.text for each in previous if len(each.text) in KEY_SIZES and not is_key(each)]
-    keys = Keys.from_section(
-        section, ALGORITHM, [each for each in previous if each.text not in of_1x]
-    )
-    return AesGcm(keys), AesEax(None, of_1x) if of_1x else None
+    of_1x = [key for key in previous if len(key.text) in KEY_SIZES and not is_key(key)]
+    if of_1x and not accepts_1x:
+        raise section.error(
+            of_1x[0].option,
+            f"one of the keys is none of {ALGORITHM}. If it is one of cshelve 1.x's aes256, for a "
+            "migration, that needs accept_unprotected = true beside it.",
+        )
+    keys = Keys.from_section(section, ALGORITHM, [key for key in previous if key not in of_1x])
+    return AesGcm(keys), AesEax(None, [key.text for key in of_1x]) if of_1x else None

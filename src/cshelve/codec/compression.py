@@ -24,6 +24,8 @@ __all__ = ["Lz4", "Zlib", "Zstd", "compressed", "compression_by", "compression_f
 
 # How much goes in at once, so that a value that grows is given up early.
 PART_BYTES = 1 << 20
+# Up to here zlib takes a value whole.
+WHOLE_BYTES = 1 << 16
 # lz4 sets this much aside at once for what comes out, however little that is.
 LZ4_STEP_BYTES = 1 << 18
 
@@ -39,6 +41,8 @@ class Zlib:
         self._level = level
 
     def compressor(self, size_bytes: int) -> Compressor:
+        if size_bytes <= WHOLE_BYTES:
+            return _Whole(self._level)
         return zlib.compressobj(self._level)
 
     def expanded(self, data: Data, max_bytes: int) -> bytes:
@@ -46,6 +50,22 @@ class Zlib:
             return _expanded(zlib.decompressobj(), data, max_bytes)
         except zlib.error as error:
             raise _damaged(error) from error
+
+
+class _Whole:
+    """zlib all at once, for small values: a compressor of its own takes longer than they do."""
+
+    def __init__(self, level: int) -> None:
+        self._level = level
+        self._parts: list[Data] = []
+
+    def compress(self, data: Data, /) -> bytes:
+        self._parts.append(data)
+        return b""
+
+    def flush(self) -> bytes:
+        parts = self._parts
+        return zlib.compress(parts[0] if len(parts) == 1 else b"".join(parts), self._level)
 
 
 class Zstd:
@@ -65,9 +85,10 @@ class Zstd:
             if sys.version_info >= (3, 14):
                 from compression import zstd
             else:
-                from backports import zstd
-        except ModuleNotFoundError as error:
-            raise _missing("zstd", error) from error
+                # Not `from backports`, which other packages share: its error would be another.
+                import backports.zstd as zstd
+        except ImportError as error:
+            raise _missing("zstd", "backports.zstd", error) from error
         self._zstd = zstd
 
     def compressor(self, size_bytes: int) -> Compressor:
@@ -95,7 +116,7 @@ class Lz4:
         try:
             import lz4.frame
         except ModuleNotFoundError as error:
-            raise _missing("lz4", error) from error
+            raise _missing("lz4", "lz4", error) from error
         self._lz4: Any = lz4.frame
 
     def compressor(self, size_bytes: int) -> Compressor:
@@ -192,7 +213,7 @@ def compression_from(section: Section) -> Compression:
     algorithm = ALGORITHMS.get(name.lower())
     if algorithm is None:
         raise UnknownCompressionAlgorithmError(
-            f"{section.where('algorithm')}there is no compression {name!r:.40}"
+            f"{section.where('algorithm')}there is no compression {name!r:.14}"
             f"{closest(name, ALGORITHMS)}; there are {', '.join(ALGORITHMS)}."
         )
     levels = algorithm.levels
@@ -226,9 +247,9 @@ def _damaged(error: Exception) -> CorruptRecordError:
     return CorruptRecordError(f"the value does not decompress: {error}")
 
 
-def _missing(algorithm: str, error: ModuleNotFoundError) -> MissingDependencyError:
-    return MissingDependencyError(
-        f"compression = {algorithm} needs the package {error.name}: "
-        "pip install 'cshelve[compression]'",
-        name=error.name,
-    )
+def _missing(algorithm: str, package: str, error: ImportError) -> MissingDependencyError:
+    if algorithm == "zstd" and sys.version_info >= (3, 14):
+        problem = "this Python was built without it"
+    else:
+        problem = f"it needs the package {package}: pip install 'cshelve[compression]'"
+    return MissingDependencyError(f"compression = {algorithm}: {problem}", name=error.name)

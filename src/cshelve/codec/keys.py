@@ -30,7 +30,8 @@ __all__ = [
 
 KEY_BYTES = 32
 KEY_ID_BYTES = 8
-USUAL_NAME = re.compile(r"[A-Z][A-Z0-9_]{,40}")
+# What is shown of a variable that is not set: a key, written in place of a name, is not like this.
+USUAL_NAME = re.compile(r"(?=.{1,15}$|.*_)[A-Z][A-Z0-9_]{,40}")
 
 
 def generate_key() -> str:
@@ -102,7 +103,11 @@ def written_key(section: Section) -> Written:
         )
     if isinstance(written, bytes):
         return Written(written, "key", is_raw=True)
-    return Written((section.text("key") or "").encode(), "key")
+    text = section.as_text("key", written)
+    bare = without_quotes(text) if section.is_from_file else text
+    if bare.startswith("$") and not bare.startswith("$$"):
+        return _of_variable(section, "key", bare[1:])
+    return Written((section.text("key") or "").encode(errors="surrogateescape"), "key")
 
 
 def previous_keys(section: Section) -> list[Written]:
@@ -144,7 +149,6 @@ def _bytes_of(written: Written) -> bytes:
 
 def _of_variable(section: Section, option: str, variable: str) -> Written:
     if variable not in os.environ:
-        # A key that was written where the name belongs is no name, mostly, and is not shown.
         shown = (
             f"variable {variable!r}" if USUAL_NAME.fullmatch(variable) else "variable named here"
         )

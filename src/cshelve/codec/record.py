@@ -15,10 +15,11 @@ The letters, in the order in which they may stand; of each row one, or none::
     G H         sealed with AES-256-GCM, signed with HMAC-SHA-256      ours
     e           AES-EAX, cshelve's aes256                              1.x's
     c Z l       zlib, zstd, lz4                                        1.x's, ours, ours
-    j M f       JSON, MessagePack, functions of the program            ours
+    j M f B     JSON, MessagePack, functions of the program, bytes     ours
 
-Without a letter of the last row the payload is a pickle or bytes, as the configuration says. An
-even number of bits is set in each letter, so that one flipped bit never makes another of it.
+Without a letter of the last row the payload is a pickle or bytes, as the configuration says. Bytes
+have one in sealed and signed records only, where they must not pass for a pickle. An even number of
+bits is set in each letter, so that one flipped bit never makes another of it.
 
 Anything whose first byte is not 0x00 is a bare pickle (which begins with 0x80) from before records
 had versions: a payload that nothing transformed.
@@ -41,7 +42,7 @@ VERSION = 0
 HEADER = struct.Struct("<BBQ")
 CHECKSUM_BYTES = 4
 
-ROWS = re.compile(rb"(r?)([GH]?)(e?)([cZl]?)([jMf]?)")
+ROWS = re.compile(rb"(r?)([GH]?)(e?)([cZl]?)([jMfB]?)")
 # What an object shows of its protection before anything else of it is looked at.
 PROTECTION = re.compile(rb"r?([GH]?)(e?)")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -18,9 +19,13 @@ __all__ = ["codec_from"]
 
 ENCRYPTIONS = ("aes256", "aes256-gcm")
 COMPATIBILITIES = ("1.x",)
+# What a decompressor can be asked for, and one less, so that it shows if there is more.
+LONGEST_BYTES = sys.maxsize - 1
 
 
-def codec_from(config: Sections, serializer: bytes = b"") -> Codec:
+def codec_from(
+    config: Sections, serializer: bytes = b"", serializer_if_sealed: bytes | None = None
+) -> Codec:
     """Make the codec that the configuration describes, for payloads of this serializer's letter.
 
     Raises `ConfigurationError` for what does not go together.
@@ -33,13 +38,16 @@ def codec_from(config: Sections, serializer: bytes = b"") -> Codec:
         seal, accept_unsealed = _signing(config, seal)
     codec = Codec(
         serializer=serializer,
+        serializer_if_sealed=serializer if serializer_if_sealed is None else serializer_if_sealed,
         compression=compression,
         min_size_bytes=min_size_bytes,
-        max_value_bytes=default.integer("max_value_bytes", default=MAX_VALUE_BYTES, least=1),
+        max_value_bytes=min(
+            default.integer("max_value_bytes", default=MAX_VALUE_BYTES, least=1), LONGEST_BYTES
+        ),
         cipher=cipher,
         old_cipher=old_cipher,
         seal=seal,
-        shelf_name=default.text("shelf_name") or "",
+        shelf_name=_shelf_name(default),
         checksum=default.boolean("checksum", default=False),
         versioned=_is_versioned(default),
         accept_unsealed=accept_unsealed,
@@ -50,8 +58,20 @@ def codec_from(config: Sections, serializer: bytes = b"") -> Codec:
 
 
 def _is_versioned(default: Section) -> bool:
-    versioned = default.boolean("use_versionning", default=True)
-    return default.boolean("use_versioning", default=versioned)
+    as_in_1x = default.boolean("use_versionning", default=True)
+    versioned = default.boolean("use_versioning", default=as_in_1x)
+    if default.raw("use_versionning") is not None and versioned != as_in_1x:
+        raise default.error("use_versioning", "is not what use_versionning says; give it once.")
+    return versioned
+
+
+def _shelf_name(default: Section) -> str:
+    name = default.text("shelf_name") or ""
+    try:
+        name.encode()
+    except UnicodeEncodeError as error:
+        raise default.error("shelf_name", f"can't be encoded: {error}") from error
+    return name
 
 
 def _compression(config: Sections) -> tuple[Compression | None, int]:
@@ -77,10 +97,10 @@ def _encryption(config: Sections) -> tuple[Cipher | None, Cipher | None, Seal | 
         case "aes256-gcm":
             from cshelve.codec.aes_gcm import aes_gcm_from
 
-            seal, old_cipher = aes_gcm_from(section)
+            seal, old_cipher = aes_gcm_from(section, accepts_1x=accept_unprotected)
             return None, old_cipher, seal, accept_unprotected
     raise UnknownEncryptionAlgorithmError(
-        f"{section.where('algorithm')}there is no encryption {algorithm!r:.40}"
+        f"{section.where('algorithm')}there is no encryption {algorithm!r:.14}"
         f"{closest(algorithm, ENCRYPTIONS)}; there are {', '.join(ENCRYPTIONS)}."
     )
 

@@ -69,7 +69,7 @@ def signing_from(section: Section) -> Hmac:
     algorithm = section.required_text("algorithm")
     if algorithm.lower() != ALGORITHM:
         raise ConfigurationError(
-            f"{section.where('algorithm')}there is no signature {algorithm!r:.40}"
+            f"{section.where('algorithm')}there is no signature {algorithm!r:.14}"
             f"{closest(algorithm, [ALGORITHM])}; write {ALGORITHM}."
         )
     return Hmac(Keys.from_section(section, ALGORITHM, previous_keys(section)))

@@ -40,7 +40,8 @@ else:
 
 
 # https://man7.org/linux/man-pages/man2/flock.2.html: by way of NFS, only what is open for writing.
-_NO_LOCKS_ON_DIRECTORIES = {errno.EBADF, errno.EISDIR}
+# A file in its place, which is no directory, is one of a version before this was so.
+_NO_LOCKS_ON_DIRECTORIES = {errno.EBADF, errno.EISDIR, errno.ENOTDIR}
 _NOT_POSSIBLE_HERE = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 _SWAP = 2  # both Linux's RENAME_EXCHANGE and macOS's RENAME_SWAP
 _AT_FDCWD = -100
