@@ -206,7 +206,7 @@ class TestMistakes:
             cshelve.open(tmp_path / "shelf.ini")
         assert "hush" not in str(caught.value)
         assert caught.value.__cause__ is None
-        assert caught.value.__suppress_context__
+        assert caught.value.__context__ is None
 
     @pytest.mark.parametrize(
         ("provider", "meant"), [("aws_s3", "aws-s3"), ("in-memry", "in-memory"), ("s3", "aws-s3")]

@@ -288,7 +288,8 @@ class TestOtherWriters:
             assert set(caught.value.failures) == {"k3"}
             assert isinstance(caught.value.failures["k3"], cshelve.ConflictError)
 
-    def test_may_delete(self, config: Config) -> None:
+    @pytest.mark.parametrize("exclusive", [False, True])
+    def test_may_delete(self, config: Config, exclusive: bool) -> None:
         class DeletesBefore(_Wrapper):
             def get(self, name: str) -> Item:
                 if name == "k3":
@@ -304,7 +305,7 @@ class TestOtherWriters:
 
         with opened(config, compression=ZLIB) as db:
             put_before(db, lambda inner: DeletesBehind(DeletesBefore(inner)))
-            assert db.rewrite() == len(VALUES) - 2
+            assert db.rewrite(exclusive=exclusive) == len(VALUES) - 2
             assert sorted(db) == sorted(set(VALUES) - {"k3", "k4"})
 
     def test_lose_nothing_while_it_runs(self, tmp_path: Path) -> None:
@@ -334,7 +335,7 @@ class TestOtherWriters:
             store = put_before(db, FailingProvider)
             store.fail("put", cshelve.OutcomeUnknownError("lost"), name="k3", before=False)
             store.fail("put", cshelve.OutcomeUnknownError("lost"), name="k4", before=True)
-            assert db.rewrite() == len(VALUES) - 1  # One was done, as it turned out.
+            assert db.rewrite() == len(VALUES)
             assert letters_of(db) == {b"c"}
 
 
@@ -357,6 +358,20 @@ class TestAStoreWithoutConditions:
         assert db.rewrite(exclusive=True) == len(VALUES)
         assert letters_of(db) == {b"c"}
         assert dict(db.items()) == VALUES
+
+    def test_is_rewritten_so_if_it_says_so_only_then(self, config: Config) -> None:
+        class Refuses(_Wrapper):
+            def put(self, name: str, data: bytes, **conditions: Any) -> str:
+                if conditions.get("if_version") is not None:
+                    raise cshelve.ConditionsNotSupportedError("it ignores them")
+                return super().put(name, data, **conditions)
+
+        with opened(config, compression=ZLIB) as db:
+            put_before(db, Refuses)
+            with pytest.raises(cshelve.ConditionsNotSupportedError):
+                db.rewrite()
+            assert db.rewrite(exclusive=True) == len(VALUES)
+            assert letters_of(db) == {b"c"}
 
     def test_that_turns_out_to_be_one_ends_it(self, config: Config) -> None:
         with opened(config, compression=ZLIB) as db:

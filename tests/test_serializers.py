@@ -347,6 +347,20 @@ class TestWhatAnotherWrote:
         with cshelve.open_from_dict(config, **FUNCTIONS) as db:
             assert db["k"] == {"a": [1, None]}
 
+    def test_is_not_kept_by_writeback_if_it_could_not_be_written_again(self) -> None:
+        config = memory_config()
+        with opened("json", config) as db:
+            db["k"] = {"a": 1}
+        with opened("bytes", config, writeback=True) as db:
+            with pytest.raises(cshelve.RecordError, match="with writeback"):
+                db["k"]
+            with pytest.raises(cshelve.RecordError, match="with writeback"):
+                list(db.items())
+        with opened("pickle", config, writeback=True) as db:
+            db["k"]["a"] = 2
+        with opened("pickle", config) as db:
+            assert db["k"] == {"a": 2}
+
     @pytest.mark.parametrize("reader", LETTERED)
     @pytest.mark.parametrize("name", ["pickle", "bytes"])
     def test_is_not_guessed_at_if_it_does_not(self, name: str, reader: str) -> None:

@@ -371,6 +371,19 @@ def test_a_value_that_cannot_be_read_is_nowhere_in_the_error(
     assert "hunter2" not in everything_said_by(caught.value)
 
 
+@pytest.mark.parametrize(
+    "content", [b"[default]\nhunter2\n", b"[default]\nkey = hunter2 \xff\n", b"hunter2 = 1"]
+)
+def test_a_configuration_that_cannot_be_read_is_nowhere_in_the_error(
+    content: bytes, tmp_path: Path
+) -> None:
+    ini = tmp_path / "shelf.ini"
+    ini.write_bytes(content)
+    with pytest.raises(cshelve.ConfigurationError) as caught:
+        cshelve.open(ini)
+    assert "hunter2" not in everything_said_by(caught.value)
+
+
 @pytest.mark.parametrize("serializer", ["json", pytest.param("msgpack", marks=pytest.mark.msgpack)])
 @pytest.mark.parametrize("value", ["hunter2 \ud800", ["hunter2", object()], {"hunter2": {1}}])
 def test_a_value_that_cannot_be_written_is_nowhere_in_the_error(

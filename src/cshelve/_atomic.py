@@ -21,6 +21,7 @@ from cshelve._turns import Turns
 from cshelve.exceptions import (
     ConditionsNotSupportedError,
     ConflictError,
+    Error,
     KeyNotFoundError,
     OutcomeUnknownError,
 )
@@ -134,8 +135,9 @@ class Atomic:
     def rewrite(self, objects: Objects, key: str, *, exclusive: bool) -> int:
         """Store a value as the shelf would now, and give the size; 0 if it is so, or gone.
 
-        If `exclusive`, without the condition that nobody has changed it meanwhile.
+        Only if nobody has changed it meanwhile; if `exclusive`, also where the store can't tell.
         """
+        written = 0
         for _ in _tries(time.monotonic() + self._timeout_seconds):
             refuse_if_stopped()
             try:
@@ -144,11 +146,22 @@ class Atomic:
                 return 0
             payload = objects.payload_now(key, decoded)
             if payload is None:
-                return 0
+                return written
+            record = objects.records.encode(key, payload)
             try:
-                return objects.records.write_again(key, payload, None if exclusive else version)
-            except (ConflictError, OutcomeUnknownError) as error:
-                conflict = error  # Of an outcome that is unknown, the next reading tells.
+                objects.records.store(key, record, if_version=version)
+            except ConditionsNotSupportedError:
+                if not exclusive:
+                    raise
+                objects.records.store(key, record)
+            except ConflictError as error:
+                conflict: Error = error
+                continue
+            except OutcomeUnknownError as error:
+                conflict = error
+                written = len(record)  # If so, the next reading tells.
+                continue
+            return len(record)
         raise self._contended(objects, key, "others wrote in between each") from conflict
 
     def _take(self, objects: Objects, key: str) -> Any:

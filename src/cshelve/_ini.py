@@ -19,20 +19,11 @@ def sections_from_file(path: Path) -> dict[str, dict[str, object]]:
     """
     parser = configparser.RawConfigParser(default_section="\0", interpolation=None)
     parser.optionxform = str  # type: ignore[assignment, method-assign]  # how configparser is told
-    try:
-        text = path.read_text(encoding="utf-8-sig")
-    except FileNotFoundError:
-        raise ConfigurationError(
-            f"{path}: there is no such file (looked for in {Path.cwd()})."
-        ) from None
-    except (OSError, ValueError) as error:
-        # A ValueError is text that is not UTF-8, or a name that the system does not take.
-        raise ConfigurationError(f"{path}: the file can't be read as text: {error}") from error
-    try:
-        parser.read_string(text, source=str(path))
-    except configparser.Error as error:
-        # Not chained: configparser's own messages quote the line, which may hold a secret.
-        raise ConfigurationError(f"{path}: {_problem_of(error)}") from None
+    # Raised down here, and not where it is caught: those errors carry the line, or the whole file,
+    # which may hold a secret, and would be the context of ours.
+    problem = _read_into(parser, path)
+    if problem is not None:
+        raise ConfigurationError(f"{path}: {problem}")
     contents = {name: dict(parser.items(name)) for name in parser.sections()}
     for name, options in contents.items():
         for option, value in options.items():
@@ -43,6 +34,20 @@ def sections_from_file(path: Path) -> dict[str, dict[str, object]]:
                     "part of this value; begin each option at the start of its line."
                 )
     return with_folded_names(str(path), contents)
+
+
+def _read_into(parser: configparser.RawConfigParser, path: Path) -> str | None:
+    """Read a file, or say what is wrong with it."""
+    try:
+        parser.read_string(path.read_text(encoding="utf-8-sig"), source=str(path))
+    except FileNotFoundError:
+        return f"there is no such file (looked for in {Path.cwd()})."
+    except configparser.Error as error:
+        return _problem_of(error)
+    except (OSError, ValueError) as error:
+        # A ValueError is text that is not UTF-8, or a name that the system does not take.
+        return f"the file can't be read as text: {error}"
+    return None
 
 
 def _problem_of(error: configparser.Error) -> str:

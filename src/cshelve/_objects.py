@@ -17,6 +17,7 @@ from cshelve.codec import Decoded
 from cshelve.codec.record import Letters
 from cshelve.codec.stage import Pieces
 from cshelve.exceptions import (
+    DataProcessingSignatureError,
     Error,
     ReadOnlyError,
     RecordError,
@@ -64,7 +65,7 @@ class Objects:
             if (entry := self.cache.entry(name)) is not None:
                 return entry.value
             value = self.loads(key, self.records.read(key)[0])
-            self._keep(name, value, self._serializer.dumps(value))
+            self._keep(name, value, self._kept_form(key, value))
         self.shrink()
         return value
 
@@ -79,7 +80,7 @@ class Objects:
             is_newer_there = name in watch.written
             if not is_newer_there:
                 value = self.loads(key, self.records.decode(key, record))
-                self._keep(name, value, self._serializer.dumps(value))
+                self._keep(name, value, self._kept_form(key, value))
         if is_newer_there:
             return self.read(key)
         self.shrink()
@@ -186,7 +187,7 @@ class Objects:
         Raises a `RecordError` or a `ValueTypeError` where another serializer can't have it.
         """
         if is_own(self._serializer, decoded.letters.serializer):
-            return (decoded.payload,) if self.records.would_change(decoded) else None
+            return (decoded.payload,) if self.records.would_change(key, decoded) else None
         value = self.loads(key, decoded)
         try:
             payload = self.dumps(key, value)
@@ -298,6 +299,17 @@ class Objects:
             # Whatever the value's class raises when it is pickled, or the interpreter while it
             # shuts down: there is nobody to raise it to, and the value is not what was read.
             return True
+
+    def _kept_form(self, key: str, value: Any) -> Pieces:
+        """Give the form of a value that was read by which it will show whether it was changed."""
+        try:
+            return self._serializer.dumps(value)
+        except ValueTypeError as error:
+            problem = DataProcessingSignatureError(
+                "another serializer wrote the value, and this shelf's has nothing for it, so that "
+                f"with writeback it could not be written again: {error}"
+            )
+            raise self.records.with_key(problem, key) from error
 
     def _forget(self, name: str) -> None:
         self.cache.note_write(name)

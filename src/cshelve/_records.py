@@ -93,13 +93,13 @@ class Records(MutableMapping[bytes, Data]):
         """Store a payload and give its version, or raise `ConflictError` for a condition."""
         self.refuse_if_read_only("write", key)
         record = self.encode(key, payload)
-        return self.provider.put(self.name(key), record, if_absent=if_absent, if_version=if_version)
+        return self.store(key, record, if_absent=if_absent, if_version=if_version)
 
-    def write_again(self, key: str, payload: Pieces, version: str | None) -> int:
-        """Store a payload as it is encoded now, if what is there has the version; give its size."""
-        record = self.encode(key, payload)
-        self.provider.put(self.name(key), record, if_version=version)
-        return len(record)
+    def store(
+        self, key: str, record: bytes, *, if_absent: bool = False, if_version: str | None = None
+    ) -> str:
+        """Store a record, which `encode` made, as `write` does."""
+        return self.provider.put(self.name(key), record, if_absent=if_absent, if_version=if_version)
 
     def delete(self, key: str) -> None:
         """Delete a key that is there: one request where the store tells, else one more to ask."""
@@ -164,9 +164,12 @@ class Records(MutableMapping[bytes, Data]):
         except RecordError as error:
             raise self.with_key(error, key) from error
 
-    def would_change(self, decoded: Decoded) -> bool:
+    def would_change(self, key: str, decoded: Decoded) -> bool:
         """Tell whether what was decoded would be encoded otherwise now."""
-        return self._codec.would_change(decoded)
+        try:
+            return self._codec.would_change(decoded)
+        except ValueTooLargeError as error:
+            raise self.with_key(error, key) from error
 
     def with_key(self, error: E, key: str) -> E:
         """Say of an error of a record or a value which key it lies under."""

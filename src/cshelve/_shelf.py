@@ -286,7 +286,7 @@ class CloudShelf(shelve.Shelf[Any]):
         repeated. The listing, one request a key, and one more for each that is written.
 
         Where the store does not honour conditions it is a `ConditionsNotSupportedError`, unless
-        you say that nobody else writes meanwhile: `exclusive`. Raises as `set_many` does; what
+        you say, by `exclusive`, that nobody else writes meanwhile. Raises as `set_many` does; what
         cannot be read is the failure of its key.
         """
         tally = Tally("rewritten", progress=progress)

@@ -152,6 +152,11 @@ class Codec:
 
     def _seal_of(self, letters: Letters) -> Seal:
         if self.seal is None or self.seal.letter != letters.seal:
+            if self.seal is not None:
+                raise DataProcessingSignatureError(
+                    "the record has another protection than this shelf's, and no shelf has both: "
+                    "copy it with a shelf that has that"
+                )
             if letters.seal == b"G":
                 raise _not_configured("sealed", "[encryption] with algorithm = aes256-gcm")
             raise _not_configured("signed", "[signing]")
@@ -159,6 +164,11 @@ class Codec:
 
     def _cipher_of(self, letters: Letters) -> Cipher:
         cipher = self.cipher or self.old_cipher
+        if cipher is None and self.seal is not None and self.seal.letter == b"G":
+            raise DataProcessingSignatureError(
+                "the record was encrypted with aes256: name the variable with the key of that in "
+                "[encryption] previous_environment_keys"
+            )
         if cipher is None:
             raise _not_configured("encrypted", "[encryption] with algorithm = aes256")
         return cipher

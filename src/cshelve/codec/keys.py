@@ -138,7 +138,7 @@ def _decoded(section: Section, written: Written) -> bytes:
 
 def _bytes_of(written: Written) -> bytes:
     """Decode base64 of either alphabet, with or without what pads it; nothing if it is none."""
-    if written.is_raw:
+    if written.is_raw and len(written.text) == KEY_BYTES:
         return written.text
     text = written.text.strip().translate(bytes.maketrans(b"-_", b"+/")).rstrip(b"=")
     try:
