@@ -76,7 +76,12 @@ SCOPED = IdentitySpec(
                     "Condition": {"StringLike": {"s3:prefix": ["team-a/*"]}},
                 },
                 {
-                    "Action": ["s3:GetObject", "s3:PutObject", "s3:DeleteObject"],
+                    "Action": [
+                        "s3:GetObject",
+                        "s3:PutObject",
+                        "s3:DeleteObject",
+                        "s3:AbortMultipartUpload",
+                    ],
                     "Resource": ["arn:aws:s3:::*/team-a/*"],
                 },
             ),

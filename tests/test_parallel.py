@@ -12,7 +12,7 @@ from contextlib import suppress
 
 import pytest
 
-from cshelve._parallel import StoppedError, map_in_order, refuse_if_stopped
+from cshelve._parallel import StoppedError, map_in_order, refuse_if_stopped, unstoppable
 
 
 def workers() -> list[str]:
@@ -150,3 +150,35 @@ def test_ctrl_c_twice_ends_a_program_whose_server_does_not_answer() -> None:
     _, errors = process.communicate()
     assert code is not None, "it had to be killed"
     assert "KeyboardInterrupt" in errors
+
+
+def test_a_map_inside_a_map_ends_with_it() -> None:
+    begun, ended = threading.Event(), threading.Event()
+    refusals: list[type[Exception]] = []
+
+    def inner(_: int) -> None:
+        begun.set()
+        ended.wait(5)
+        with unstoppable():
+            refuse_if_stopped()
+        try:
+            refuse_if_stopped()
+        except StoppedError as error:
+            refusals.append(type(error))
+
+    def outer(has_inner: bool) -> None:
+        if has_inner:
+            list(map_in_order(inner, range(2), 2))
+        else:
+            begun.wait(5)
+
+    results = map_in_order(outer, [False, True], 2)
+    next(results)
+    # Closing waits for the inner ones, and they wait for the end that it brings.
+    closing = threading.Thread(target=results.close)
+    closing.start()
+    while len(workers()) > 3:
+        pass
+    ended.set()
+    closing.join()
+    assert refusals == [StoppedError] * 2

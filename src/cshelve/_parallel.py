@@ -11,12 +11,13 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import CancelledError, Future
+from contextlib import contextmanager
 from queue import SimpleQueue
 from typing import Generic, TypeVar
 
 from cshelve.exceptions import StorageError
 
-__all__ = ["StoppedError", "map_in_order", "refuse_if_stopped"]
+__all__ = ["StoppedError", "map_in_order", "refuse_if_stopped", "unstoppable"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -29,14 +30,30 @@ class StoppedError(Exception):
 
 
 def refuse_if_stopped() -> None:
-    """Raise `StoppedError` in a thread of a map that has ended.
+    """Raise `StoppedError` in a thread of a map that has ended, or of one inside such a map.
 
     For a provider to call before each attempt of a request, so that an end need not wait for all
     of them.
     """
-    stopped: threading.Event | None = getattr(_of_this_thread, "stopped", None)
-    if stopped is not None and stopped.is_set():
+    if any(stopped.is_set() for stopped in _ends_of_this_thread()):
         raise StoppedError
+
+
+@contextmanager
+def unstoppable() -> Iterator[None]:
+    """Let this thread send what has to be sent even when nobody waits any more: to tidy up."""
+    ends = _ends_of_this_thread()
+    _of_this_thread.ends = ()
+    try:
+        yield
+    finally:
+        _of_this_thread.ends = ends
+
+
+def _ends_of_this_thread() -> tuple[threading.Event, ...]:
+    """Give what is set when the map that this thread works for ends, and one round that."""
+    ends: tuple[threading.Event, ...] = getattr(_of_this_thread, "ends", ())
+    return ends
 
 
 def map_in_order(
@@ -97,6 +114,7 @@ class _Workers(Generic[T, R]):
         self._tasks: SimpleQueue[tuple[T, Future[R]] | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._stopped = threading.Event()
+        self._ends = (*_ends_of_this_thread(), self._stopped)
         self._process = os.getpid()
 
     @property
@@ -144,7 +162,7 @@ class _Workers(Generic[T, R]):
             thread.join()
 
     def _work(self) -> None:
-        _of_this_thread.stopped = self._stopped
+        _of_this_thread.ends = self._ends
         while (task := self._tasks.get()) is not None:
             self._do(*task)
             del task  # Else an idle thread would keep what it did last, which may be large.

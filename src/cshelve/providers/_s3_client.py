@@ -36,7 +36,21 @@ OURS = frozenset(
 # `x-amz-meta-cshelve-token`. cshelve 1.x ignores it.
 TOKEN = "cshelve-token"
 # Parameters of a put that other requests need too: who pays, whose bucket, which key to decrypt by.
-SHARED = ("RequestPayer", "ExpectedBucketOwner", "SSECustomerAlgorithm", "SSECustomerKey")
+SHARED = frozenset(
+    {"RequestPayer", "ExpectedBucketOwner", "SSECustomerAlgorithm", "SSECustomerKey"}
+)
+# Which of a put's parameters other requests carry, if they know them; None is all.
+CARRYING: dict[str, frozenset[str] | None] = {
+    "GetObject": SHARED,
+    "HeadObject": SHARED,
+    "DeleteObject": SHARED,
+    "DeleteObjects": SHARED,
+    "ListObjectsV2": SHARED,
+    "CreateMultipartUpload": None,
+    "UploadPart": SHARED | {"ChecksumAlgorithm"},
+    "CompleteMultipartUpload": SHARED,
+    "AbortMultipartUpload": SHARED,
+}
 
 
 def build_session(settings: S3Settings) -> Session:
@@ -117,10 +131,14 @@ def checked_put_params(settings: S3Settings, model: ServiceModel) -> dict[str, A
 def shared_params(put_params: Mapping[str, Any], model: ServiceModel) -> dict[str, dict[str, Any]]:
     """Tell, for each operation, which of the user's parameters it has to carry too."""
     result: dict[str, dict[str, Any]] = {}
-    for operation in ("GetObject", "HeadObject", "DeleteObject", "DeleteObjects", "ListObjectsV2"):
+    for operation, names in CARRYING.items():
         shape = model.operation_model(operation).input_shape
         members = () if shape is None else shape.members
-        result[operation] = {n: put_params[n] for n in SHARED if n in put_params and n in members}
+        result[operation] = {
+            name: value
+            for name, value in put_params.items()
+            if name in members and (names is None or name in names)
+        }
     return result
 
 

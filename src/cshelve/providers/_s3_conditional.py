@@ -12,9 +12,9 @@ import random
 import re
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -31,6 +31,8 @@ from cshelve.providers._s3_errors import (
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
+
+    from cshelve.providers._s3_multipart import MultipartUploads
 
 __all__ = ["ConditionalWrites"]
 
@@ -72,27 +74,23 @@ class ConditionalWrites:
     again, within the client's number of attempts; a 412 is a `ConflictError`.
     """
 
-    def __init__(self, bucket: Bucket) -> None:
+    def __init__(self, bucket: Bucket, uploads: MultipartUploads) -> None:
         self._bucket = bucket
+        self._uploads = uploads
 
     def put(self, name: str, data: bytes, if_version: str | None) -> str:
         """Store data if what is there is still that version, or with None if nothing is."""
         token = secrets.token_hex(16)
-        request = self._bucket.request("PutObject", name)
-        request["Metadata"] = {**request.get("Metadata", {}), TOKEN: token}
-        if if_version is None:
-            request["IfNoneMatch"] = "*"
-        else:
-            request["IfMatch"] = self._checked("PutObject", name, if_version)
-
-        def send(client: S3Client) -> str:
-            return etag_of(client.put_object(**request, Body=data), self._bucket, name)
-
+        condition = {"IfNoneMatch": "*"}
+        if if_version is not None:
+            condition = {"IfMatch": self._checked("PutObject", name, if_version)}
+        in_parts = self._uploads.alone_take(len(data))
+        send = self._uploads.put_by if in_parts else self._send
         return self._settled(
             _Attempt(
-                "PutObject",
+                "CompleteMultipartUpload" if in_parts else "PutObject",
                 name,
-                send,
+                lambda client: send(client, name, data, {TOKEN: token}, condition),
                 done=lambda seen: seen is not None and seen.token == token,
                 undone=lambda seen: (seen.version if seen else None) == if_version,
             )
@@ -117,6 +115,18 @@ class ConditionalWrites:
                 undone=lambda seen: seen is not None and seen.version == if_version,
             )
         )
+
+    def _send(
+        self,
+        client: S3Client,
+        name: str,
+        data: bytes,
+        metadata: Mapping[str, str],
+        condition: Mapping[str, str],
+    ) -> str:
+        request: Any = {**self._bucket.request("PutObject", name), **condition}
+        request["Metadata"] = {**request.get("Metadata", {}), **metadata}
+        return etag_of(client.put_object(**request, Body=data), self._bucket, name)
 
     def _settled(self, attempt: _Attempt) -> str:
         """Send a request until its outcome is known; give the new version, if it has one."""

@@ -50,6 +50,21 @@ class Connections:
         with ours.permits, _errors_of_credentials():
             yield ours.sending_once
 
+    @contextmanager
+    def more(self, wanted: int) -> Iterator[tuple[S3Client, int]]:
+        """Within a permit, take up to so many more, as far as they are free, without waiting.
+
+        Gives the client that repeats, and how many requests may fly by it in all. Half of all
+        permits at most are taken so, by all callers together: else whoever wants one would wait for
+        the end of large values.
+        """
+        ours = self._of_processes.get()
+        taken = ours.take_more(wanted)
+        try:
+            yield ours.repeating, 1 + taken
+        finally:
+            ours.give_back(taken)
+
     @property
     def meta(self) -> Any:
         """Give what boto3 knows about the service and the endpoint."""
@@ -81,11 +96,27 @@ class _Clients:
         pool_size: int = getattr(self.repeating.meta.config, "max_pool_connections", 10)
         most = min(settings.concurrency, pool_size)
         self.permits = threading.BoundedSemaphore(most)
+        self._of_more = threading.BoundedSemaphore(max(most // 2, 1))
 
     @cached_property
     def sending_once(self) -> S3Client:
         """Build it when the first conditional write wants it: most programs have none."""
         return self._built(sends_once=True)
+
+    def take_more(self, wanted: int) -> int:
+        """Take permits that nobody waits for, and tell how many."""
+        for taken in range(wanted):
+            if not self._of_more.acquire(blocking=False):
+                return taken
+            if not self.permits.acquire(blocking=False):
+                self._of_more.release()
+                return taken
+        return max(wanted, 0)
+
+    def give_back(self, taken: int) -> None:
+        for _ in range(taken):
+            self.permits.release()
+            self._of_more.release()
 
     def close(self) -> None:
         self.repeating.close()

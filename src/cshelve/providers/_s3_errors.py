@@ -80,6 +80,9 @@ IAM_ACTIONS = {
     "GetObject": "s3:GetObject",
     "HeadObject": "s3:GetObject",
     "PutObject": "s3:PutObject",
+    "CreateMultipartUpload": "s3:PutObject",
+    "UploadPart": "s3:PutObject",
+    "CompleteMultipartUpload": "s3:PutObject",
     "DeleteObject": "s3:DeleteObject",
     "DeleteObjects": "s3:DeleteObject",
     "ListObjectsV2": "s3:ListBucket",
@@ -291,7 +294,7 @@ def _wrong_region(error: ClientError) -> str:
 
 def _hint(error: ClientError, place: Place) -> str:
     """Say what an older server may be refusing: boto3's checksums."""
-    writes = error.operation_name in {"PutObject", "DeleteObjects"}
+    writes = error.operation_name in {"PutObject", "UploadPart", "DeleteObjects"}
     if not writes or code_of(error) not in MAY_MEAN_CHECKSUM:
         return ""
     return (

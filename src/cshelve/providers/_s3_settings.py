@@ -41,6 +41,11 @@ CLIENT_PARAMETERS = frozenset(inspect.signature(boto3.session.Session.client).pa
 }
 CONFIG_OPTIONS = frozenset(Config.OPTION_DEFAULTS)
 
+THRESHOLD_BYTES = 16 * 2**20
+CHUNK_BYTES = 8 * 2**20
+# A part but the last: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
+LEAST_CHUNK_BYTES = 5 * 2**20
+
 # What botocore takes; S3 itself is stricter and says so.
 BUCKET_NAME = re.compile(r"[a-zA-Z0-9.\-_]{1,255}")
 
@@ -104,6 +109,8 @@ class S3Settings:
     check_bucket: bool
     missing_on_forbidden: bool
     concurrency: int
+    multipart_threshold_bytes: int
+    multipart_chunk_bytes: int
     own_config: Mapping[str, Any]
     """What we ask of botocore's Config where the user asks nothing."""
     client_params: Mapping[str, Any] = field(repr=False)
@@ -127,6 +134,10 @@ def settings_from(config: Sections) -> S3Settings:
             "missing_on_forbidden", f"goes with flag 'r' only, and this is {config.flag!r}."
         )
     check_bucket = default.boolean("check_bucket", default=True)
+    chunk_bytes = default.integer(
+        "multipart_chunk_bytes", default=CHUNK_BYTES, least=LEAST_CHUNK_BYTES
+    )
+    threshold_bytes = default.integer("multipart_threshold_bytes", default=THRESHOLD_BYTES, least=0)
     client_params, config_options = _client_parameters(config)
     return S3Settings(
         bucket_name=bucket_name,
@@ -137,6 +148,9 @@ def settings_from(config: Sections) -> S3Settings:
         check_bucket=check_bucket and not missing_on_forbidden,
         missing_on_forbidden=missing_on_forbidden,
         concurrency=concurrency,
+        # What is no longer than one chunk is never split.
+        multipart_threshold_bytes=max(threshold_bytes, chunk_bytes),
+        multipart_chunk_bytes=chunk_bytes,
         own_config={
             "connect_timeout": default.number("connect_timeout_seconds", default=10),
             "read_timeout": default.number("read_timeout_seconds", default=20),

@@ -2,8 +2,9 @@
 
 A key's object is named `key_prefix/key`. What may be configured is in `_s3_settings`; boto3's
 clients are built in `_s3_client` and kept in `_s3_connections`; `_s3_bucket` makes requests and
-lists, `_s3_bulk_delete` deletes many keys, `_s3_conditional` writes where a condition holds, which
-`_s3_probe` finds out whether the server knows; what boto3's errors mean is in `_s3_errors`.
+lists, `_s3_bulk_delete` deletes many keys, `_s3_multipart` and `_s3_ranged_reads` move large
+values, `_s3_conditional` writes where a condition holds, which `_s3_probe` finds out whether the
+server knows; what boto3's errors mean is in `_s3_errors`.
 """
 
 from __future__ import annotations
@@ -40,7 +41,9 @@ from cshelve.providers._s3_errors import (
     status_of,
     translated,
 )
+from cshelve.providers._s3_multipart import MultipartUploads
 from cshelve.providers._s3_probe import Condition, Probe
+from cshelve.providers._s3_ranged_reads import RangedReads, UnfitRangeError
 from cshelve.providers._s3_settings import S3Settings, settings_from
 from cshelve.providers.base import Capabilities, Entry, Item, Outcome, Provider
 
@@ -59,7 +62,8 @@ NO_VERSION = '"none"'
 
 
 class AwsS3(Provider):
-    """Objects in a bucket. Each method is one request unless it says otherwise.
+    """Objects in a bucket. Each method is one request unless it says otherwise; a large value is
+    one for each of its chunks, and two more when it is written.
 
     Requests are repeated by boto3, and by nobody else, but for those with a condition and for a
     body that was cut short on its way, which is asked for once more. S3 stores and deletes an
@@ -75,7 +79,10 @@ class AwsS3(Provider):
         self.concurrency = self._connections.concurrency
         self._bucket = Bucket(settings, self._connections)
         self._bulk_delete = BulkDelete(self._bucket, super().deleting)
-        self._conditional = ConditionalWrites(self._bucket)
+        sizes = (settings.multipart_threshold_bytes, settings.multipart_chunk_bytes)
+        self._uploads = MultipartUploads(self._bucket, *sizes)
+        self._ranged_reads = RangedReads(self._bucket, *sizes)
+        self._conditional = ConditionalWrites(self._bucket, self._uploads)
         self._probe = Probe(self._bucket)
 
     @classmethod
@@ -122,7 +129,7 @@ class AwsS3(Provider):
     def get(self, name: str) -> Item:
         try:
             return self._read(name)
-        except (*DAMAGED_ON_THE_WAY, _CutRefusalError):
+        except (*DAMAGED_ON_THE_WAY, _CutRefusalError, UnfitRangeError):
             with self._bucket.translating("GetObject", name):
                 return self._read(name, is_second=True)
 
@@ -194,6 +201,8 @@ class AwsS3(Provider):
         return self._bulk_delete.outcomes(names)
 
     def _put(self, name: str, data: bytes) -> str:
+        if self._uploads.take(len(data)):
+            return self._uploads.put(name, data)
         request = self._bucket.request("PutObject", name)
         try:
             with self._connections.client() as client:
@@ -209,7 +218,7 @@ class AwsS3(Provider):
         try:
             with self._connections.client() as client:
                 answer = client.get_object(**self._bucket.request("GetObject", name))
-                data = answer["Body"].read()
+                data = self._ranged_reads.data_of(name, answer)
         except DAMAGED_ON_THE_WAY:
             raise
         except (ClientError, BotoCoreError) as error:
