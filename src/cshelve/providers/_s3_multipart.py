@@ -26,7 +26,7 @@ __all__ = ["MultipartUploads"]
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
 MOST_PARTS = 10_000
 LARGEST_PUT_BYTES = 5 * 2**30
-# A part is in memory once more while it is sent, and so many are as much as a process can send.
+# A part is in memory once more while it is sent.
 MOST_AT_ONCE = 12
 # What boto3 sends with a put and with a part, but does not ask for when an upload begins:
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html
