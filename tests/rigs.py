@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from testbed.seaweedfs import Identity, SeaweedFS
 
 BUCKET = "cshelve-tests"
+# Which engine the shelves in S3 have; `make test` runs them with each.
+ENGINE = os.environ.get("CSHELVE_TEST_ENGINE", "auto")
 
 _unique: Iterator[int] = itertools.count()
 
@@ -74,6 +77,7 @@ class S3Rig:
             "key_id": who.access_key,
             "key_secret": who.secret_key,
             "key_prefix": unique_name(),
+            "engine": ENGINE,
             **default,
         }
         return {

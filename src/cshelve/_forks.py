@@ -27,6 +27,10 @@ class PerProcess(Generic[T]):
         """Give this process's own if it has asked for it before."""
         return self._made.get(os.getpid())
 
+    def drop(self) -> T | None:
+        """Forget this process's own and give it, if it was made; the next to ask makes another."""
+        return self._made.pop(os.getpid(), None)
+
     def get(self) -> T:
         """Give this process's own, made now if need be. Safe in many threads; all get the same."""
         process = os.getpid()

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import CancelledError, Future
@@ -17,7 +18,15 @@ from typing import Generic, TypeVar
 
 from cshelve.exceptions import StorageError
 
-__all__ = ["StoppedError", "map_in_order", "refuse_if_stopped", "unstoppable"]
+__all__ = [
+    "Crew",
+    "StoppedError",
+    "Workers",
+    "map_in_order",
+    "of_crew",
+    "refuse_if_stopped",
+    "unstoppable",
+]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -83,25 +92,66 @@ def map_in_order(
             if is_last(result):
                 return
         return
-    workers = _Workers(function, concurrency, is_last)
-    flying: deque[tuple[T, Future[R]]] = deque()
+    yield from of_crew(Workers(function, concurrency, is_last), items, concurrency, apart=apart)
+
+
+class Crew(ABC, Generic[T, R]):
+    """Those who do things to items, many at once, for a caller that wants the results in order."""
+
+    @property
+    @abstractmethod
+    def are_stopped(self) -> bool:
+        """Tell whether nothing more will be begun."""
+
+    @abstractmethod
+    def start(self, item: T) -> Callable[[], R]:
+        """Begin with an item, and give what waits for its result.
+
+        That raises `CancelledError` if it was never begun.
+        """
+
+    @abstractmethod
+    def stop(self) -> None:
+        """Begin nothing more, and wait for what has begun."""
+
+
+def of_crew(
+    crew: Crew[T, R],
+    items: Iterable[T],
+    concurrency: int,
+    *,
+    apart: Callable[[T], object] | None = None,
+) -> Generator[tuple[T, R]]:
+    """Have a crew do all items, and yield each with its result, as `map_in_order` promises."""
+    process = os.getpid()
+
+    def landed(item: T, wait: Callable[[], R]) -> Iterator[tuple[T, R]]:
+        _refuse_in_child_of(process)
+        try:
+            result = wait()
+        except CancelledError:
+            return
+        yield item, result
+
+    flying: deque[tuple[T, Callable[[], R]]] = deque()
     try:
         for item in items:
             while len(flying) >= concurrency or (
                 apart is not None and any(apart(item) == apart(other) for other, _ in flying)
             ):
-                yield from workers.landed(*flying.popleft())
-            if workers.are_stopped:
+                yield from landed(*flying.popleft())
+            if crew.are_stopped:
                 break
-            flying.append((item, workers.start(item)))
+            _refuse_in_child_of(process)
+            flying.append((item, crew.start(item)))
         while flying:
-            yield from workers.landed(*flying.popleft())
+            yield from landed(*flying.popleft())
     finally:
-        workers.stop()
+        crew.stop()
 
 
-class _Workers(Generic[T, R]):
-    """Threads that apply one function.
+class Workers(Crew[T, R]):
+    """A crew of threads that apply one function.
 
     The standard library's executor is none of these: its threads hold up the end of the
     interpreter, so that a program could not be interrupted while a server does not answer.
@@ -122,9 +172,8 @@ class _Workers(Generic[T, R]):
         """Tell whether nothing more will be begun."""
         return self._stopped.is_set()
 
-    def start(self, item: T) -> Future[R]:
+    def start(self, item: T) -> Callable[[], R]:
         """Have the function applied to an item by a thread, a new one while there may be more."""
-        self._refuse_in_child()
         future: Future[R] = Future()
         self._tasks.put((item, future))
         if len(self._threads) < self._most:
@@ -140,16 +189,11 @@ class _Workers(Generic[T, R]):
                     self._do(item, future)
             else:
                 self._threads.append(thread)
-        return future
+        return future.result
 
-    def landed(self, item: T, future: Future[R]) -> Iterator[tuple[T, R]]:
-        """Wait for a result and give it with its item; nothing if it was never begun."""
-        self._refuse_in_child()
-        try:
-            result = future.result()
-        except CancelledError:
-            return
-        yield item, result
+    def begin_nothing_more(self) -> None:
+        """Let what has begun end with the attempt that is under way."""
+        self._stopped.set()
 
     def stop(self) -> None:
         """Begin nothing more, and wait for what has begun."""
@@ -180,9 +224,10 @@ class _Workers(Generic[T, R]):
             # Whatever it is, it belongs to whoever waits for the result.
             future.set_exception(error)
 
-    def _refuse_in_child(self) -> None:
-        if os.getpid() != self._process:
-            raise StorageError(
-                "this iteration began before a fork, and its requests fly in the parent process: "
-                "begin another one here"
-            )
+
+def _refuse_in_child_of(process: int) -> None:
+    if os.getpid() != process:
+        raise StorageError(
+            "this iteration began before a fork, and its requests fly in the parent process: "
+            "begin another one here"
+        )

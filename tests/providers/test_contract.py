@@ -239,6 +239,7 @@ def _config_of(server: SeaweedFS | Moto) -> dict[str, dict[str, Any]]:
             "auth_type": "access_key",
             "key_id": server.admin.access_key,
             "key_secret": server.admin.secret_key,
+            "engine": rigs.ENGINE,
         },
         "provider_params": {"endpoint_url": server.endpoint_url, "region_name": "us-east-1"},
     }

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from cshelve.exceptions import KeyNotStorableError, StorageError
-from cshelve.providers._s3_client import checked_put_params, shared_params
+from cshelve.providers._s3_client import attempts_of, checked_put_params, shared_params
 from cshelve.providers._s3_errors import Place, translated
 
 if TYPE_CHECKING:
@@ -41,9 +41,7 @@ class Bucket:
     @property
     def attempts(self) -> int:
         """Tell how often the client tries a request, the first time included."""
-        # botocore makes `total_max_attempts` of whatever form the user gave it in.
-        retries: dict[str, Any] = getattr(self.connections.config, "retries", None) or {}
-        return int(retries.get("total_max_attempts", 1))
+        return attempts_of(self.connections.config)
 
     def key(self, name: str) -> str:
         """Give the key of a name's object."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -10,7 +11,9 @@ from typing import TYPE_CHECKING, Any
 from boto3.session import Session
 from botocore import UNSIGNED
 from botocore.config import Config
+from botocore.credentials import Credentials
 from botocore.exceptions import BotoCoreError, ProfileNotFound
+from botocore.httpsession import where
 from botocore.validate import ParamValidator
 
 from cshelve._config import Section, closest
@@ -20,9 +23,19 @@ from cshelve.providers._s3_settings import S3Settings
 
 if TYPE_CHECKING:
     from botocore.model import ServiceModel
+    from botocore.session import Session as BotocoreSession
     from types_boto3_s3 import S3Client
 
-__all__ = ["TOKEN", "build_client", "build_session", "checked_put_params", "shared_params"]
+__all__ = [
+    "TOKEN",
+    "attempts_of",
+    "authorities_path",
+    "build_client",
+    "build_session",
+    "checked_put_params",
+    "credentials_of",
+    "shared_params",
+]
 
 # boto3 loads and caches data files while it builds a client, which is not safe in many threads.
 _building = PerProcess(threading.Lock)
@@ -53,10 +66,11 @@ CARRYING: dict[str, frozenset[str] | None] = {
 }
 
 
-def build_session(settings: S3Settings) -> Session:
+def build_session(settings: S3Settings, core: BotocoreSession) -> Session:
     """Make the session that a shelf's clients share, and with it credentials and boto3's data."""
     with _building.get(), _our_errors(settings):
-        return Session(profile_name=settings.credentials.get("profile_name"))
+        profile = settings.credentials.get("profile_name")
+        return Session(botocore_session=core, profile_name=profile)
 
 
 def build_client(session: Session, settings: S3Settings, *, sends_once: bool = False) -> S3Client:
@@ -71,6 +85,32 @@ def build_client(session: Session, settings: S3Settings, *, sends_once: bool = F
             once = Config(retries={"mode": "standard", "total_max_attempts": 1})
             parameters["config"] = parameters["config"].merge(once)
         return session.client("s3", **parameters)
+
+
+def credentials_of(session: Session, settings: S3Settings) -> Any:
+    """Give botocore's credentials as the clients have them; they renew themselves."""
+    given = _parameters(settings)
+    key_id, secret = given.get("aws_access_key_id"), given.get("aws_secret_access_key")
+    if key_id is not None and secret is not None:
+        return Credentials(key_id, secret, given.get("aws_session_token"))
+    return session.get_credentials()
+
+
+def authorities_path(core: BotocoreSession, settings: S3Settings) -> str | None:
+    """Give the file of the authorities that the clients trust; None if they trust anybody."""
+    verify = _parameters(settings).get("verify")
+    if verify is None:
+        verify = core.get_config_variable("ca_bundle")
+    if verify is None:
+        verify = os.environ.get("REQUESTS_CA_BUNDLE", True)
+    return where() if verify is True else (verify or None)
+
+
+def attempts_of(config: Any) -> int:
+    """Tell how often the client tries a request, the first time included."""
+    # botocore makes `total_max_attempts` of whatever form the user gave it in.
+    retries: dict[str, Any] = getattr(config, "retries", None) or {}
+    return int(retries.get("total_max_attempts", 1))
 
 
 @contextmanager

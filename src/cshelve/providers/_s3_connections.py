@@ -7,18 +7,27 @@ program with more threads than that waits here, where the pool would drop connec
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import CredentialRetrievalError
+import botocore.session
+from botocore import xform_name
+from botocore.exceptions import ClientError, CredentialRetrievalError
 
 from cshelve._forks import PerProcess
 from cshelve.exceptions import Error
-from cshelve.providers._s3_client import build_client, build_session
+from cshelve.providers._s3_client import (
+    authorities_path,
+    build_client,
+    build_session,
+    credentials_of,
+)
+from cshelve.providers._s3_template import Capture
 
 if TYPE_CHECKING:
+    from botocore.awsrequest import AWSResponse
     from types_boto3_s3 import S3Client
 
     from cshelve.providers._s3_settings import S3Settings
@@ -29,7 +38,7 @@ __all__ = ["Connections"]
 class Connections:
     """What requests are sent by. Safe in many threads; a forked child gets its own at first use."""
 
-    def __init__(self, settings: S3Settings, before_attempt: Callable[..., None]) -> None:
+    def __init__(self, settings: S3Settings, before_attempt: Callable[[str], None]) -> None:
         """Build this process's first client, so that wrong parameters show at once."""
         self._settings = settings
         self._before_attempt = before_attempt
@@ -41,7 +50,12 @@ class Connections:
         """Wait for a permit and give the client that repeats what fails for a passing reason."""
         ours = self._of_processes.get()
         with ours.permits, _errors_of_credentials():
-            yield ours.repeating
+            try:
+                yield ours.repeating
+            except ClientError:
+                ours.has_answered = True
+                raise
+            ours.has_answered = True
 
     @contextmanager
     def client_that_sends_once(self) -> Iterator[S3Client]:
@@ -66,6 +80,28 @@ class Connections:
             ours.give_back(taken)
 
     @property
+    def permits(self) -> threading.BoundedSemaphore:
+        """Give this process's permits, for who makes requests by other means than boto3."""
+        return self._of_processes.get().permits
+
+    @property
+    def has_answered(self) -> bool:
+        """Tell whether the server has answered boto3 in this process."""
+        return self._of_processes.get().has_answered
+
+    def captured(self, operation: str, parameters: Mapping[str, Any]) -> Any:
+        """Give the request that boto3 would send, without sending it; raises what boto3 raises."""
+        return self._of_processes.get().captured(operation, parameters)
+
+    def credentials(self) -> Any:
+        """Give the credentials that this process's clients sign with."""
+        return self._of_processes.get().credentials
+
+    def authorities_path(self) -> str | None:
+        """Give the file of the authorities that are trusted; None if anybody is."""
+        return self._of_processes.get().authorities_path()
+
+    @property
     def meta(self) -> Any:
         """Give what boto3 knows about the service and the endpoint."""
         return self._of_processes.get().repeating.meta
@@ -88,10 +124,13 @@ class Connections:
 class _Clients:
     """The clients of one process, and its permits."""
 
-    def __init__(self, settings: S3Settings, before_attempt: Callable[..., None]) -> None:
+    def __init__(self, settings: S3Settings, before_attempt: Callable[[str], None]) -> None:
         self._settings = settings
         self._before_attempt = before_attempt
-        self._session = build_session(settings)
+        self._core = botocore.session.get_session()
+        self._session = build_session(settings, self._core)
+        self._capture = Capture()
+        self.has_answered = False
         self.repeating = self._built()
         pool_size: int = getattr(self.repeating.meta.config, "max_pool_connections", 10)
         most = min(settings.concurrency, pool_size)
@@ -102,6 +141,17 @@ class _Clients:
     def sending_once(self) -> S3Client:
         """Build it when the first conditional write wants it: most programs have none."""
         return self._built(sends_once=True)
+
+    @cached_property
+    def credentials(self) -> Any:
+        return credentials_of(self._session, self._settings)
+
+    def authorities_path(self) -> str | None:
+        return authorities_path(self._core, self._settings)
+
+    def captured(self, operation: str, parameters: Mapping[str, Any]) -> Any:
+        call = getattr(self.repeating, xform_name(operation))
+        return self._capture.request_of(lambda: call(**parameters))
 
     def take_more(self, wanted: int) -> int:
         """Take permits that nobody waits for, and tell how many."""
@@ -125,8 +175,16 @@ class _Clients:
 
     def _built(self, *, sends_once: bool = False) -> S3Client:
         client = build_client(self._session, self._settings, sends_once=sends_once)
-        client.meta.events.register("before-send.s3", self._before_attempt)
+        hook: Any = self._before_send  # The stubs know of no hook that answers.
+        client.meta.events.register("before-send.s3", hook)
         return client
+
+    def _before_send(self, event_name: str, request: Any, **_: object) -> AWSResponse | None:
+        """Keep a request that is not meant to be sent; tell of any other."""
+        answer = self._capture.answer(request)
+        if answer is None:
+            self._before_attempt(event_name)
+        return answer
 
 
 @contextmanager

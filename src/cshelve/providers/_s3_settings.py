@@ -35,6 +35,8 @@ SECRET_AUTH_OPTIONS = ("key_secret", "session_token")
 SECRET_CLIENT_PARAMETERS = ("aws_secret_access_key", "aws_session_token")
 SECRET_PUT_PARAMETERS = ("SSECustomerKey",)
 
+ENGINES = ("auto", "boto3", "crt")
+
 CLIENT_PARAMETERS = frozenset(inspect.signature(boto3.session.Session.client).parameters) - {
     "self",
     "service_name",
@@ -111,6 +113,7 @@ class S3Settings:
     concurrency: int
     multipart_threshold_bytes: int
     multipart_chunk_bytes: int
+    engine: str
     own_config: Mapping[str, Any]
     """What we ask of botocore's Config where the user asks nothing."""
     client_params: Mapping[str, Any] = field(repr=False)
@@ -151,6 +154,7 @@ def settings_from(config: Sections) -> S3Settings:
         # What is no longer than one chunk is never split.
         multipart_threshold_bytes=max(threshold_bytes, chunk_bytes),
         multipart_chunk_bytes=chunk_bytes,
+        engine=_engine(default),
         own_config={
             "connect_timeout": default.number("connect_timeout_seconds", default=10),
             "read_timeout": default.number("read_timeout_seconds", default=20),
@@ -171,6 +175,13 @@ def _put_params(config: Sections) -> Section:
     section = config.section("put_params")
     section.keep_secret(*SECRET_PUT_PARAMETERS)
     return section
+
+
+def _engine(default: Section) -> str:
+    engine = default.text("engine") or ENGINES[0]
+    if engine not in ENGINES:
+        raise default.error("engine", f"is {', '.join(ENGINES)}{closest(engine, ENGINES)}.")
+    return engine
 
 
 def _bucket_name(default: Section) -> str:

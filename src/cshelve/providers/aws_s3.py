@@ -9,16 +9,11 @@ server knows; what boto3's errors mean is in `_s3_errors`.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+import logging
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, Self
 
-from botocore.exceptions import (
-    BotoCoreError,
-    ClientError,
-    FlexibleChecksumError,
-    IncompleteReadError,
-    ResponseStreamingError,
-)
+from botocore.exceptions import BotoCoreError, ClientError
 
 from cshelve._parallel import refuse_if_stopped
 from cshelve.exceptions import (
@@ -26,25 +21,18 @@ from cshelve.exceptions import (
     CanNotCreateDBError,
     DBDoesNotExistsError,
     Error,
-    KeyNotFoundError,
 )
-from cshelve.providers._s3_bucket import Bucket, etag_of
+from cshelve.providers._s3_bucket import Bucket
 from cshelve.providers._s3_bulk_delete import BulkDelete
 from cshelve.providers._s3_conditional import ConditionalWrites
 from cshelve.providers._s3_connections import Connections
-from cshelve.providers._s3_errors import (
-    code_of,
-    fits_in_xml,
-    is_404_without_code,
-    is_absent,
-    is_key_refused,
-    status_of,
-    translated,
-)
+from cshelve.providers._s3_engine import chosen
+from cshelve.providers._s3_errors import code_of, translated
 from cshelve.providers._s3_multipart import MultipartUploads
 from cshelve.providers._s3_probe import Condition, Probe
-from cshelve.providers._s3_ranged_reads import RangedReads, UnfitRangeError
+from cshelve.providers._s3_ranged_reads import RangedReads
 from cshelve.providers._s3_settings import S3Settings, settings_from
+from cshelve.providers._s3_transport import Boto3Transport, Bulk, Transport
 from cshelve.providers.base import Capabilities, Entry, Item, Outcome, Provider
 
 if TYPE_CHECKING:
@@ -54,11 +42,6 @@ __all__ = ["AwsS3"]
 
 # Regions that CreateBucket takes no LocationConstraint for: S3's first, and names that are none.
 REGIONS_WITHOUT_CONSTRAINT = frozenset({"", "us-east-1", "aws-global", "auto"})
-# A body that did not arrive as it was sent. boto3 repeats requests but not the reading of a body.
-DAMAGED_ON_THE_WAY = (IncompleteReadError, ResponseStreamingError, FlexibleChecksumError)
-
-# The version of what a server gives none for: one that no later condition finds unchanged.
-NO_VERSION = '"none"'
 
 
 class AwsS3(Provider):
@@ -72,7 +55,10 @@ class AwsS3(Provider):
 
     capabilities = Capabilities(conditional_put=True, conditional_delete=True, delete_reports=False)
 
-    def __init__(self, settings: S3Settings) -> None:
+    engine: str
+    """Which engine moves values: `boto3`, or `crt` with boto3 beside it."""
+
+    def __init__(self, settings: S3Settings, logger: logging.Logger) -> None:
         super().__init__(concurrency=settings.concurrency)
         self._settings = settings
         self._connections = Connections(settings, self._before_attempt)
@@ -84,11 +70,12 @@ class AwsS3(Provider):
         self._ranged_reads = RangedReads(self._bucket, *sizes)
         self._conditional = ConditionalWrites(self._bucket, self._uploads)
         self._probe = Probe(self._bucket)
+        self._transport = self._transport_of(settings, logger)
 
     @classmethod
     def from_config(cls, config: Sections) -> Self:
         """Take what options.md lists for aws-s3, and build the client; sends nothing."""
-        return cls(settings_from(config))
+        return cls(settings_from(config), config.logger)
 
     @property
     def location(self) -> str:
@@ -124,74 +111,51 @@ class AwsS3(Provider):
             raise CanNotCreateDBError(str(failure)) from error
 
     def close(self) -> None:
+        self._transport.close()
         self._connections.close()
 
     def get(self, name: str) -> Item:
-        try:
-            return self._read(name)
-        except (*DAMAGED_ON_THE_WAY, _CutRefusalError, UnfitRangeError):
-            with self._bucket.translating("GetObject", name):
-                return self._read(name, is_second=True)
+        return self._transport.get(name)
 
     def contains(self, name: str) -> bool:
-        """Ask by a HEAD, or by a GET of one byte where only its answer has a code.
-
-        That is with `missing_on_forbidden`, and after a HEAD's 400, which a key that the server
-        cannot hold gets as well as an expired token.
-        """
-        if not self._bucket.can_hold(name):
-            return False
-        if self._settings.missing_on_forbidden:
-            return self._contains_by_get(name)
-        try:
-            with self._connections.client() as client:
-                client.head_object(**self._bucket.request("HeadObject", name))
-        except (ClientError, BotoCoreError) as error:
-            if is_absent(error):
-                return False
-            if status_of(error) == 400:
-                return self._contains_by_get(name)
-            raise translated(error, self._bucket.place("HeadObject", name)) from error
-        return True
+        """Ask by a HEAD; by a GET of one byte where only its answer has a code."""
+        return self._transport.contains(name)
 
     def put(
         self, name: str, data: bytes, *, if_absent: bool = False, if_version: str | None = None
     ) -> str:
         """Store an object; with a condition, find out once whether the server honours it."""
+        if not if_absent and if_version is None:
+            return self._transport.put(name, data)
         self._bucket.refuse_unless_held(name)
-        if if_absent or if_version is not None:
-            self._probe.require(Condition.ABSENT if if_absent else Condition.UNCHANGED)
-            version = self._conditional.put(name, data, None if if_absent else if_version)
-        else:
-            version = self._put(name, data)
+        self._probe.require(Condition.ABSENT if if_absent else Condition.UNCHANGED)
+        version = self._conditional.put(name, data, None if if_absent else if_version)
         self.stats.add_bytes(sent=len(data))
         return version
 
     def delete(self, name: str, *, if_version: str | None = None) -> bool | None:
+        if if_version is None:
+            return self._transport.delete(name)
         if not self._bucket.can_hold(name):
             return False
-        if if_version is not None:
-            self._probe.require(Condition.DELETE_UNCHANGED)
-            self._conditional.delete(name, if_version)
-            return True
-        try:
-            with self._connections.client() as client:
-                client.delete_object(**self._bucket.request("DeleteObject", name))
-        except (ClientError, BotoCoreError) as error:
-            if is_absent(error) or is_key_refused(error, name):
-                return False
-            raise translated(error, self._bucket.place("DeleteObject", name)) from error
-        return None
+        self._probe.require(Condition.DELETE_UNCHANGED)
+        self._conditional.delete(name, if_version)
+        return True
 
     def entries(self, prefix: str = "", *, limit: int | None = None) -> Iterator[Entry]:
         """List the objects: one request for each 1,000."""
         for found in self._bucket.objects(prefix, limit):
-            name = found["Key"].removeprefix(self._bucket.prefix)
-            yield Entry(name, found["Size"], found["LastModified"])
+            yield Entry(self._listed(found), found["Size"], found["LastModified"])
 
     def names(self, prefix: str = "", *, limit: int | None = None) -> Iterator[str]:
         for found in self._bucket.objects(prefix, limit):
-            yield found["Key"].removeprefix(self._bucket.prefix)
+            yield self._listed(found)
+
+    def get_many(self, names: Iterable[str]) -> Iterator[tuple[str, Item]]:
+        return self._transport.get_many(names)
+
+    def putting(self, items: Iterable[tuple[str, bytes]]) -> Generator[Outcome]:
+        return self._transport.putting(items)
 
     def deleting(self, names: Iterable[str]) -> Generator[Outcome]:
         """Delete 1,000 keys a request, or singly where the server can't.
@@ -200,63 +164,37 @@ class AwsS3(Provider):
         """
         return self._bulk_delete.outcomes(names)
 
-    def _put(self, name: str, data: bytes) -> str:
-        if self._uploads.take(len(data)):
-            return self._uploads.put(name, data)
-        request = self._bucket.request("PutObject", name)
-        try:
-            with self._connections.client() as client:
-                answer = client.put_object(**request, Body=data)
-        except (ClientError, BotoCoreError) as error:
-            raise translated(error, self._bucket.place("PutObject", name)) from error
-        return etag_of(answer, self._bucket, name)
+    def _listed(self, found: Mapping[str, Any]) -> str:
+        """Give the name in a line of a listing, after its size has been taken note of."""
+        name: str = found["Key"].removeprefix(self._bucket.prefix)
+        self._transport.note_listed(name, found["Size"])
+        return name
 
-    def _read(self, name: str, *, is_second: bool = False) -> Item:
-        """Send one GET and read its body; a body that is damaged is boto3's error."""
-        if not self._bucket.can_hold(name):
-            raise KeyNotFoundError(name)
-        try:
-            with self._connections.client() as client:
-                answer = client.get_object(**self._bucket.request("GetObject", name))
-                data = self._ranged_reads.data_of(name, answer)
-        except DAMAGED_ON_THE_WAY:
-            raise
-        except (ClientError, BotoCoreError) as error:
-            if is_404_without_code(error) and fits_in_xml(name) and not is_second:
-                raise _CutRefusalError from error
-            if self._means_absent(error, name):
-                raise KeyNotFoundError(name) from None
-            raise translated(error, self._bucket.place("GetObject", name)) from error
-        self.stats.add_bytes(received=len(data))
-        return Item(data, str(answer.get("ETag", NO_VERSION)))
+    def _transport_of(self, settings: S3Settings, logger: logging.Logger) -> Transport:
+        """Choose once how values travel, and say so."""
+        self.engine, reason = chosen(settings, self._connections)
+        logger.info("%s: engine %s (%s)", self.location, self.engine, reason)
+        boto3 = Boto3Transport(
+            self._bucket,
+            self.stats,
+            Bulk(super().get_many, super().putting),
+            self._uploads,
+            self._ranged_reads,
+            missing_on_forbidden=settings.missing_on_forbidden,
+        )
+        if self.engine == "boto3":
+            return boto3
+        # Not at the top: it needs awscrt, which is not there everywhere.
+        from cshelve.providers._s3_crt_transport import CrtTransport
 
-    def _contains_by_get(self, name: str) -> bool:
-        try:
-            with self._connections.client() as client:
-                answer = client.get_object(
-                    **self._bucket.request("GetObject", name), Range="bytes=0-0"
-                )
-                answer["Body"].close()
-        except (ClientError, BotoCoreError) as error:
-            if code_of(error) == "InvalidRange" or status_of(error) == 416:
-                return True  # It is there, and empty.
-            if self._means_absent(error, name):
-                return False
-            raise translated(error, self._bucket.place("GetObject", name)) from error
-        return True
-
-    def _means_absent(self, error: Exception, name: str) -> bool:
-        """Tell whether a GET's failure says that the key is not there."""
-        if self._settings.missing_on_forbidden and code_of(error) == "AccessDenied":
-            return True
-        if is_absent(error) or is_key_refused(error, name):
-            return True
-        if not is_404_without_code(error) or fits_in_xml(name):
-            return False
-        # S3's answer quotes the key, which makes it no XML, and boto3 lose its code: was it the key
-        # that is absent, or the bucket, or was that no S3 at all? A listing knows.
-        listed = self._bucket.page(name, MaxKeys=1).get("Contents", ())
-        return not any(found["Key"] == self._bucket.key(name) for found in listed)
+        return CrtTransport(
+            boto3,
+            self._bucket,
+            self.stats,
+            self._outcome_of_put,
+            logger,
+            must=settings.engine == "crt",
+        )
 
     def _is_ours(self) -> bool:
         """Tell whether a bucket of that name is one that we may list."""
@@ -266,11 +204,7 @@ class AwsS3(Provider):
             return False
         return True
 
-    def _before_attempt(self, event_name: str, **_: object) -> None:
+    def _before_attempt(self, event_name: str) -> None:
         """Count what boto3 is about to send, unless nobody waits for it any more."""
         refuse_if_stopped()
         self.stats.count(event_name.rpartition(".")[2])
-
-
-class _CutRefusalError(Exception):
-    """Something is not there, and the answer's body, which says what, did not arrive."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import TYPE_CHECKING, Self
@@ -220,14 +220,12 @@ class Provider(ABC):
         After an outcome that is `about_shelf` nothing more is begun: else a server that is gone
         would be waited for once for each name. The outcomes of what flies are still given.
         """
-
-        def write(item: tuple[str, bytes]) -> Outcome:
-            name, data = item
-            failure = failure_of(f"{name!r} in {self.location}", lambda: self.put(name, data))
-            return Outcome(name, failure, 0 if failure else len(data))
-
         written = map_in_order(
-            write, items, self.concurrency, apart=lambda item: item[0], is_last=Outcome.ends_all
+            lambda item: self._outcome_of_put(*item, self.put),
+            items,
+            self.concurrency,
+            apart=lambda item: item[0],
+            is_last=Outcome.ends_all,
         )
         yield from (outcome for _, outcome in written)
 
@@ -244,3 +242,9 @@ class Provider(ABC):
     def purging(self) -> Generator[Outcome]:
         """Delete every name of the shelf while the outcomes are gone through."""
         yield from self.deleting(self.names())
+
+    def _outcome_of_put(
+        self, name: str, data: bytes, put: Callable[[str, bytes], object]
+    ) -> Outcome:
+        failure = failure_of(f"{name!r} in {self.location}", lambda: put(name, data))
+        return Outcome(name, failure, 0 if failure else len(data))

@@ -1,0 +1,264 @@
+"""AWS's Common Runtime: one client of one process, its loop of events, and requests that fly.
+
+Everything here is asynchronous. Callbacks run in the one thread of the loop, so they do as little
+as can be, and never wait.
+"""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+import io
+import threading
+import time
+import zlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+from awscrt.auth import (
+    AwsCredentials,
+    AwsCredentialsProvider,
+    AwsSignatureType,
+    AwsSignedBodyHeaderType,
+    AwsSigningAlgorithm,
+    AwsSigningConfig,
+)
+from awscrt.http import HttpHeaders, HttpRequest
+from awscrt.io import (
+    ClientBootstrap,
+    ClientTlsContext,
+    DefaultHostResolver,
+    EventLoopGroup,
+    TlsContextOptions,
+)
+from awscrt.s3 import S3Client, S3RequestTlsMode, S3RequestType, S3ResponseError, S3RetryConfig
+
+from cshelve.providers._s3_reply import Failure, Reply, lower_case
+from cshelve.providers._s3_template import CRC32, Template
+
+__all__ = ["CrtClient", "Flight", "Request", "Signer"]
+
+EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
+# The value of S3's header for a body that is not signed, as boto3 leaves it where there is TLS.
+UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
+# Only an upper bound that keeps out of the way: the number of connections is what bounds.
+THROUGHPUT_GBPS = 100.0
+PAUSE_BEFORE_RETRY_MS = 50
+
+
+class Signer:
+    """Signatures, with the credentials that boto3 has at the time of the request.
+
+    These are asked for, and renewed, in the thread that makes the request: in the loop's thread it
+    would keep all other requests waiting. Each signing is an attempt, which `count` hears of.
+    """
+
+    def __init__(self, credentials: Callable[[], Any], count: Callable[[str], None]) -> None:
+        self._credentials = credentials
+        self._now = _Now()
+        self._count = count
+        self._providers: dict[str, Any] = {}
+        self._configs: dict[tuple[str, str, str], Any] = {}
+
+    def refresh(self) -> None:
+        """Take the credentials of now; raises what boto3's providers of credentials raise."""
+        frozen = self._credentials().get_frozen_credentials()
+        if frozen != self._now.frozen:
+            made = AwsCredentials(frozen.access_key, frozen.secret_key, frozen.token)
+            self._now.credentials, self._now.frozen = made, frozen
+
+    def signing(self, template: Template, operation: str, body: bytes | None) -> Any:
+        """Say how to sign a request; None if it is not to be signed."""
+        if template.region is None:
+            self._count(operation)
+            return None
+        if body is not None and template.signs_body:
+            return self._config(template.region, operation, hashlib.sha256(body).hexdigest())
+        signed = EMPTY_SHA256 if body is None else UNSIGNED_PAYLOAD
+        known = template.region, operation, signed
+        if known not in self._configs:
+            self._configs[known] = self._config(*known)
+        return self._configs[known]
+
+    def _config(self, region: str, operation: str, signed: str) -> Any:
+        return AwsSigningConfig(
+            algorithm=AwsSigningAlgorithm.V4,
+            signature_type=AwsSignatureType.HTTP_REQUEST_HEADERS,
+            credentials_provider=self._provider(operation),
+            region=region,
+            service="s3",
+            use_double_uri_encode=False,
+            should_normalize_uri_path=False,
+            signed_body_value=signed,
+            signed_body_header_type=AwsSignedBodyHeaderType.X_AMZ_CONTENT_SHA_256,
+        )
+
+    def _provider(self, operation: str) -> Any:
+        if operation not in self._providers:
+            # Not a method of ours: the native side would keep us, and we it, for ever.
+            give = partial(_counted, self._now, self._count, operation)
+            self._providers[operation] = AwsCredentialsProvider.new_delegate(give)
+        return self._providers[operation]
+
+
+class _Now:
+    """The credentials of the moment."""
+
+    credentials: Any = None
+    frozen: Any = None
+
+
+def _counted(now: _Now, count: Callable[[str], None], operation: str) -> Any:
+    count(operation)
+    return now.credentials
+
+
+@dataclass(frozen=True)
+class Request:
+    """What is sent: boto3's request for one key, and how to sign it."""
+
+    template: Template
+    path: str
+    body: bytes | None
+    signing: Any
+
+
+class Flight:
+    """One request on its way. `landed` is called with it in the loop's thread, once."""
+
+    def __init__(
+        self,
+        operation: str,
+        landed: Callable[[Flight], object],
+        permits: threading.Semaphore,
+        patience_seconds: float | None,
+    ) -> None:
+        self.operation = operation
+        self.reply: Reply | None = None
+        self.is_late = False
+        """Whether it was given up before it landed."""
+        self._made = Reply(operation)
+        self._landed = landed
+        self._permits = permits
+        self._is_over = threading.Lock()
+        self._request: Any = None
+        self.patience_seconds = patience_seconds
+        self._deadline: float | None = None
+
+    @property
+    def seconds_left(self) -> float | None:
+        """How long to wait for it, at most; None for as long as it takes."""
+        return None if self._deadline is None else max(0.0, self._deadline - time.monotonic())
+
+    def acquire(self, seconds: float | None = None) -> bool:
+        """Wait for its permit, so many seconds at most; tell whether it has come."""
+        return self._permits.acquire(timeout=seconds)
+
+    def take_off(self, make_request: Callable[..., Any]) -> None:
+        """Send the request, by a permit that was acquired."""
+        if self.patience_seconds is not None:
+            self._deadline = time.monotonic() + self.patience_seconds
+        request = make_request(
+            on_headers=self._on_headers, on_body=self._on_body, on_done=self._on_done
+        )
+        self._request = request
+        if self.reply is not None:
+            self._request = None  # It landed before; the two would keep each other for ever.
+
+    def cancel(self) -> None:
+        """Give it up, and its permit back: nobody waits for it any more."""
+        self.is_late = self.reply is None
+        request = self._request
+        if request is not None:
+            request.cancel()
+        self._give_permit_back()
+
+    def _give_permit_back(self) -> None:
+        # Of landing and giving up, whichever comes first.
+        if self._is_over.acquire(blocking=False):
+            self._permits.release()
+
+    def _on_headers(self, status_code: int, headers: list[tuple[str, str]], **_: object) -> None:
+        self._made.status = status_code
+        self._made.headers = lower_case(headers)
+
+    def _on_body(self, chunk: bytes, offset: int, **_: object) -> None:
+        self._made.body = self._made.body + chunk if offset else chunk
+
+    def _on_done(self, error: BaseException | None = None, **_: object) -> None:
+        self._give_permit_back()
+        made = self._made
+        if isinstance(error, S3ResponseError):
+            made.status = error.status_code
+            made.headers = lower_case(error.headers)
+            made.body = error.body or b""
+        elif error is not None:
+            name = getattr(error, "name", type(error).__name__)
+            made.failure = Failure(name, f"{name}: {error}")
+        self.reply = made
+        self._request = None
+        self._landed(self)
+
+
+class CrtClient:
+    """The Common Runtime's client for one endpoint. Safe in many threads of its process.
+
+    It sends each request once, and once more after a failure if it has not lately done so: that
+    cannot be denied it.
+    """
+
+    def __init__(
+        self, *, ca_path: str | None, is_secure: bool, connections: int, connect_seconds: float
+    ) -> None:
+        """Take the path of the authorities to trust, None for no check of certificates."""
+        # Of our own: the static one of the process would hang in a forked child.
+        loops = EventLoopGroup(1)
+        tls = _tls(ca_path) if is_secure else None
+        self._client = S3Client(
+            bootstrap=ClientBootstrap(loops, DefaultHostResolver(loops)),
+            # For the record only: each request has its own with its signature.
+            region="us-east-1",
+            tls_mode=S3RequestTlsMode.ENABLED if is_secure else S3RequestTlsMode.DISABLED,
+            tls_connection_options=tls,
+            throughput_target_gbps=THROUGHPUT_GBPS,
+            max_active_connections_override=connections,
+            connect_timeout_ms=max(1, int(connect_seconds * 1000)),
+            retry_config=S3RetryConfig(
+                max_retries=1,
+                initial_bucket_capacity=1,
+                backoff_scale_factor_ms=PAUSE_BEFORE_RETRY_MS,
+            ),
+        )
+
+    def send(self, flight: Flight, request: Request) -> None:
+        """Let a request fly."""
+        template, body = request.template, request.body
+        headers = list(template.headers)
+        stream = None
+        if body is not None:
+            # Without its length an empty object would be stored, and success reported.
+            headers.append(("Content-Length", str(len(body))))
+            if template.has_crc32:
+                crc = zlib.crc32(body).to_bytes(4, "big")
+                headers.append((CRC32, base64.b64encode(crc).decode()))
+            stream = io.BytesIO(body)
+        flight.take_off(
+            partial(
+                self._client.make_request,
+                type=S3RequestType.DEFAULT,
+                operation_name=flight.operation,
+                request=HttpRequest(template.method, request.path, HttpHeaders(headers), stream),
+                signing_config=request.signing,
+            )
+        )
+
+
+def _tls(ca_path: str | None) -> Any:
+    options = TlsContextOptions()
+    if ca_path is None:
+        options.verify_peer = False
+    else:
+        options.override_default_trust_store_from_path(ca_filepath=ca_path)
+    return ClientTlsContext(options).new_connection_options()
