@@ -227,8 +227,8 @@ class TestConnections:
         seen = []
         for _ in range(2):
             with s3.proxy.counting() as during:
-                in_child(lambda: (db["n"], db["n"]))
-            assert len(connections(during)) == 1
+                in_child(lambda: [db["n"] for _ in range(5)])
+            assert len(connections(during)) <= 2  # boto3's, and perhaps the other engine's.
             seen.append(connections(during))
         assert not seen[0] & seen[1]
 

@@ -646,7 +646,7 @@ class TestAServerThatIsNoS3:
 
     def test_its_200_is_no_stored_value(self, s3: S3Rig, db: cshelve.CloudShelf) -> None:
         with (
-            s3.proxy.inject(Answer(200, body=self.PAGE), operation="PutObject"),
+            s3.proxy.inject(Answer(200, body=self.PAGE), operation="PutObject", times=None),
             pytest.raises(cshelve.StorageError, match="no ETag"),
         ):
             db["k"] = 1
