@@ -42,11 +42,14 @@ class CrtTransport(Transport):
         outcome_of_put: OutcomeOf,
         logger: logging.Logger,
         *,
+        most_bytes: int,
         must: bool,
     ) -> None:
+        """Take how large a value may be at most, beside what else is needed."""
         self._boto3 = boto3
         self._concurrency = bucket.connections.concurrency
-        self._values = _Values(Sender(bucket, stats, logger, must=must), boto3, stats)
+        sizes = Sizes(min(most_bytes, MOST_BYTES))
+        self._values = _Values(Sender(bucket, stats, logger, must=must), boto3, stats, sizes)
         self._outcome_of_put = outcome_of_put
 
     def get(self, name: str) -> Item:
@@ -113,9 +116,9 @@ class CrtTransport(Transport):
 class _Values:
     """What reading and writing have in common, be it of one value or of many."""
 
-    def __init__(self, sender: Sender, boto3: Boto3Transport, stats: Stats) -> None:
+    def __init__(self, sender: Sender, boto3: Boto3Transport, stats: Stats, sizes: Sizes) -> None:
         self.sender = sender
-        self.sizes = Sizes(MOST_BYTES)
+        self.sizes = sizes
         self._boto3 = boto3
         self._stats = stats
 

@@ -193,6 +193,7 @@ class AwsS3(Provider):
             self.stats,
             self._outcome_of_put,
             logger,
+            most_bytes=settings.multipart_threshold_bytes,  # Larger ones go in parts.
             must=settings.engine == "crt",
         )
 
