@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import logging
+import os
 import threading
 import time
 import zlib
@@ -29,11 +30,18 @@ from testbed.faults import Answer, EditResponse, Hang, Reset, WithoutLength
 from testbed.http_messages import Response
 from testbed.tls_front import TlsFront, write_certificate
 from tests.rigs import S3Rig, unique_name
+from tests.test_forks import in_child
 
-pytest.importorskip("awscrt.s3", reason="without the native package there is only boto3")
+pytest.importorskip("cshelve.providers._s3_crt", reason="needs awscrt; elsewhere boto3 does all")
 pytestmark = pytest.mark.s3
 
 GET, HEAD, PUT, DELETE = "GetObject", "HeadObject", "PutObject", "DeleteObject"
+ACTS: dict[str, Callable[[Provider], object]] = {
+    GET: lambda provider: provider.get("k"),
+    HEAD: lambda provider: provider.contains("k"),
+    PUT: lambda provider: provider.put("k", b"value"),
+    DELETE: lambda provider: provider.delete("k"),
+}
 FOR_EVER: Any = None
 MIB = 1024 * 1024
 
@@ -366,23 +374,66 @@ class TestFailures:
         s3: S3Rig,
         opened: Callable[..., Provider],
     ) -> None:
-        acts: dict[str, Callable[[Provider], object]] = {
-            GET: lambda provider: provider.get("k"),
-            HEAD: lambda provider: provider.contains("k"),
-            PUT: lambda provider: provider.put("k", b"value"),
-            DELETE: lambda provider: provider.delete("k"),
-        }
         prefix = unique_name()
         errors = []
         for engine in ("boto3", "crt"):
             provider = opened(engine=engine, key_prefix=prefix, total_max_attempts=2)
             s3.proxy.inject(Answer(status, code), operation=operation, times=FOR_EVER)
             with pytest.raises(cshelve.StorageError) as caught:
-                acts[operation](provider)
+                ACTS[operation](provider)
             s3.proxy.clear()
             errors.append((type(caught.value), str(caught.value), caught.value.about_shelf))
         assert errors[0] == errors[1]
         assert f"'k' in s3://{s3.bucket}/{prefix}" in errors[1][1]
+
+    @pytest.mark.usefixtures("quick_boto3")
+    @pytest.mark.parametrize(
+        ("status", "code"),
+        [
+            (404, "NoSuchKey"),
+            (404, "NoSuchBucket"),
+            (404, None),
+            (412, "PreconditionFailed"),
+            (304, None),
+            (301, "PermanentRedirect"),
+            (400, "ExpiredToken"),
+            (429, "TooManyRequests"),
+        ],
+    )
+    @pytest.mark.parametrize("operation", [GET, HEAD, PUT, DELETE])
+    def test_a_refusal_means_the_same(
+        self,
+        operation: str,
+        status: int,
+        code: str | None,
+        s3: S3Rig,
+        opened: Callable[..., Provider],
+    ) -> None:
+        prefix = unique_name()
+        results = []
+        for engine in ("boto3", "crt"):
+            provider = opened(engine=engine, key_prefix=prefix, total_max_attempts=2)
+            s3.proxy.inject(Answer(status, code), operation=operation, times=FOR_EVER)
+            with s3.proxy.counting() as seen:
+                results.append(self.result_of(ACTS[operation], provider))
+            s3.proxy.clear()
+        assert is_by_crt(seen.requests[0])
+        assert results[0] == results[1]
+
+    def result_of(self, act: Callable[[Provider], object], provider: Provider) -> object:
+        try:
+            return act(provider)
+        except cshelve.Error as error:
+            return type(error), str(error)
+
+    @pytest.mark.parametrize("operation", [GET, HEAD])
+    def test_an_absent_key_is_one_request(
+        self, operation: str, s3: S3Rig, crt: Provider, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        for _ in range(2):
+            with s3.proxy.counting() as seen:
+                assert self.result_of(ACTS[operation], crt) in (False, (KeyNotFoundError, "'k'"))
+            assert [is_by_crt(request) for request in seen.requests] == [True]
 
     def test_a_redirect_is_followed_by_boto3(self, s3: S3Rig, crt: Provider) -> None:
         crt.put("k", b"value")
@@ -459,6 +510,46 @@ class TestFailures:
         sent = crt.stats.requests - before
         assert sent == {op: seen.operations.count(op) for op in (PUT, GET, HEAD, DELETE)}
         assert sent[PUT] > 3
+
+
+class TestWhoWaits:
+    """One thread of the Common Runtime's serves all requests: nobody may hold it up."""
+
+    def test_a_reader_that_pauses_keeps_no_other_request_waiting(
+        self, s3: S3Rig, crt: Provider
+    ) -> None:
+        names = [f"k{number}" for number in range(100)]
+        crt.put_many((name, name.encode()) for name in names)
+        with s3.proxy.counting() as seen:
+            reading = crt.get_many(names)
+            assert next(reading)[0] == "k0"
+            assert crt.get("k99").data == b"k99"
+            assert seen.total <= crt.concurrency + 1
+            assert [name for name, _ in reading] == names[1:]
+        assert all(is_by_crt(request) for request in seen.requests)
+
+    def test_an_end_on_the_way_leaves_all_permits(self, crt: Provider) -> None:
+        names = [f"k{number}" for number in range(100)]
+        crt.put_many((name, b"value") for name in names)
+        for _ in range(2 * crt.concurrency):
+            reading = crt.get_many(names)
+            next(reading)
+            reading.close()  # type: ignore[attr-defined]
+        assert len(list(crt.get_many(names))) == len(names)
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")
+    @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+    def test_a_forked_child_has_a_client_of_its_own(self, s3: S3Rig, crt: Provider) -> None:
+        crt.put("k", b"value")
+
+        def read_twice() -> list[bytes]:
+            return [crt.get("k").data, crt.get("k").data]
+
+        with s3.proxy.counting() as seen:
+            assert in_child(read_twice) == [b"value"] * 2
+        # A process's first request is boto3's.
+        assert [is_by_crt(request) for request in seen.requests] == [False, True]
+        assert crt.get("k").data == b"value"
 
 
 @pytest.fixture(scope="module")
@@ -622,7 +713,7 @@ class TestWhichEngine:
         monkeypatch.setattr("cshelve.providers._s3_engine._is_installed", lambda: False)
         provider: Any = provider_of(s3.config(engine="auto"))
         assert provider.engine == "boto3"
-        assert "pip install 'cshelve[aws-s3]'" in self.reason(caplog)
+        assert "pip install --upgrade 'cshelve[aws-s3]'" in self.reason(caplog)
 
     def test_another_checksum_is_boto3s(
         self, s3: S3Rig, opened: Callable[..., Provider], caplog: pytest.LogCaptureFixture

@@ -26,7 +26,10 @@ __all__ = ["MOST_BYTES", "chosen"]
 MOST_BYTES = 8 * 1024 * 1024
 
 SIGNATURES = frozenset({"s3v4", "v4"})
-INSTALL = "awscrt, which is installed by pip install 'cshelve[aws-s3]', is not there"
+INSTALL = (
+    "awscrt, which is installed by pip install --upgrade 'cshelve[aws-s3]' where there are wheels "
+    "of it, is not there, or too old"
+)
 
 
 def chosen(settings: S3Settings, connections: Connections) -> tuple[str, str]:
@@ -90,7 +93,8 @@ def _objection(settings: S3Settings, connections: Connections) -> str | None:
 
 def _is_installed() -> bool:
     try:
-        import awscrt.s3  # noqa: F401
+        # All that is needed of it, which early versions do not have.
+        import cshelve.providers._s3_crt  # noqa: F401
     except ImportError:
         return False
     return True

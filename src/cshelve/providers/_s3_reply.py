@@ -97,9 +97,9 @@ class Reply:
         return f"an answer with status {self.status}"
 
     def _says_no_such_key(self) -> bool:
-        """Tell whether this 404 is about the key. That of a HEAD has no code."""
-        if self.operation == "HeadObject":
-            return True
+        """Tell whether this 404 is about the key. That of a HEAD has no code; a PUT needs no key."""
+        if self.operation in {"HeadObject", "PutObject"}:
+            return self.operation == "HeadObject"
         found = CODE.search(self.body)
         return found is not None and found[1] == b"NoSuchKey"
 
