@@ -11,6 +11,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 from cshelve.exceptions import KeyNotStorableError, StorageError
 from cshelve.providers._s3_client import attempts_of, checked_put_params, shared_params
 from cshelve.providers._s3_errors import Place, translated
+from cshelve.providers._s3_listing import Objects, objects_of
 
 if TYPE_CHECKING:
     from cshelve.providers._s3_connections import Connections
@@ -104,22 +105,24 @@ class Bucket:
             "[provider_params] endpoint_url?"
         )
 
-    def objects(self, prefix: str, limit: int | None) -> Iterator[Mapping[str, Any]]:
-        """Go through the objects whose names begin so, a page at a time."""
+    def objects(self, prefix: str, limit: int | None) -> Iterator[Objects]:
+        """Go through the objects whose names begin so, a page at a time.
+
+        The last page may go past the limit, where a server gives more than it is asked for.
+        """
         left = limit
         parameters: dict[str, Any] = {}
         while left is None or left > 0:
             if left is not None:
                 parameters["MaxKeys"] = min(left, KEYS_PER_PAGE)
-            page = self.page(prefix, **parameters)
-            for found in page.get("Contents", ()):
-                # The prefix itself is no key; servers that don't know StartAfter list it.
-                if found["Key"] != self.prefix and PROBE not in found["Key"]:
-                    left = None if left is None else left - 1
-                    yield found
-            if not page.get("IsTruncated"):
+            answer = self.page(prefix, **parameters)
+            # The prefix itself is no key; servers that don't know StartAfter list it.
+            page = objects_of(answer).without(self.prefix, PROBE)
+            yield page
+            left = None if left is None else left - len(page.keys)
+            if not answer.get("IsTruncated"):
                 return
-            token = page.get("NextContinuationToken")
+            token = answer.get("NextContinuationToken")
             if not token:
                 raise StorageError(
                     f"{self.place('ListObjectsV2')}: the server cuts the listing short and does "

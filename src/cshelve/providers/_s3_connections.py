@@ -24,6 +24,7 @@ from cshelve.providers._s3_client import (
     build_session,
     credentials_of,
 )
+from cshelve.providers._s3_listing import PAGE_ARRIVED, take_objects
 from cshelve.providers._s3_template import Capture
 
 if TYPE_CHECKING:
@@ -177,6 +178,7 @@ class _Clients:
         client = build_client(self._session, self._settings, sends_once=sends_once)
         hook: Any = self._before_send  # The stubs know of no hook that answers.
         client.meta.events.register("before-send.s3", hook)
+        client.meta.events.register(PAGE_ARRIVED, take_objects)
         return client
 
     def _before_send(self, event_name: str, request: Any, **_: object) -> AWSResponse | None:

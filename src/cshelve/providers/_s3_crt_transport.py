@@ -7,7 +7,7 @@ be repeated as often as one likes, so that errors, redirects and time-outs are b
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, NoReturn
@@ -106,8 +106,8 @@ class CrtTransport(Transport):
         for _, outcome in of_crew(crew, items, self._concurrency, apart=lambda item: item[0]):
             yield outcome
 
-    def note_listed(self, name: str, size_bytes: int) -> None:
-        self._values.sizes.note_listed(name, size_bytes)
+    def note_listed(self, names: Sequence[str], sizes_bytes: Sequence[int | None]) -> None:
+        self._values.sizes.note_listed(names, sizes_bytes)
 
     def close(self) -> None:
         self._values.sender.close()

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-__all__ = ["Sizes"]
+from collections.abc import Sequence
 
-# More than anybody reads ahead of a listing: two of its pages.
-NAMES = 2000
+__all__ = ["Sizes"]
 
 
 class Sizes:
@@ -14,7 +13,8 @@ class Sizes:
     def __init__(self, most_bytes: int) -> None:
         self._most_bytes = most_bytes
         self._has_large = False
-        # Two halves, of which the older one goes as a whole: nothing that would need a lock.
+        # Of two pages, which is more than anybody reads ahead of a listing. The older one goes as a
+        # whole: nothing that would need a lock.
         self._small: set[str] = set()
         self._small_before: set[str] = set()
 
@@ -25,12 +25,17 @@ class Sizes:
             return False
         return True
 
-    def note_listed(self, name: str, size_bytes: int) -> None:
-        """Remember a size that a listing tells, until some thousands more were listed."""
-        if self.admit(size_bytes) and self._has_large:
-            if len(self._small) >= NAMES // 2:
-                self._small_before, self._small = self._small, set()
-            self._small.add(name)
+    def note_listed(self, names: Sequence[str], sizes_bytes: Sequence[int | None]) -> None:
+        """Remember what a page of a listing tells, until two more have come."""
+        most = self._most_bytes
+        if not self._has_large and max((size or 0 for size in sizes_bytes), default=0) <= most:
+            return
+        self._has_large = True
+        told = zip(names, sizes_bytes, strict=True)
+        self._small_before, self._small = (
+            self._small,
+            {name for name, size in told if size is not None and size <= most},
+        )
 
     def may_be_read(self, name: str) -> bool:
         """Tell whether a value is surely, or as far as anybody has seen, within the bound."""

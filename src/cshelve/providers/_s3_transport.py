@@ -6,7 +6,7 @@ The other way is `_s3_crt_transport`; which of them a shelf takes is decided in 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from botocore.exceptions import (
@@ -28,6 +28,7 @@ from cshelve.providers._s3_errors import (
     status_of,
     translated,
 )
+from cshelve.providers._s3_listing import objects_of
 from cshelve.providers._s3_multipart import MultipartUploads
 from cshelve.providers._s3_ranged_reads import RangedReads, UnfitRangeError
 from cshelve.providers.base import Item, Outcome, Stats
@@ -72,8 +73,8 @@ class Transport(ABC):
         """Store many while the outcomes are gone through."""
 
     @abstractmethod
-    def note_listed(self, name: str, size_bytes: int) -> None:
-        """Hear of an object's size before anybody reads it."""
+    def note_listed(self, names: Sequence[str], sizes_bytes: Sequence[int | None]) -> None:
+        """Hear of the sizes of objects, a page of them, before anybody reads these."""
 
     @abstractmethod
     def close(self) -> None:
@@ -161,7 +162,7 @@ class Boto3Transport(Transport):
     def putting(self, items: Iterable[tuple[str, bytes]]) -> Generator[Outcome]:
         return self._bulk.putting(items)
 
-    def note_listed(self, name: str, size_bytes: int) -> None:
+    def note_listed(self, names: Sequence[str], sizes_bytes: Sequence[int | None]) -> None:
         """Do nothing: boto3 gives the size before the body."""
 
     def close(self) -> None:
@@ -220,8 +221,8 @@ class Boto3Transport(Transport):
             return False
         # S3's answer quotes the key, which makes it no XML, and boto3 lose its code: was it the key
         # that is absent, or the bucket, or was that no S3 at all? A listing knows.
-        listed = self._bucket.page(name, MaxKeys=1).get("Contents", ())
-        return not any(found["Key"] == self._bucket.key(name) for found in listed)
+        listed = objects_of(self._bucket.page(name, MaxKeys=1))
+        return self._bucket.key(name) not in listed.keys
 
 
 class _CutRefusalError(Exception):

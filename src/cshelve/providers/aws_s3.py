@@ -2,15 +2,18 @@
 
 A key's object is named `key_prefix/key`. What may be configured is in `_s3_settings`; boto3's
 clients are built in `_s3_client` and kept in `_s3_connections`; `_s3_bucket` makes requests and
-lists, `_s3_bulk_delete` deletes many keys, `_s3_multipart` and `_s3_ranged_reads` move large
-values, `_s3_conditional` writes where a condition holds, which `_s3_probe` finds out whether the
-server knows; what boto3's errors mean is in `_s3_errors`.
+lists, `_s3_listing` reads a page of a listing, `_s3_bulk_delete` deletes many keys, `_s3_transport`
+moves values by boto3 and `_s3_crt_transport` by AWS's Common Runtime, as `_s3_engine` decides,
+`_s3_multipart` and `_s3_ranged_reads` move large values, `_s3_conditional` writes where a condition
+holds, which `_s3_probe` finds out whether the server knows; what boto3's errors mean is in
+`_s3_errors`.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Generator, Iterable, Iterator
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any, Self
 
 from botocore.exceptions import BotoCoreError, ClientError
@@ -21,6 +24,7 @@ from cshelve.exceptions import (
     CanNotCreateDBError,
     DBDoesNotExistsError,
     Error,
+    StorageError,
 )
 from cshelve.providers._s3_bucket import Bucket
 from cshelve.providers._s3_bulk_delete import BulkDelete
@@ -28,6 +32,7 @@ from cshelve.providers._s3_conditional import ConditionalWrites
 from cshelve.providers._s3_connections import Connections
 from cshelve.providers._s3_engine import chosen
 from cshelve.providers._s3_errors import code_of, translated
+from cshelve.providers._s3_listing import Objects
 from cshelve.providers._s3_multipart import MultipartUploads
 from cshelve.providers._s3_probe import Condition, Probe
 from cshelve.providers._s3_ranged_reads import RangedReads
@@ -144,12 +149,12 @@ class AwsS3(Provider):
 
     def entries(self, prefix: str = "", *, limit: int | None = None) -> Iterator[Entry]:
         """List the objects: one request for each 1,000."""
-        for found in self._bucket.objects(prefix, limit):
-            yield Entry(self._listed(found), found["Size"], found["LastModified"])
+        pages = self._bucket.objects(prefix, limit)
+        return islice(chain.from_iterable(map(self._entries, pages)), limit)
 
     def names(self, prefix: str = "", *, limit: int | None = None) -> Iterator[str]:
-        for found in self._bucket.objects(prefix, limit):
-            yield self._listed(found)
+        pages = self._bucket.objects(prefix, limit)
+        return islice(chain.from_iterable(map(self._names, pages)), limit)
 
     def get_many(self, names: Iterable[str]) -> Iterator[tuple[str, Item]]:
         return self._transport.get_many(names)
@@ -164,11 +169,21 @@ class AwsS3(Provider):
         """
         return self._bulk_delete.outcomes(names)
 
-    def _listed(self, found: Mapping[str, Any]) -> str:
-        """Give the name in a line of a listing, after its size has been taken note of."""
-        name: str = found["Key"].removeprefix(self._bucket.prefix)
-        self._transport.note_listed(name, found["Size"])
-        return name
+    def _names(self, page: Objects) -> list[str]:
+        """Give the names on a page, after their sizes have been taken note of."""
+        prefix = self._bucket.prefix
+        names = [key.removeprefix(prefix) for key in page.keys]
+        self._transport.note_listed(names, page.sizes)
+        return names
+
+    def _entries(self, page: Objects) -> Iterator[Entry]:
+        for name, size, date in zip(self._names(page), page.sizes, page.dates, strict=True):
+            if size is None or date is None:
+                raise StorageError(
+                    f"{self._bucket.place('ListObjectsV2', name)}: the listing does not say how "
+                    "large it is, or of when."
+                )
+            yield Entry(name, size, date)
 
     def _transport_of(self, settings: S3Settings, logger: logging.Logger) -> Transport:
         """Choose once how values travel, and say so."""
