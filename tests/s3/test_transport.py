@@ -7,6 +7,7 @@ is waited for three minutes, a bad certificate two) are the tests here, the most
 from __future__ import annotations
 
 import base64
+import gc
 import logging
 import os
 import threading
@@ -550,6 +551,25 @@ class TestWhoWaits:
         # A process's first request is boto3's.
         assert [is_by_crt(request) for request in seen.requests] == [False, True]
         assert crt.get("k").data == b"value"
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")
+    @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+    def test_a_forked_child_outlives_its_parents_clients(self, s3: S3Rig, crt: Provider) -> None:
+        """Freeing one in a child waits for threads that are not there: a segmentation fault."""
+        crt.put("k", b"value")
+        shelves = [provider_of(s3.config(engine="crt")) for _ in range(3)]
+        for each in shelves:
+            assert each.exists()
+            each.put_many((f"k{number}", b"value") for number in range(50))
+
+        def collect_them_and_read() -> list[bytes]:
+            shelves.clear()
+            gc.collect()
+            return [crt.get("k").data for _ in range(50)]
+
+        assert in_child(collect_them_and_read) == [b"value"] * 50
+        for each in shelves:
+            each.close()
 
 
 @pytest.fixture(scope="module")

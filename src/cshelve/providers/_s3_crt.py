@@ -35,6 +35,7 @@ from awscrt.io import (
 )
 from awscrt.s3 import S3Client, S3RequestTlsMode, S3RequestType, S3ResponseError, S3RetryConfig
 
+from cshelve.providers._s3_crt_forks import never_free_in_children
 from cshelve.providers._s3_reply import Failure, Reply, lower_case
 from cshelve.providers._s3_template import CRC32, Template
 
@@ -231,6 +232,7 @@ class CrtClient:
                 backoff_scale_factor_ms=PAUSE_BEFORE_RETRY_MS,
             ),
         )
+        never_free_in_children(self._client)
 
     def send(self, flight: Flight, request: Request) -> None:
         """Let a request fly."""

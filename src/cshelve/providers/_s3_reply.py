@@ -97,7 +97,7 @@ class Reply:
         return f"an answer with status {self.status}"
 
     def _says_no_such_key(self) -> bool:
-        """Tell whether this 404 is about the key: a HEAD's has no code, and a PUT needs no key."""
+        """Tell whether this 404 is about a key, as none of a PUT is. A HEAD's has no code."""
         if self.operation in {"HeadObject", "PutObject"}:
             return self.operation == "HeadObject"
         found = CODE.search(self.body)
