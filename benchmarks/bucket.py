@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import random
-import statistics
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
@@ -18,7 +15,7 @@ from testbed.seaweedfs import SeaweedFS
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
-__all__ = ["BUCKET", "PREFIX", "Rig", "medians", "rig"]
+__all__ = ["BUCKET", "PREFIX", "Rig", "rig"]
 
 BUCKET = "benchmark"
 PREFIX = "shelf/"
@@ -52,14 +49,3 @@ def rig() -> Iterator[Rig]:
         }
         with cshelve.open_from_dict(config) as db:
             yield Rig(db, client)
-
-
-def medians(acts: dict[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Give the median of the seconds that each act takes, their order another one each round."""
-    seconds: dict[str, list[float]] = {name: [] for name in acts}
-    for _ in range(rounds):
-        for name in random.sample(list(acts), len(acts)):
-            began = time.perf_counter()
-            acts[name]()
-            seconds[name].append(time.perf_counter() - began)
-    return {name: statistics.median(taken) for name, taken in seconds.items()}

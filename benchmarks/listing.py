@@ -15,8 +15,9 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 from urllib.parse import urlsplit
 
-from benchmarks.bucket import BUCKET, PREFIX, Rig, medians, rig
+from benchmarks.bucket import BUCKET, PREFIX, Rig, rig
 from benchmarks.machine import described
+from benchmarks.rounds import medians
 from cshelve._records import Records
 
 ROUNDS = 31

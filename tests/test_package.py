@@ -14,6 +14,8 @@ from cshelve import exceptions
 
 SDKS = ("boto3", "botocore", "Crypto", "cryptography", "azure", "google", "asyncssh")
 EXTRAS = ("backports.zstd", "compression.zstd", "lz4", "msgpack")
+# Of the standard library; what a shelf in memory has no use for.
+HEAVY = ("asyncio", "email", "http.client", "multiprocessing", "socket", "ssl", "subprocess", "xml")
 NAMES_OF_1X = [
     "AuthError",
     "AuthTypeError",
@@ -65,6 +67,16 @@ def test_a_local_and_an_in_memory_shelf_import_no_sdk(tmp_path: Path) -> None:
         f"import sys, cshelve; cshelve.open({str(tmp_path / 'local')!r}).close(); "
         "cshelve.open_from_dict({'default': {'provider': 'in-memory'}}).close(); "
         f"print([m for m in {SDKS + EXTRAS} if m in sys.modules])"
+    )
+    assert run(program) == "[]"
+
+
+def test_neither_importing_it_nor_a_shelf_in_memory_imports_what_is_heavy() -> None:
+    program = (
+        "import sys, cshelve; "
+        "db = cshelve.open_from_dict({'default': {'provider': 'in-memory'}}); "
+        "db['k'] = 1; assert dict(db.items()) == {'k': 1}; db.close(); "
+        f"print([m for m in {HEAVY} if m in sys.modules])"
     )
     assert run(program) == "[]"
 

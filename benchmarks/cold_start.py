@@ -1,0 +1,58 @@
+"""How long a process takes that opens a shelf in a bucket and ends, beside one with boto3 alone.
+
+    python -m benchmarks.cold_start
+
+Whole processes of this environment, in turns; none sends a request. What a row takes by itself
+shows `python -X importtime`.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+
+from benchmarks.machine import described
+from benchmarks.rounds import medians
+
+ROUNDS = 21
+BOTO3 = "boto3's `Session().client('s3')`"
+IN_MEMORY = {"default": {"provider": "in-memory"}}
+IN_BUCKET = {
+    "default": {
+        "provider": "aws-s3",
+        "bucket_name": "bucket",
+        "auth_type": "default",
+        "region_name": "us-east-1",
+        "check_bucket": False,
+    }
+}
+PROGRAMS = {
+    BOTO3: "from boto3 import Session; Session().client('s3')",
+    "a shelf in a bucket": f"import cshelve; cshelve.open_from_dict({IN_BUCKET}).close()",
+    "`import boto3`": "import boto3",
+    "`import cshelve`": "import cshelve",
+    "a shelf in memory": f"import cshelve; cshelve.open_from_dict({IN_MEMORY}).close()",
+    "Python": "",
+}
+CREDENTIALS = {"AWS_ACCESS_KEY_ID": "id", "AWS_SECRET_ACCESS_KEY": "secret"}
+SETTINGS = {"AWS_DEFAULT_REGION": "us-east-1", **CREDENTIALS}
+
+
+def main() -> None:
+    print(described("cshelve", "boto3"))
+    print(f"\nmedians of {ROUNDS} rounds\n")
+    acts = {name: (lambda program=program: run(program)) for name, program in PROGRAMS.items()}
+    seconds = medians(acts, ROUNDS)
+    print("| | time | ratio |")
+    print("|---|---|---|")
+    for name, taken in seconds.items():
+        print(f"| {name} | {taken * 1000:,.0f} ms | {taken / seconds[BOTO3]:.2f} |")
+
+
+def run(program: str) -> None:
+    subprocess.run([sys.executable, "-c", program], check=True, env={**os.environ, **SETTINGS})
+
+
+if __name__ == "__main__":
+    main()
