@@ -9,7 +9,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple, Protocol, TypeAlias
 
-__all__ = ["Binding", "Cipher", "Compression", "Compressor", "Data", "Pieces", "Seal", "size_of"]
+__all__ = [
+    "Binding",
+    "Cipher",
+    "Compression",
+    "Compressor",
+    "Data",
+    "Pieces",
+    "Seal",
+    "copy_into",
+    "parts_of",
+    "size_of",
+]
 
 Data: TypeAlias = bytes | memoryview
 Pieces: TypeAlias = Sequence[Data]
