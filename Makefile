@@ -21,13 +21,15 @@ demo: $(READY)
 
 # WORKERS: how many processes share the tests, each with servers of its own.
 WORKERS ?= 2
+# A worker that dies ends the run: pytest-xdist, which could replace it, may then wait for ever.
+PYTEST = $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadscope --max-worker-restart 0
 
 # All tests with the engine that cshelve chooses (AWS's Common Runtime where it is installed), and
 # those of S3 with boto3 alone (pytest's 5: none of these is among what PYTEST_ARGS picks).
 # PYTEST_ARGS: what else to tell pytest, as in `make test PYTEST_ARGS="-k filesystem -x"`.
 test: $(READY) $(OLD_READY)
-	$(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadscope $(PYTEST_ARGS)
-	CSHELVE_TEST_ENGINE=boto3 $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadscope -m s3 $(PYTEST_ARGS) || [ $$? -eq 5 ]
+	$(PYTEST) $(PYTEST_ARGS)
+	CSHELVE_TEST_ENGINE=boto3 $(PYTEST) -m s3 $(PYTEST_ARGS) || [ $$? -eq 5 ]
 
 lint: $(READY)
 	$(BIN)/ruff check .

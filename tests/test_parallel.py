@@ -129,8 +129,10 @@ def test_equal_items_that_are_to_be_kept_apart_follow_each_other() -> None:
 
 def test_ctrl_c_twice_ends_a_program_whose_server_does_not_answer() -> None:
     program = (
-        "import threading\n"
+        "import signal, threading\n"
         "from cshelve._parallel import map_in_order\n"
+        # Where the tests run in the background of a shell, it is ignored in what they start.
+        "signal.signal(signal.SIGINT, signal.default_int_handler)\n"
         "print('begun', flush=True)\n"
         "list(map_in_order(lambda _: threading.Event().wait(60), range(9), 4))\n"
     )

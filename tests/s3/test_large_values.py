@@ -665,8 +665,11 @@ def test_beside_the_other_engine_the_same_sizes_go_in_parts(case: Case) -> None:
 
 
 WRITER = """
-import atexit, json, sys
+import atexit, json, signal, sys
 import cshelve
+
+# Where the tests run in the background of a shell, it is ignored in what they start.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 config, when = json.loads(sys.argv[1]), sys.argv[2]
 db = cshelve.open_from_dict(config)
@@ -701,9 +704,12 @@ def test_ctrl_c_ends_an_upload_with_the_attempts_under_way_and_leaves_no_parts(c
         text=True,
     )
     with writer:
-        wait_until(lambda: hanging.hits >= 3)
-        writer.send_signal(signal.SIGINT)
-        _, said = writer.communicate(timeout=60)
+        try:
+            wait_until(lambda: hanging.hits >= 3)
+            writer.send_signal(signal.SIGINT)
+            _, said = writer.communicate(timeout=60)
+        finally:
+            writer.kill()
     assert said.rstrip().endswith("KeyboardInterrupt")
     assert case.uploads() == []
 
