@@ -572,6 +572,86 @@ class TestWhoWaits:
             each.close()
 
 
+class TestTheProcess:
+    """What the shelves of a process share of the Common Runtime, for as long as it lives."""
+
+    def test_opening_shelf_after_shelf_starts_no_more_threads(
+        self, s3: S3Rig, crt: Provider
+    ) -> None:
+        crt.put("k", b"value")
+        threads = threads_of_crt()
+        shelves = [provider_of(s3.config(engine="crt")) for _ in range(10)]
+        for each in shelves:
+            assert each.exists()
+            with s3.proxy.counting() as seen:
+                each.put("k", b"value")
+            assert all(is_by_crt(request) for request in seen.requests)
+        assert threads_of_crt() == threads
+        for each in shelves:
+            each.close()
+
+    def test_each_shelf_reaches_its_own_server(self, s3: S3Rig, crt: Provider) -> None:
+        """The Common Runtime tells servers apart by their names, and not by their ports."""
+        crt.put("k", b"value")
+        config = s3.config(engine="crt")
+        config["provider_params"]["endpoint_url"] = s3.server.endpoint_url
+        directly = provider_of(config)
+        assert directly.exists()
+        with s3.proxy.counting() as seen:
+            directly.put("k", b"value")
+            assert directly.get("k").data == b"value"
+        assert seen.total == 0
+        with s3.proxy.counting() as seen:
+            assert crt.get("k").data == b"value"
+        assert [is_by_crt(request) for request in seen.requests] == [True]
+        directly.close()
+
+    def test_its_threads_stay_known_to_the_interpreter(self, crt: Provider) -> None:
+        """Else a child that is forked while one is made known may hang for ever."""
+        crt.put("k", b"value")
+        of_thread = threading.local()
+        before: list[int] = []
+
+        def landed(_: object) -> None:
+            before.append(getattr(of_thread, "flights", 0))
+            of_thread.flights = before[-1] + 1
+            is_over.set()
+
+        for _ in range(5):
+            is_over = threading.Event()
+            sender = crt._transport._values.sender  # type: ignore[attr-defined]
+            flight = sender.flight("GetObject", landed)
+            assert flight.acquire()
+            assert sender.send(flight, "k", None)
+            assert is_over.wait(10)
+        assert before == [0, 1, 2, 3, 4]
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")
+    @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+    def test_may_be_forked_while_requests_land(self, crt: Provider) -> None:
+        names = [f"k{number}" for number in range(50)]
+        crt.put_many((name, b"value") for name in names)
+        is_over = threading.Event()
+
+        def read_on() -> None:
+            while not is_over.is_set():
+                assert len(list(crt.get_many(names))) == len(names)
+
+        reader = threading.Thread(target=read_on)
+        reader.start()
+        try:
+            assert [in_child(lambda: "alive") for _ in range(100)] == ["alive"] * 100
+        finally:
+            is_over.set()
+            reader.join()
+
+
+def threads_of_crt() -> list[str]:
+    """Name the Common Runtime's threads; none on other systems than Linux."""
+    names = [task.read_text().strip() for task in Path("/proc/self/task").glob("*/comm")]
+    return sorted(name for name in names if name.startswith("AwsEventLoop"))
+
+
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
     """Give two certificates for this machine, each its own authority."""

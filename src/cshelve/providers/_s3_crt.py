@@ -1,4 +1,4 @@
-"""AWS's Common Runtime: one client of one process, its loop of events, and requests that fly.
+"""Requests that fly by AWS's Common Runtime, and their signatures.
 
 Everything here is asynchronous. Callbacks run in the one thread of the loop, so they do as little
 as can be, and never wait.
@@ -26,27 +26,17 @@ from awscrt.auth import (
     AwsSigningConfig,
 )
 from awscrt.http import HttpHeaders, HttpRequest
-from awscrt.io import (
-    ClientBootstrap,
-    ClientTlsContext,
-    DefaultHostResolver,
-    EventLoopGroup,
-    TlsContextOptions,
-)
-from awscrt.s3 import S3Client, S3RequestTlsMode, S3RequestType, S3ResponseError, S3RetryConfig
+from awscrt.s3 import S3RequestType, S3ResponseError
 
-from cshelve.providers._s3_crt_forks import never_free_in_children
+from cshelve.providers._s3_crt_process import stay_attached
 from cshelve.providers._s3_reply import Failure, Reply, lower_case
 from cshelve.providers._s3_template import CRC32, Template
 
-__all__ = ["CrtClient", "Flight", "Request", "Signer"]
+__all__ = ["Flight", "Request", "Signer", "send"]
 
 EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
 # The value of S3's header for a body that is not signed, as boto3 leaves it where there is TLS.
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
-# Only an upper bound that keeps out of the way: the number of connections is what bounds.
-THROUGHPUT_GBPS = 100.0
-PAUSE_BEFORE_RETRY_MS = 50
 
 
 class Signer:
@@ -112,6 +102,7 @@ class _Now:
 
 
 def _counted(now: _Now, count: Callable[[str], None], operation: str) -> Any:
+    stay_attached()
     count(operation)
     return now.credentials
 
@@ -182,6 +173,7 @@ class Flight:
             self._permits.release()
 
     def _on_headers(self, status_code: int, headers: list[tuple[str, str]], **_: object) -> None:
+        stay_attached()
         self._made.status = status_code
         self._made.headers = lower_case(headers)
 
@@ -189,6 +181,7 @@ class Flight:
         self._made.body = self._made.body + chunk if offset else chunk
 
     def _on_done(self, error: BaseException | None = None, **_: object) -> None:
+        stay_attached()
         self._give_permit_back()
         made = self._made
         if isinstance(error, S3ResponseError):
@@ -203,64 +196,24 @@ class Flight:
         self._landed(self)
 
 
-class CrtClient:
-    """The Common Runtime's client for one endpoint. Safe in many threads of its process.
-
-    It sends each request once, and once more after a failure if it has not lately done so: that
-    cannot be denied it.
-    """
-
-    def __init__(
-        self, *, ca_path: str | None, is_secure: bool, connections: int, connect_seconds: float
-    ) -> None:
-        """Take the path of the authorities to trust, None for no check of certificates."""
-        # Of our own: the static one of the process would hang in a forked child.
-        loops = EventLoopGroup(1)
-        tls = _tls(ca_path) if is_secure else None
-        self._client = S3Client(
-            bootstrap=ClientBootstrap(loops, DefaultHostResolver(loops)),
-            # For the record only: each request has its own with its signature.
-            region="us-east-1",
-            tls_mode=S3RequestTlsMode.ENABLED if is_secure else S3RequestTlsMode.DISABLED,
-            tls_connection_options=tls,
-            throughput_target_gbps=THROUGHPUT_GBPS,
-            max_active_connections_override=connections,
-            connect_timeout_ms=max(1, int(connect_seconds * 1000)),
-            retry_config=S3RetryConfig(
-                max_retries=1,
-                initial_bucket_capacity=1,
-                backoff_scale_factor_ms=PAUSE_BEFORE_RETRY_MS,
-            ),
+def send(client: Any, flight: Flight, request: Request) -> None:
+    """Let a request fly, by a client of `_s3_crt_process`."""
+    template, body = request.template, request.body
+    headers = list(template.headers)
+    stream = None
+    if body is not None:
+        # Without its length an empty object would be stored, and success reported.
+        headers.append(("Content-Length", str(len(body))))
+        if template.has_crc32:
+            crc = zlib.crc32(body).to_bytes(4, "big")
+            headers.append((CRC32, base64.b64encode(crc).decode()))
+        stream = io.BytesIO(body)
+    flight.take_off(
+        partial(
+            client.make_request,
+            type=S3RequestType.DEFAULT,
+            operation_name=flight.operation,
+            request=HttpRequest(template.method, request.path, HttpHeaders(headers), stream),
+            signing_config=request.signing,
         )
-        never_free_in_children(self._client)
-
-    def send(self, flight: Flight, request: Request) -> None:
-        """Let a request fly."""
-        template, body = request.template, request.body
-        headers = list(template.headers)
-        stream = None
-        if body is not None:
-            # Without its length an empty object would be stored, and success reported.
-            headers.append(("Content-Length", str(len(body))))
-            if template.has_crc32:
-                crc = zlib.crc32(body).to_bytes(4, "big")
-                headers.append((CRC32, base64.b64encode(crc).decode()))
-            stream = io.BytesIO(body)
-        flight.take_off(
-            partial(
-                self._client.make_request,
-                type=S3RequestType.DEFAULT,
-                operation_name=flight.operation,
-                request=HttpRequest(template.method, request.path, HttpHeaders(headers), stream),
-                signing_config=request.signing,
-            )
-        )
-
-
-def _tls(ca_path: str | None) -> Any:
-    options = TlsContextOptions()
-    if ca_path is None:
-        options.verify_peer = False
-    else:
-        options.override_default_trust_store_from_path(ca_filepath=ca_path)
-    return ClientTlsContext(options).new_connection_options()
+    )

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from cshelve._forks import PerProcess
 from cshelve.exceptions import ConfigurationError
-from cshelve.providers._s3_crt import CrtClient, Flight, Request, Signer
+from cshelve.providers._s3_crt import Flight, Request, Signer, send
+from cshelve.providers._s3_crt_process import Terms, client_for
 from cshelve.providers._s3_reply import Reply, Verdict
 from cshelve.providers._s3_template import MARK, NoTemplateError, Template, template_of
 
@@ -101,7 +102,7 @@ class Sender:
             )
 
     def close(self) -> None:
-        """Let go of this process's client; its connections close when nothing flies any more."""
+        """Forget what this process has learnt; connections close when they have been idle."""
         self._of_processes.drop()
 
     def _patience_of(self, ours: _OfProcess) -> float | None:
@@ -122,7 +123,7 @@ class Sender:
             self._logger.debug("%s: left to boto3", self._bucket.location, exc_info=error)
             return False
         try:
-            ours.client(request.template).send(flight, request)
+            send(ours.client(request.template), flight, request)
         except Exception as error:  # noqa: BLE001
             # Whatever keeps the Common Runtime from working here (no thread for it, a file of
             # authorities that it cannot read), boto3 may do without.
@@ -146,7 +147,7 @@ class _OfProcess:
         self._bucket = bucket
         self._connections = bucket.connections
         self._signer = Signer(self._connections.credentials, stats.count)
-        self._client: CrtClient | None = None
+        self._client: Any = None
         self.templates: dict[str, Template] = {}
         self.is_secure = self._connections.meta.endpoint_url.startswith("https:")
         self.has_answered = False
@@ -159,14 +160,16 @@ class _OfProcess:
         signing = self._signer.signing(template, operation, body)
         return Request(template, template.path_of(self._bucket.key(name)), body, signing)
 
-    def client(self, template: Template) -> CrtClient:
-        """Give the client, made now if need be."""
+    def client(self, template: Template) -> Any:
+        """Give the client that requests of this template go by."""
         if self._client is None:
-            self._client = CrtClient(
-                ca_path=self._connections.authorities_path(),
-                is_secure=template.is_secure,
-                connections=self._connections.concurrency,
-                connect_seconds=self._connections.config.connect_timeout,
+            self._client = client_for(
+                Terms(
+                    port=template.port,
+                    is_secure=template.is_secure,
+                    ca_path=self._connections.authorities_path(),
+                    connect_seconds=self._connections.config.connect_timeout,
+                )
             )
         return self._client
 

@@ -52,6 +52,11 @@ class Template:
     signs_body: bool
     """Whether the hash of the body is signed: it is where there is no TLS, or on demand."""
 
+    @property
+    def port(self) -> int:
+        """Which port of the host it is for."""
+        return urlsplit(f"//{dict(self.headers)['Host']}").port or (443 if self.is_secure else 80)
+
     def path_of(self, key: str) -> str:
         """Quote a key as botocore does."""
         return self.path + quote(key, safe="/~")
