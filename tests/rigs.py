@@ -4,10 +4,13 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator
+import threading
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import pytest
 
 import cshelve
 
@@ -97,3 +100,13 @@ class S3Rig:
             "default": {name: value for name, value in options.items() if value is not None},
             "provider_params": {"endpoint_url": self.proxy.endpoint_url},
         }
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    """Wait for what another thread or process is about to do; the bound is for what never ends."""
+    event = threading.Event()
+    for _ in range(6000):
+        if condition():
+            return
+        event.wait(0.01)
+    pytest.fail("that never happened")

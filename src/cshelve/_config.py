@@ -7,7 +7,6 @@ it with the closest name that somebody would have taken. Every error names file,
 
 from __future__ import annotations
 
-import difflib
 import logging
 import os
 import sys
@@ -325,6 +324,9 @@ def with_folded_names(
 
 def closest(name: str, known: Iterable[str], form: str = "did you mean {}?") -> str:
     """Name, in brackets, the known name that is most like this one; nothing if none is."""
+    # Only for who has made a mistake.
+    import difflib
+
     by_lower_case = {each.lower(): each for each in known}
     close = difflib.get_close_matches(name.lower(), sorted(by_lower_case), n=1)
     return f" ({form.format(by_lower_case[close[0]])})" if close else ""

@@ -14,11 +14,12 @@ from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import CancelledError, Future
 from contextlib import contextmanager
 from queue import SimpleQueue
-from typing import Generic, TypeVar
+from typing import Generic, Self, TypeVar
 
 from cshelve.exceptions import StorageError
 
 __all__ = [
+    "Ahead",
     "Crew",
     "StoppedError",
     "Workers",
@@ -223,6 +224,37 @@ class Workers(Crew[T, R]):
         except BaseException as error:  # noqa: BLE001
             # Whatever it is, it belongs to whoever waits for the result.
             future.set_exception(error)
+
+
+class Ahead(Generic[T, R]):
+    """Results of a function, of which another thread may begin one before it is wanted.
+
+    A context manager; leaving it waits for what was begun, up to its next attempt.
+    """
+
+    def __init__(self, function: Callable[[T], R]) -> None:
+        self._function = function
+        self._worker: Workers[T, R] = Workers(function, 1, lambda _: False)
+        self._begun: tuple[T, Callable[[], R]] | None = None
+        self._process = os.getpid()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._worker.stop()
+
+    def begin(self, item: T) -> None:
+        """Begin with an item, unless that is for a parent process to do."""
+        if os.getpid() == self._process:
+            self._begun = item, self._worker.start(item)
+
+    def get(self, item: T) -> R:
+        """Give the function's result for an item, waiting for it if that was begun."""
+        begun, self._begun = self._begun, None
+        if begun is not None and begun[0] == item and os.getpid() == self._process:
+            return begun[1]()
+        return self._function(item)
 
 
 def _refuse_in_child_of(process: int) -> None:

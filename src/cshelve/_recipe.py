@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cshelve._config import Sections
 from cshelve._serializers import Deserialize, Serialize
@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 __all__ = ["Call", "Recipe"]
 
 
-@dataclass(frozen=True)
-class Call:
+class Call(NamedTuple):
     """What a call to `open` said of values, beside the configuration."""
 
     protocol: int | None = None

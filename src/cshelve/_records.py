@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Generator, Iterable, Iterator, MutableMapping
-from dataclasses import replace
 from typing import NoReturn, TypeVar
 
 from cshelve._tally import Outcome, Tally
@@ -199,7 +198,7 @@ class Records(MutableMapping[bytes, Data]):
             yield from outcomes
             return
         for outcome in outcomes:
-            yield replace(outcome, name=outcome.name.removeprefix(self.prefix))
+            yield outcome._replace(name=outcome.name.removeprefix(self.prefix))
 
 
 class ClosedRecords(dict[bytes, bytes]):

@@ -6,7 +6,7 @@ import shelve
 from collections.abc import Callable, Generator, Sized
 from contextlib import closing
 from dataclasses import dataclass
-from typing import Self
+from typing import NamedTuple, Self
 
 from cshelve._parallel import StoppedError
 from cshelve.exceptions import BulkError, Error, StorageError
@@ -17,8 +17,7 @@ __all__ = ["Outcome", "Progress", "ProgressCallback", "Tally", "failure_of", "si
 NAMED = 3
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(NamedTuple):
     """What became of one name of an operation on many."""
 
     name: str

@@ -38,7 +38,7 @@ from testbed.faults import (
     pass_on,
 )
 from testbed.http_messages import Response, made_response
-from tests.rigs import S3Rig
+from tests.rigs import S3Rig, wait_until
 from tests.test_forks import in_child
 from tests.test_many_keys import PEAK
 
@@ -797,13 +797,3 @@ def only_range(wanted: str, fault: Fault) -> Fault:
 def write_unless_stopped(db: cshelve.CloudShelf) -> None:
     with suppress(cshelve.StorageError):
         db["k"] = NEW
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    """Wait for what another thread or process is about to do; the bound is for what never ends."""
-    event = threading.Event()
-    for _ in range(6000):
-        if condition():
-            return
-        event.wait(0.01)
-    pytest.fail("that never happened")

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+import os
 import re
+import threading
+import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
-from dataclasses import astuple, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote, quote_plus
 from xml.etree.ElementTree import Element, tostring
@@ -23,11 +26,13 @@ from hypothesis import strategies as st
 
 import cshelve
 from cshelve._records import Records
-from cshelve.providers._s3_listing import PAGE_ARRIVED, TAKEN, objects_of, take_objects
+from cshelve.providers._s3_capture import HERE
+from cshelve.providers._s3_listing import ASIDE, PAGE_ARRIVED, put_objects_aside, read_page
 from cshelve.providers.base import Provider
-from testbed.faults import EditResponse
+from testbed.faults import Answer, EditResponse
 from testbed.http_messages import Response
-from tests.rigs import Place, S3Rig
+from tests.rigs import Place, S3Rig, wait_until
+from tests.test_forks import in_child
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -45,7 +50,7 @@ ODD_KEYS = (
 class Answering:
     """A boto3 client that gets the same body for every request, and sends none."""
 
-    def __init__(self, *, takes_objects: bool) -> None:
+    def __init__(self, *, puts_objects_aside: bool) -> None:
         self.client: S3Client = boto3.session.Session().client(
             "s3",
             region_name="us-east-1",
@@ -54,32 +59,45 @@ class Answering:
             config=Config(retries={"total_max_attempts": 1}),
         )
         self.body = b""
+        self.headers: dict[str, str] = {}
         self.client.meta.events.register("before-send.s3", self._answer)
-        if takes_objects:
-            self.client.meta.events.register(PAGE_ARRIVED, take_objects)
+        if puts_objects_aside:
+            self.client.meta.events.register(PAGE_ARRIVED, put_objects_aside)
 
     def _answer(self, request: Any, **_: object) -> AWSResponse:
-        return AWSResponse(request.url, 200, {}, Raw(self.body))
+        return AWSResponse(request.url, 200, self.headers, Raw(self.body))
 
-    def reads(self, body: bytes) -> object:
-        """Give the objects on a page and all else that it says, or the error."""
-        self.body = body
+    def reads(self, body: bytes) -> tuple[object, object, bool] | None:
+        """Give the objects on a page and all else that it says; None if it is refused.
+
+        Of two things that are wrong with a page either may be the reason.
+        """
+        self.body, self.headers = body, {}
         try:
-            answer: Any = self.client.list_objects_v2(Bucket="bucket")
-        except (ClientError, BotoCoreError, ResponseParserError) as error:
-            return type(error), str(error)
-        except (ValueError, TypeError, AttributeError, ArithmeticError, RuntimeError) as error:
-            return type(error)  # botocore's own, of what no server should say.
-        # What is there without a key no server says.
-        found = all("Key" in each for each in answer.get("Contents", ()))
-        objects = written(list(astuple(objects_of(answer)))) if found else None
-        rest = {n: written(answer[n]) for n in answer if n not in (TAKEN, "Contents")}
-        return objects, rest, TAKEN in answer
+            answer, objects = read_page(self._list(), self._read_again)
+        except (ClientError, BotoCoreError, ResponseParserError):
+            return None
+        except (ValueError, TypeError, AttributeError, ArithmeticError, RuntimeError):
+            return None  # botocore's own, of what no server should say.
+        except RuntimeWarning:
+            return None  # dateutil's, of a time zone that there is not.
+        except KeyError:
+            return None  # What is there without a key no server says.
+        others = set(answer) - {ASIDE, "Contents", "ResponseMetadata"}
+        return written(list(objects)), {n: written(answer[n]) for n in others}, ASIDE in answer
 
     def takes(self, body: bytes) -> bool:
-        """Tell whether the objects on this page are taken out before botocore reads it."""
+        """Tell whether the objects on this page are read without botocore."""
         read = self.reads(body)
-        return isinstance(read, tuple) and read[-1] is True
+        return read is not None and read[-1]
+
+    def _list(self) -> Any:
+        return self.client.list_objects_v2(Bucket="bucket")
+
+    def _read_again(self, page: bytes) -> Any:
+        assert page == self.body
+        self.headers = {HERE: "yes"}
+        return self._list()
 
 
 def written(value: Any) -> object:
@@ -96,13 +114,13 @@ class Raw(io.BytesIO):
 
 @pytest.fixture(scope="module")
 def plain(boto3s_data: None) -> Iterator[Answering]:
-    with closing((made := Answering(takes_objects=False)).client):
+    with closing((made := Answering(puts_objects_aside=False)).client):
         yield made
 
 
 @pytest.fixture(scope="module")
 def ours(boto3s_data: None) -> Iterator[Answering]:
-    with closing((made := Answering(takes_objects=True)).client):
+    with closing((made := Answering(puts_objects_aside=True)).client):
         yield made
 
 
@@ -206,9 +224,9 @@ def test_an_odd_page_means_the_same(name: str, plain: Answering, ours: Answering
     assert without_who(ours.reads(body)) == without_who(plain.reads(body))
 
 
-def without_who(read: Any) -> object:
+def without_who(read: tuple[object, object, bool] | None) -> object:
     """Leave out who has read the objects."""
-    return read[:2] if isinstance(read, tuple) else read
+    return read and read[:2]
 
 
 keys = st.one_of(
@@ -314,6 +332,98 @@ def test_a_listing_without_sizes_has_keys_but_no_entries(s3: S3Rig, s3_place: Pl
     assert list(iter(db.keys())) == ["k"]
     with pytest.raises(cshelve.StorageError, match="does not say how large"):
         list(provider_of(db).entries())
+
+
+def test_a_page_that_was_damaged_on_its_way_is_asked_for_again(s3: S3Rig, s3_place: Place) -> None:
+    db = s3_place.open()
+    db.update(a=1, b=2)
+    s3.proxy.inject(instead_of_keys(b"<K<>"), operation="ListObjectsV2")
+    with s3.proxy.counting() as seen:
+        assert sorted(iter(db)) == ["a", "b"]
+    assert seen.operations == ["ListObjectsV2"] * 2
+
+
+def test_a_page_that_only_botocore_can_read_is_one_request(s3: S3Rig, s3_place: Place) -> None:
+    db = s3_place.open()
+    db.update(a=1, b=2)
+    s3.proxy.inject(instead_of_keys(b" <Key>"), operation="ListObjectsV2", times=None)
+    with s3.proxy.counting() as seen:
+        assert sorted(iter(db)) == ["a", "b"]
+    assert seen.operations == ["ListObjectsV2"]
+
+
+def instead_of_keys(text: bytes) -> EditResponse:
+    return EditResponse(lambda answer: replace(answer, body=answer.body.replace(b"<Key>", text)))
+
+
+@pytest.fixture(scope="module")
+def three_pages(s3_rig: S3Rig) -> dict[str, dict[str, Any]]:
+    config = s3_rig.config()
+    with cshelve.open_from_dict(config) as db:
+        db.set_many((f"k{number:04}", number) for number in range(2500))
+    return config
+
+
+class TestPagesAhead:
+    @pytest.fixture
+    def db(self, s3: S3Rig, three_pages: dict[str, dict[str, Any]]) -> Iterator[cshelve.CloudShelf]:
+        with cshelve.open_from_dict(three_pages) as db:
+            yield db
+
+    def test_cost_no_request_more(self, s3: S3Rig, db: cshelve.CloudShelf) -> None:
+        with s3.proxy.counting() as seen:
+            assert len(db) == 2500
+        assert seen.operations == ["ListObjectsV2"] * 3
+
+    def test_are_asked_for_while_the_second_is_read(
+        self, s3: S3Rig, db: cshelve.CloudShelf
+    ) -> None:
+        with s3.proxy.counting() as seen:
+            keys = iter(db)
+            for _ in range(1000):
+                next(keys)
+            assert seen.total == 1
+            next(keys)
+            wait_until(lambda: seen.total == 3)
+            assert len(list(keys)) == 1499
+
+    def test_fail_where_they_are_wanted(self, s3: S3Rig, db: cshelve.CloudShelf) -> None:
+        keys = iter(db)
+        for _ in range(1000):
+            next(keys)
+        s3.proxy.inject(Answer(403, "AccessDenied"), operation="ListObjectsV2", after=1, times=None)
+        for _ in range(1000):
+            next(keys)
+        with pytest.raises(cshelve.AuthError):
+            next(keys)
+
+    def test_are_let_go_when_the_reader_leaves(self, s3: S3Rig, db: cshelve.CloudShelf) -> None:
+        for number, _ in enumerate(db):
+            if number == 1500:
+                break
+        assert not [each for each in threading.enumerate() if each.name.startswith("cshelve_")]
+        assert len(db) == 2500
+
+    @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")
+    @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+    def test_are_asked_for_anew_in_a_child(self, db: cshelve.CloudShelf) -> None:
+        keys = iter(db)
+        for _ in range(1500):
+            next(keys)
+        assert in_child(lambda: len(list(keys))) == 1000
+        assert len(list(keys)) == 1000
+
+    def test_are_not_where_one_request_may_fly(
+        self, s3: S3Rig, three_pages: dict[str, dict[str, Any]]
+    ) -> None:
+        config = {**three_pages, "default": {**three_pages["default"], "concurrency": 1}}
+        with cshelve.open_from_dict(config) as db, s3.proxy.counting() as seen:
+            keys = iter(db)
+            for _ in range(1001):
+                next(keys)
+            time.sleep(0.1)
+            assert seen.operations == ["ListObjectsV2"] * 2
+            assert len(list(keys)) == 1499
 
 
 def provider_of(db: cshelve.CloudShelf) -> Provider:

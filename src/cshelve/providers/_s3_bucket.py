@@ -11,7 +11,6 @@ from botocore.exceptions import BotoCoreError, ClientError
 from cshelve.exceptions import KeyNotStorableError, StorageError
 from cshelve.providers._s3_client import attempts_of, checked_put_params, shared_params
 from cshelve.providers._s3_errors import Place, translated
-from cshelve.providers._s3_listing import Objects, objects_of
 
 if TYPE_CHECKING:
     from cshelve.providers._s3_connections import Connections
@@ -21,8 +20,6 @@ __all__ = ["PROBE", "Bucket", "etag_of"]
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html: bytes of UTF-8.
 LONGEST_KEY = 1024
-# https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
-KEYS_PER_PAGE = 1000
 # How the names begin (behind a prefix) that `_s3_probe` uses for a moment; they are no keys.
 PROBE = ".cshelve-probe-"
 
@@ -88,14 +85,10 @@ class Bucket:
 
     def page(self, prefix: str = "", **parameters: Any) -> Mapping[str, Any]:
         """Send one ListObjectsV2 for the names that begin so, the prefix itself left out."""
-        request = self.request("ListObjectsV2")
-        if self.prefix or prefix:
-            request["Prefix"] = self.prefix + prefix
-        if self.prefix and not prefix:
-            request["StartAfter"] = self.prefix
+        request = self.listing(prefix, **parameters)
         for _ in range(2):
             with self.translating("ListObjectsV2"), self.connections.client() as client:
-                answer = client.list_objects_v2(**request, **parameters)
+                answer = client.list_objects_v2(**request)
             # One that was cut to nothing on its way is asked for once more.
             if {"IsTruncated", "KeyCount", "Name"}.intersection(answer):
                 return answer
@@ -105,30 +98,14 @@ class Bucket:
             "[provider_params] endpoint_url?"
         )
 
-    def objects(self, prefix: str, limit: int | None) -> Iterator[Objects]:
-        """Go through the objects whose names begin so, a page at a time.
-
-        The last page may go past the limit, where a server gives more than it is asked for.
-        """
-        left = limit
-        parameters: dict[str, Any] = {}
-        while left is None or left > 0:
-            if left is not None:
-                parameters["MaxKeys"] = min(left, KEYS_PER_PAGE)
-            answer = self.page(prefix, **parameters)
-            # The prefix itself is no key; servers that don't know StartAfter list it.
-            page = objects_of(answer).without(self.prefix, PROBE)
-            yield page
-            left = None if left is None else left - len(page.keys)
-            if not answer.get("IsTruncated"):
-                return
-            token = answer.get("NextContinuationToken")
-            if not token:
-                raise StorageError(
-                    f"{self.place('ListObjectsV2')}: the server cuts the listing short and does "
-                    "not say how to go on."
-                )
-            parameters["ContinuationToken"] = token
+    def listing(self, prefix: str, **parameters: Any) -> dict[str, Any]:
+        """Give the parameters of a ListObjectsV2 for the names that begin so."""
+        request = self.request("ListObjectsV2")
+        if self.prefix or prefix:
+            request["Prefix"] = self.prefix + prefix
+        if self.prefix and not prefix:
+            request["StartAfter"] = self.prefix
+        return {**request, **parameters}
 
 
 def etag_of(answer: Mapping[str, Any], bucket: Bucket, name: str) -> str:

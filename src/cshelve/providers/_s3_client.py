@@ -6,7 +6,7 @@ import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from boto3.session import Session
 from botocore import UNSIGNED
@@ -14,6 +14,7 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.exceptions import BotoCoreError, ProfileNotFound
 from botocore.httpsession import where
+from botocore.loaders import Loader, create_loader
 from botocore.validate import ParamValidator
 
 from cshelve._config import Section, closest
@@ -66,11 +67,42 @@ CARRYING: dict[str, frozenset[str] | None] = {
 }
 
 
+class DataFiles(Loader):
+    """botocore's data files, read once in a process; of all services it knows S3.
+
+    To read them is most of what it takes to build a client, and to look through the folders of some
+    four hundred services a good part of the rest.
+    """
+
+    _by_path: ClassVar[dict[str | None, DataFiles]] = {}
+
+    @classmethod
+    def of(cls, core: BotocoreSession) -> DataFiles:
+        """Give those of a session, whose configuration may have folders of data of its own."""
+        path = core.get_config_variable("data_path")
+        if path not in cls._by_path:
+            folders = list(create_loader(path).search_paths)
+            made = cls(extra_search_paths=folders, include_default_search_paths=False)
+            cls._by_path[path] = made
+        return cls._by_path[path]
+
+    def list_available_services(self, type_name: str) -> list[str]:
+        """Say that there is S3, without a look."""
+        return ["s3"]
+
+
 def build_session(settings: S3Settings, core: BotocoreSession) -> Session:
     """Make the session that a shelf's clients share, and with it credentials and boto3's data."""
     with _building.get(), _our_errors(settings):
         profile = settings.credentials.get("profile_name")
-        return Session(botocore_session=core, profile_name=profile)
+        data = DataFiles.of(core)
+        core.register_component("data_loader", data)
+        folders = list(data.search_paths)
+        try:
+            return Session(botocore_session=core, profile_name=profile)
+        finally:
+            # boto3 adds its own each time.
+            data.search_paths[:] = folders
 
 
 def build_client(session: Session, settings: S3Settings, *, sends_once: bool = False) -> S3Client:

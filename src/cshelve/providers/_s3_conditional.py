@@ -13,8 +13,7 @@ import re
 import secrets
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -44,16 +43,14 @@ THROTTLED_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 20.0
 
 
-@dataclass(frozen=True)
-class _Seen:
+class _Seen(NamedTuple):
     """What lies under a name, as a HEAD shows it."""
 
     version: str
     token: str | None
 
 
-@dataclass(frozen=True)
-class _Attempt:
+class _Attempt(NamedTuple):
     """A conditional request, and how to tell from what lies there whether it was done."""
 
     operation: str
@@ -179,7 +176,8 @@ class ConditionalWrites:
 
     def _refusal(self, attempt: _Attempt, error: Exception) -> Error:
         """Say what an answer means; an absent object is not the version that was asked for."""
-        place = replace(self._bucket.place(attempt.operation, attempt.name), conditional=True)
+        of = self._bucket.place(attempt.operation, attempt.name)
+        place = of._replace(conditional=True)
         if is_absent(error):
             return ConflictError(f"{place}: it was deleted since it was read.")
         return translated(error, place)

@@ -18,14 +18,14 @@ from botocore.exceptions import ClientError, CredentialRetrievalError
 
 from cshelve._forks import PerProcess
 from cshelve.exceptions import Error
+from cshelve.providers._s3_capture import Capture
 from cshelve.providers._s3_client import (
     authorities_path,
     build_client,
     build_session,
     credentials_of,
 )
-from cshelve.providers._s3_listing import PAGE_ARRIVED, take_objects
-from cshelve.providers._s3_template import Capture
+from cshelve.providers._s3_listing import PAGE_ARRIVED, put_objects_aside
 
 if TYPE_CHECKING:
     from botocore.awsrequest import AWSResponse
@@ -94,6 +94,10 @@ class Connections:
         """Give the request that boto3 would send, without sending it; raises what boto3 raises."""
         return self._of_processes.get().captured(operation, parameters)
 
+    def read_again(self, operation: str, parameters: Mapping[str, Any], body: bytes) -> Any:
+        """Give what boto3 makes of the body of an answer; nothing is sent."""
+        return self._of_processes.get().read_again(operation, parameters, body)
+
     def credentials(self) -> Any:
         """Give the credentials that this process's clients sign with."""
         return self._of_processes.get().credentials
@@ -154,6 +158,11 @@ class _Clients:
         call = getattr(self.repeating, xform_name(operation))
         return self._capture.request_of(lambda: call(**parameters))
 
+    def read_again(self, operation: str, parameters: Mapping[str, Any], body: bytes) -> Any:
+        # The one that repeats would read the same again after a pause.
+        call = getattr(self.sending_once, xform_name(operation))
+        return self._capture.read_again(lambda: call(**parameters), body)
+
     def take_more(self, wanted: int) -> int:
         """Take permits that nobody waits for, and tell how many."""
         for taken in range(wanted):
@@ -178,7 +187,7 @@ class _Clients:
         client = build_client(self._session, self._settings, sends_once=sends_once)
         hook: Any = self._before_send  # The stubs know of no hook that answers.
         client.meta.events.register("before-send.s3", hook)
-        client.meta.events.register(PAGE_ARRIVED, take_objects)
+        client.meta.events.register(PAGE_ARRIVED, put_objects_aside)
         return client
 
     def _before_send(self, event_name: str, request: Any, **_: object) -> AWSResponse | None:

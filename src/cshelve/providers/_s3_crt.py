@@ -13,9 +13,8 @@ import threading
 import time
 import zlib
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
-from typing import Any
+from typing import Any, NamedTuple
 
 from awscrt.auth import (
     AwsCredentials,
@@ -107,8 +106,7 @@ def _counted(now: _Now, count: Callable[[str], None], operation: str) -> Any:
     return now.credentials
 
 
-@dataclass(frozen=True)
-class Request:
+class Request(NamedTuple):
     """What is sent: boto3's request for one key, and how to sign it."""
 
     template: Template

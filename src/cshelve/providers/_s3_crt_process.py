@@ -8,11 +8,9 @@ So the shelves of a process share clients.
 
 from __future__ import annotations
 
-import ctypes
 import os
 import threading
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from awscrt.io import (
     ClientBootstrap,
@@ -35,8 +33,7 @@ PAUSE_BEFORE_RETRY_MS = 50
 _of_this_thread = threading.local()
 
 
-@dataclass(frozen=True)
-class Terms:
+class Terms(NamedTuple):
     """What all requests that go by one client have in common.
 
     That the port is one of them is in no documentation: a client knows its servers by their names
@@ -71,6 +68,9 @@ def stay_attached() -> None:
     (https://github.com/python/cpython/blob/v3.11.7/Modules/posixmodule.c, PyOS_AfterFork_Child).
     """
     if not hasattr(_of_this_thread, "is_attached"):
+        # Takes longer to import than all that is ours here, and has no use until now.
+        import ctypes
+
         # One more than there are releases. What a thread has for itself is gone when it is
         # forgotten, so this is done once.
         ctypes.pythonapi.PyGILState_Ensure()
@@ -134,4 +134,6 @@ def _never_free(thing: Any) -> None:
     A reference that Python knows of is not enough, as an interpreter that ends frees what modules
     hold.
     """
+    import ctypes
+
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))

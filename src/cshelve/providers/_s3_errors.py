@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from botocore import exceptions as boto
 from botocore.exceptions import ClientError
@@ -91,11 +91,11 @@ IAM_ACTIONS = {
 
 
 # https://www.w3.org/TR/xml/#charsets
-NOT_IN_XML = re.compile("[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+# Compiled when it is first needed, which takes as long as to import five modules.
+NOT_IN_XML = "[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 
 
-@dataclass(frozen=True, slots=True)
-class Place:
+class Place(NamedTuple):
     """Which request it was, and of what: how every message begins."""
 
     operation: str
@@ -139,7 +139,7 @@ def is_404_without_code(error: Exception) -> bool:
 
 def fits_in_xml(name: str) -> bool:
     """Tell whether S3's requests and answers can name a key, being XML."""
-    return not NOT_IN_XML.search(name)
+    return not re.search(NOT_IN_XML, name)
 
 
 def is_key_refused(error: Exception, name: str) -> bool:

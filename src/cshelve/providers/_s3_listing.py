@@ -1,29 +1,31 @@
-"""The objects on a page of a listing, taken out before botocore reads the page.
+"""The objects on a page of a listing, read by us where the page is as plain as servers write it.
 
 botocore reads a page's XML twice, makes a dict of each object and has dateutil read each date: that
-takes four times as long as the server needs for the page. Here a regular expression takes the
-objects out of a page that is as plain as servers write it, and botocore gets the rest, which says
-all but the objects. A page with anything else on it is left to botocore as it is.
+takes four times as long as the server needs for the page. So the objects are put aside when a page
+arrives, and botocore gets what is round them, which says whether there is more. They are read when
+somebody wants them, by a regular expression; if there is anything odd about one, botocore is given
+the whole page after all.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from functools import lru_cache
 from itertools import compress
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote_plus
 
-__all__ = ["PAGE_ARRIVED", "Objects", "objects_of", "take_objects"]
+from cshelve.providers._s3_capture import HERE
 
-# The event that `take_objects` is for. Written like this it comes before botocore's own handlers,
-# one of which reads the whole page only to see whether it is an error.
+__all__ = ["PAGE_ARRIVED", "Objects", "put_objects_aside", "read_page"]
+
+# The event that `put_objects_aside` is for. Written like this it comes before botocore's own
+# handlers, one of which reads the whole page only to see whether it is an error.
 PAGE_ARRIVED = "before-parse.*.ListObjectsV2"
-# The name of our objects in an answer, beside what botocore makes of the rest of the page.
-TAKEN = "CshelveObjects"
+# The name of what we put aside in an answer, beside what botocore makes of the rest of the page.
+ASIDE = "CshelvePage"
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
 WANTED = ("Key", "Size", "LastModified")
 OTHERS = ("ETag", "StorageClass", "ChecksumAlgorithm", "ChecksumType")
@@ -36,14 +38,14 @@ DATES = (b"--T::.Z", b"--T::Z")
 # A text of which no letter is anything to XML, but that quotation marks may be escaped.
 PLAIN = "[ -%'-;=?-~]*+(?:&(?:quot|#34);[ -%'-;=?-~]*+)*"
 # Children of the root that are no objects, before or after these. botocore reads them.
-CHILDREN = r"(?:\s*+<(?!Contents>)(?:(?P<child>\w++)>[^<]*+</(?P=child)>|\w++/>))*\s*+"
-BEFORE = re.compile(rf"(?:<\?xml [^<>]*\?>)?\s*<ListBucketResult[^<>]*>{CHILDREN}(?=<Contents>)")
-AFTER = re.compile(rf"{CHILDREN}</ListBucketResult>\s*")
-ENCODING = re.compile("<EncodingType>([^<]*)")
+CHILDREN = rb"(?:\s*+<(?!Contents>)(?:(?P<child>\w++)>[^<]*+</(?P=child)>|\w++/>))*\s*+"
+BEFORE = re.compile(rb"(?:<\?xml [^<>]*\?>)?\s*<ListBucketResult[^<>]*>" + CHILDREN)
+AFTER = re.compile(CHILDREN + rb"</ListBucketResult>\s*")
+ENCODING = re.compile(rb"<EncodingType>([^<]*)")
+FIRST, LAST = b"<Contents>", b"</Contents>"
 
 
-@dataclass(frozen=True, slots=True)
-class Objects:
+class Objects(NamedTuple):
     """What a page says of its objects, in the server's order: one list for each thing it says.
 
     None stands for what it does not say.
@@ -65,52 +67,71 @@ class Objects:
         )
 
 
-def objects_of(answer: Mapping[str, Any]) -> Objects:
-    """Give the objects in boto3's answer to a ListObjectsV2, whoever has read them."""
-    taken = answer.get(TAKEN)
-    if isinstance(taken, Objects):
-        return taken
+class _Aside(NamedTuple):
+    """A page, and where on it the objects are."""
+
+    body: bytes
+    start: int
+    end: int
+
+
+def put_objects_aside(
+    response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: object
+) -> None:
+    """Leave to botocore what is round the objects of a page, or all of it if that is odd."""
+    body: bytes = response_dict["body"]
+    start, end = body.find(FIRST), body.rfind(LAST) + len(LAST)
+    if response_dict["status_code"] != 200 or HERE in response_dict["headers"] or start < 0:
+        return
+    before, after = body[:start], body[end:]
+    rest = before + after
+    if not rest.isascii() or ENCODING.findall(rest) != [b"url"]:
+        return
+    if BEFORE.fullmatch(before) and AFTER.fullmatch(after):
+        customized_response_dict[ASIDE] = _Aside(body, start, end)
+        response_dict["body"] = rest
+
+
+def read_page(
+    answer: Mapping[str, Any], read_again: Callable[[bytes], Mapping[str, Any]]
+) -> tuple[Mapping[str, Any], Objects]:
+    """Give the objects in boto3's answer to a ListObjectsV2, and the answer.
+
+    If there is anything odd about the objects, it is another one: what botocore makes of the whole
+    page when it reads it again.
+    """
+    aside = answer.get(ASIDE)
+    if isinstance(aside, _Aside):
+        objects = _read(aside.body[aside.start : aside.end])
+        if objects is not None:
+            return answer, objects
+        answer = read_again(aside.body)
     found = answer.get("Contents", ())
-    return Objects(
+    objects = Objects(
         [each["Key"] for each in found],
         [each.get("Size") for each in found],
         [each.get("LastModified") for each in found],
     )
+    return answer, objects
 
 
-def take_objects(
-    response_dict: dict[str, Any], customized_response_dict: dict[str, Any], **_: object
-) -> None:
-    """Take the objects out of a page and put them into botocore's answer, or change nothing."""
-    if response_dict["status_code"] != 200:
-        return
-    divided = _divided(response_dict["body"])
-    if divided is not None:
-        customized_response_dict[TAKEN], response_dict["body"] = divided
-
-
-def _divided(body: bytes) -> tuple[Objects, bytes] | None:
-    """Divide a page into its objects and the rest; None if there is anything odd about it."""
-    if not body.isascii():
+def _read(objects: bytes) -> Objects | None:
+    """Read objects as botocore would; None if there is anything odd about them."""
+    if not objects.isascii():
         return None
-    page = body.decode("ascii")
-    before = BEFORE.match(page)
-    if before is None:
-        return None
+    text = objects.decode("ascii")
     # The order is the server's; the first object shows it.
-    order = tuple(sorted(WANTED, key=lambda tag: page.find(f"<{tag}>", before.end())))
-    *rows, (*_, after) = _object_or_rest(order).findall(page, before.end())
-    rest = before[0] + after
-    if not rows or not AFTER.fullmatch(after) or ENCODING.findall(rest) != ["url"]:
+    order = tuple(sorted(WANTED, key=lambda tag: text.find(f"<{tag}>")))
+    rows = _object_or_rest(order).findall(text)
+    if rows[-1][-1]:
         return None
     columns = dict(zip((*order, "rest"), zip(*rows, strict=True), strict=True))
-    objects = _read(columns["Key"], columns["Size"], columns["LastModified"])
-    return None if objects is None else (objects, rest.encode("ascii"))
+    return _typed(columns["Key"], columns["Size"], columns["LastModified"])
 
 
 @lru_cache
 def _object_or_rest(order: tuple[str, ...]) -> re.Pattern[str]:
-    """Make the expression for an object, or for all that follows the last one.
+    """Make the expression for an object, or for all that follows the last one that is plain.
 
     What is wanted has to be there once each. The others are passed over, wherever they are, and
     what they say is not looked at.
@@ -122,7 +143,7 @@ def _object_or_rest(order: tuple[str, ...]) -> re.Pattern[str]:
     return re.compile(f"<Contents>{between}{wanted}{between}</Contents>|(.+)", re.DOTALL)
 
 
-def _read(keys: Sequence[str], sizes: Sequence[str], dates: Sequence[str]) -> Objects | None:
+def _typed(keys: Sequence[str], sizes: Sequence[str], dates: Sequence[str]) -> Objects | None:
     """Read the texts as botocore would, or give None where that might be in another way."""
     all_keys = "".join(keys)
     are_plain = KEYS.fullmatch(all_keys) and SIZES.fullmatch("".join(sizes)) and _are_dates(dates)

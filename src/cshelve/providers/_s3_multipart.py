@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from botocore.exceptions import BotoCoreError, ClientError
 
@@ -123,8 +122,7 @@ class MultipartUploads:
             )
 
 
-@dataclass(frozen=True)
-class _Upload:
+class _Upload(NamedTuple):
     """An upload that has begun."""
 
     bucket: Bucket

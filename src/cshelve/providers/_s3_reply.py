@@ -13,6 +13,7 @@ import zlib
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from typing import NamedTuple
 
 from awscrt import checksums
 
@@ -48,8 +49,7 @@ class Verdict(Enum):
     """Have boto3 do it again, and all that follows."""
 
 
-@dataclass(frozen=True)
-class Failure:
+class Failure(NamedTuple):
     """What the Common Runtime says instead of an answer."""
 
     name: str

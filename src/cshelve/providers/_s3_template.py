@@ -8,17 +8,11 @@ for a key that is a mark, and an event hook of boto3's takes the request in plac
 from __future__ import annotations
 
 import re
-import threading
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 from urllib.parse import quote, urlsplit
 
-from botocore.awsrequest import AWSResponse
-from botocore.compat import HTTPHeaders
-
-__all__ = ["MARK", "Capture", "NoTemplateError", "Template", "template_of"]
+__all__ = ["MARK", "NoTemplateError", "Template", "template_of"]
 
 MARK = "cshelve-0-mark"
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
@@ -37,8 +31,7 @@ class NoTemplateError(Exception):
     """What boto3 would send is nothing that anybody else can send; the text says why."""
 
 
-@dataclass(frozen=True)
-class Template:
+class Template(NamedTuple):
     """A request of boto3's for one operation, without its key and its body."""
 
     method: str
@@ -60,47 +53,6 @@ class Template:
     def path_of(self, key: str) -> str:
         """Quote a key as botocore does."""
         return self.path + quote(key, safe="/~")
-
-
-class Capture:
-    """A hook for boto3's event `before-send`, which acts while this thread wants it to."""
-
-    def __init__(self) -> None:
-        self._of_this_thread = threading.local()
-
-    def answer(self, request: Any) -> AWSResponse | None:
-        """Take a request and answer that all is well, so that nothing is sent; None if not."""
-        if not getattr(self._of_this_thread, "is_wanted", False):
-            return None
-        self._of_this_thread.request = request
-        return AWSResponse(request.url, 200, HTTPHeaders(), _NoBody())
-
-    def request_of(self, call: Callable[[], object]) -> Any:
-        """Give the request that a call of a client's makes; raises what boto3 raises before it."""
-        with self._wanted():
-            call()
-            return self._of_this_thread.request
-
-    @contextmanager
-    def _wanted(self) -> Iterator[None]:
-        self._of_this_thread.is_wanted = True
-        try:
-            yield
-        finally:
-            self._of_this_thread.is_wanted = False
-
-
-class _NoBody:
-    """The body of an answer that says nothing."""
-
-    def stream(self, **_: object) -> Iterator[bytes]:
-        return iter(())
-
-    def read(self, *_: object, **__: object) -> bytes:
-        return b""
-
-    def close(self) -> None:
-        pass
 
 
 def template_of(request: Any) -> Template:

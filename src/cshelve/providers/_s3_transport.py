@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from botocore.exceptions import (
     BotoCoreError,
@@ -28,8 +28,8 @@ from cshelve.providers._s3_errors import (
     status_of,
     translated,
 )
-from cshelve.providers._s3_listing import objects_of
 from cshelve.providers._s3_multipart import MultipartUploads
+from cshelve.providers._s3_pages import pages_of
 from cshelve.providers._s3_ranged_reads import RangedReads, UnfitRangeError
 from cshelve.providers.base import Item, Outcome, Stats
 
@@ -81,8 +81,7 @@ class Transport(ABC):
         """Let go of connections that are not boto3's."""
 
 
-@dataclass(frozen=True)
-class Bulk:
+class Bulk(NamedTuple):
     """How many objects are read and stored by threads that do one each."""
 
     get_many: Callable[[Iterable[str]], Iterator[tuple[str, Item]]]
@@ -221,7 +220,7 @@ class Boto3Transport(Transport):
             return False
         # S3's answer quotes the key, which makes it no XML, and boto3 lose its code: was it the key
         # that is absent, or the bucket, or was that no S3 at all? A listing knows.
-        listed = objects_of(self._bucket.page(name, MaxKeys=1))
+        listed = next(pages_of(self._bucket, name, 1))
         return self._bucket.key(name) not in listed.keys
 
 

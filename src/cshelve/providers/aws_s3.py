@@ -1,12 +1,12 @@
 """`aws-s3`: a shelf in an Amazon S3 bucket, or in one of a server that speaks its protocol.
 
 A key's object is named `key_prefix/key`. What may be configured is in `_s3_settings`; boto3's
-clients are built in `_s3_client` and kept in `_s3_connections`; `_s3_bucket` makes requests and
-lists, `_s3_listing` reads a page of a listing, `_s3_bulk_delete` deletes many keys, `_s3_transport`
-moves values by boto3 and `_s3_crt_transport` by AWS's Common Runtime, as `_s3_engine` decides,
-`_s3_multipart` and `_s3_ranged_reads` move large values, `_s3_conditional` writes where a condition
-holds, which `_s3_probe` finds out whether the server knows; what boto3's errors mean is in
-`_s3_errors`.
+clients are built in `_s3_client` and kept in `_s3_connections`; `_s3_bucket` makes requests,
+`_s3_pages` lists and `_s3_listing` reads a page, `_s3_bulk_delete` deletes many keys,
+`_s3_transport` moves values by boto3 and `_s3_crt_transport` by AWS's Common Runtime, as
+`_s3_engine` decides, `_s3_multipart` and `_s3_ranged_reads` move large values, `_s3_conditional`
+writes where a condition holds, which `_s3_probe` finds out whether the server knows; what boto3's
+errors mean is in `_s3_errors`.
 """
 
 from __future__ import annotations
@@ -34,6 +34,7 @@ from cshelve.providers._s3_engine import chosen
 from cshelve.providers._s3_errors import code_of, translated
 from cshelve.providers._s3_listing import Objects
 from cshelve.providers._s3_multipart import MultipartUploads
+from cshelve.providers._s3_pages import pages_of
 from cshelve.providers._s3_probe import Condition, Probe
 from cshelve.providers._s3_ranged_reads import RangedReads
 from cshelve.providers._s3_settings import S3Settings, settings_from
@@ -149,11 +150,11 @@ class AwsS3(Provider):
 
     def entries(self, prefix: str = "", *, limit: int | None = None) -> Iterator[Entry]:
         """List the objects: one request for each 1,000."""
-        pages = self._bucket.objects(prefix, limit)
+        pages = pages_of(self._bucket, prefix, limit)
         return islice(chain.from_iterable(map(self._entries, pages)), limit)
 
     def names(self, prefix: str = "", *, limit: int | None = None) -> Iterator[str]:
-        pages = self._bucket.objects(prefix, limit)
+        pages = pages_of(self._bucket, prefix, limit)
         return islice(chain.from_iterable(map(self._names, pages)), limit)
 
     def get_many(self, names: Iterable[str]) -> Iterator[tuple[str, Item]]:
