@@ -16,6 +16,7 @@ import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
+from queue import SimpleQueue
 from typing import Any
 
 import pytest
@@ -625,6 +626,20 @@ class TestTheProcess:
             assert sender.send(flight, "k", None)
             assert is_over.wait(10)
         assert before == [0, 1, 2, 3, 4]
+
+    def test_what_has_landed_is_complete(self, crt: Provider) -> None:
+        """The Common Runtime tells who waits that a request is over before its last callback."""
+        names = [f"k{number}" for number in range(200)]
+        crt.put_many((name, name.encode()) for name in names)
+        sender = crt._transport._values.sender  # type: ignore[attr-defined]
+        landed: SimpleQueue[Any] = SimpleQueue()
+        for name in names:
+            flight = sender.flight("GetObject", landed.put)
+            assert flight.acquire(10)
+            assert sender.send(flight, name, None)
+        replies = [landed.get(timeout=10).reply for _ in names]
+        assert all(reply.status == 200 and "etag" in reply.headers for reply in replies)
+        assert {reply.body for reply in replies} == {name.encode() for name in names}
 
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")
     @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
