@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import threading
 from pathlib import Path
 from typing import Any
@@ -469,6 +470,7 @@ def test_clients_are_built_one_at_a_time(s3: S3Rig, monkeypatch: pytest.MonkeyPa
     inside, most = 0, 0
     build = boto3.session.Session.client
 
+    @functools.wraps(build)
     def counted(self: Any, *args: Any, **kwargs: Any) -> Any:
         nonlocal inside, most
         inside += 1

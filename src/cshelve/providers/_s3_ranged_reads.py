@@ -34,7 +34,7 @@ __all__ = ["RangedReads", "UnfitRangeError"]
 
 # Each costs a request and a connection; twelve of 50 MB/s are more than a process takes in.
 MOST_RANGES = 12
-# How much is read at once: urllib3 makes bytes of it before it fills the buffer.
+# How much is read at once, into bytes of its own that are then copied to their place.
 PIECE_BYTES = 2**20
 CUT_SHORT = (IncompleteReadError, ResponseStreamingError)
 
@@ -166,11 +166,12 @@ def _read_into(buffer: memoryview, body: StreamingBody) -> None:
     with closing(body):
         while filled < len(buffer):
             refuse_if_stopped()
-            piece: Any = buffer[filled : filled + PIECE_BYTES]
-            count = body.readinto(piece)
-            if not count:
+            # Its `readinto`, which not all versions have, does the same.
+            piece = body.read(min(PIECE_BYTES, len(buffer) - filled))
+            if not piece:
                 raise IncompleteReadError(actual_bytes=filled, expected_bytes=len(buffer))
-            filled += count
+            buffer[filled : filled + len(piece)] = piece
+            filled += len(piece)
 
 
 def _check(data: bytes, answer: Mapping[str, Any]) -> None:
