@@ -17,7 +17,7 @@ from functools import partial
 
 from benchmarks.contestants.process import Contestant, Program
 from benchmarks.contestants.turns import MOST, Place
-from benchmarks.latency import Latency, request_seconds
+from benchmarks.latency import Latency, find_haproxy, request_seconds
 from benchmarks.machine import described
 from benchmarks.rounds import medians_of
 from testbed.seaweedfs import SeaweedFS
@@ -73,7 +73,7 @@ def main() -> None:
         print("\nno latency:", end=" ")
         run(DIRECT, server, server.endpoint_url)
         print(f"\n{LATENCY_MILLISECONDS} ms:", end=" ")
-        if not Latency.is_there():
+        if find_haproxy() is None:
             print("left out, as haproxy, which makes the latency, is not installed")
             return
         with Latency(server.endpoint_url, LATENCY_MILLISECONDS) as latency:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import http.client
+import os
 import shutil
 import time
 from pathlib import Path
@@ -11,7 +12,7 @@ from urllib.parse import urlsplit
 from testbed.ports import free_ports
 from testbed.server_process import LocalServer, ServerProcess, answers_ok
 
-__all__ = ["Latency", "request_seconds"]
+__all__ = ["Latency", "find_haproxy", "request_seconds"]
 
 _LUA = """\
 core.register_action("lag", {{"http-req"}}, function() core.msleep({milliseconds}) end)
@@ -39,8 +40,14 @@ _HEALTH = "/healthz"
 _READY_SECONDS = 10.0
 
 
+def find_haproxy() -> str | None:
+    """The path of the program, or None where it is not installed."""
+    # Debian keeps it where only root looks.
+    return shutil.which("haproxy", path=os.pathsep.join([os.environ["PATH"], "/usr/sbin"]))
+
+
 class Latency(LocalServer):
-    """A proxy of its own before a server that answers /healthz; needs haproxy, see `is_there`."""
+    """A proxy of its own before a server that answers /healthz; needs haproxy."""
 
     def __init__(self, endpoint_url: str, milliseconds: int) -> None:
         super().__init__()
@@ -48,22 +55,20 @@ class Latency(LocalServer):
         self._milliseconds = milliseconds
         self._port = 0
 
-    @staticmethod
-    def is_there() -> bool:
-        """Whether haproxy is installed."""
-        return shutil.which("haproxy") is not None
-
     @property
     def endpoint_url(self) -> str:
         return f"http://127.0.0.1:{self._port}"
 
     def _launch(self, directory: Path) -> ServerProcess:
+        haproxy = find_haproxy()
+        if haproxy is None:
+            raise FileNotFoundError("no program named haproxy")
         (self._port,) = free_ports(1)
         lua = directory / "lag.lua"
         lua.write_text(_LUA.format(milliseconds=self._milliseconds))
         config = directory / "haproxy.cfg"
         config.write_text(_CONFIG.format(lua=lua, port=self._port, server=self._server))
-        return ServerProcess(["haproxy", "-db", "-f", str(config)], directory / "haproxy.log")
+        return ServerProcess([haproxy, "-db", "-f", str(config)], directory / "haproxy.log")
 
     def _wait_until_ready(self, process: ServerProcess) -> None:
         process.wait_until(lambda: answers_ok(self.endpoint_url + _HEALTH), _READY_SECONDS)
