@@ -22,7 +22,7 @@ from benchmarks.machine import described
 from benchmarks.rounds import medians_of
 from testbed.seaweedfs import SeaweedFS
 
-OURS, OLD, LOOP, BARE_CRT = "cshelve", "cshelve 1.6", "boto3, a loop", "bare crt"
+OURS, OLD, LOOP, BARE_CRT = "cshelve", "1.6", "boto3 loop", "bare crt"
 PROGRAMS = {
     OURS: Program("shelf", ("auto",)),
     "`engine = boto3`": Program("shelf", ("boto3",)),
@@ -62,7 +62,7 @@ DIRECT = Course(
     SINGLE | BULK | ITEMS | LEN, 32, single=200, looped=400, rounds=5, first=("write", MOST)
 )
 # No items: in 1.6 that is a loop over all there is, and takes a minute each time.
-DELAYED = Course(SINGLE | BULK | LEN, 128, single=40, looped=60, rounds=5, first=("read", 100))
+DELAYED = Course(SINGLE | BULK | LEN, 128, single=30, looped=40, rounds=3, first=("read", 40))
 
 
 def main() -> None:
