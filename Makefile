@@ -17,7 +17,7 @@ help:
 	@echo "make demo   start a real S3 server here and watch two processes share a shelf in it"
 	@echo "make test   run the whole test suite, real servers included"
 	@echo "make lint   ruff and mypy"
-	@echo "make contest measure cshelve beside 1.6 and bare clients, in four minutes"
+	@echo "make contest measure cshelve beside 1.6 and bare clients, in five minutes"
 	@echo "make clean  remove .venv, .venv-1.x, .venv-bare and caches"
 
 demo: $(READY)

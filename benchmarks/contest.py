@@ -4,7 +4,7 @@
 
 Each contestant is a process in an environment of its own, and all have one SeaweedFS on this
 machine. Each round has all of them in turn, in another order; a cell is the median of the rounds,
-in operations a second, a ratio that of the medians. It takes about four minutes.
+in operations a second, a ratio that of the medians. It takes about five minutes.
 """
 
 from __future__ import annotations
