@@ -7,14 +7,18 @@ READY := $(VENV)/.ready
 # The release before this one, which the tests let read and write the same shelves.
 OLD_VENV := .venv-1.x
 OLD_READY := $(OLD_VENV)/.ready
+# boto3 and AWS's Common Runtime without cshelve, which it is measured beside.
+BARE_VENV := .venv-bare
+BARE_READY := $(BARE_VENV)/.ready
 
-.PHONY: demo test lint clean help
+.PHONY: demo test lint contest clean help
 
 help:
 	@echo "make demo   start a real S3 server here and watch two processes share a shelf in it"
 	@echo "make test   run the whole test suite, real servers included"
 	@echo "make lint   ruff and mypy"
-	@echo "make clean  remove .venv, .venv-1.x and caches"
+	@echo "make contest measure cshelve beside 1.6 and bare clients, in five minutes"
+	@echo "make clean  remove .venv, .venv-1.x, .venv-bare and caches"
 
 demo: $(READY)
 	@$(BIN)/python -m examples.demo
@@ -36,6 +40,9 @@ lint: $(READY)
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
+contest: $(READY) $(OLD_READY) $(BARE_READY)
+	@$(BIN)/python -m benchmarks.contest
+
 # pip 25.1 is the first that installs dependency groups.
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -48,5 +55,12 @@ $(OLD_READY): Makefile
 	$(OLD_VENV)/bin/python -m pip install --quiet "cshelve[aws-s3,encryption]==1.6.0"
 	@touch $(OLD_READY)
 
+# Of the versions that cshelve has, so that they are not what makes a difference.
+$(BARE_READY): $(READY)
+	$(PYTHON) -m venv $(BARE_VENV)
+	$(BIN)/python -m pip freeze --exclude-editable > $(BARE_VENV)/versions.txt
+	$(BARE_VENV)/bin/python -m pip install --quiet --constraint $(BARE_VENV)/versions.txt "boto3[crt]"
+	@touch $(BARE_READY)
+
 clean:
-	rm -rf $(VENV) $(OLD_VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(OLD_VENV) $(BARE_VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis

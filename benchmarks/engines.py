@@ -8,21 +8,17 @@ cell is the median of the rounds, in operations a second, the ratio that of the 
 
 from __future__ import annotations
 
-import io
 import os
 import statistics
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from functools import partial
-from threading import Event, Semaphore, Thread
-
-from awscrt.auth import AwsCredentialsProvider, AwsSigningConfig
-from awscrt.http import HttpHeaders, HttpRequest
-from awscrt.io import ClientBootstrap, DefaultHostResolver, EventLoopGroup
-from awscrt.s3 import S3Client, S3RequestTlsMode, S3RequestType, create_default_s3_signing_config
+from threading import Event, Thread
 
 import cshelve
+from benchmarks.contestants.bare_crt import BareCrt
+from benchmarks.contestants.turns import Place
 from benchmarks.machine import described
 from testbed.seaweedfs import SeaweedFS
 
@@ -40,7 +36,7 @@ def main() -> None:
     with SeaweedFS() as server, ExitStack() as shelves:
         server.client().create_bucket(Bucket=BUCKET)
         boto3, crt = (shelves.enter_context(opened(server, name)) for name in ("boto3", "crt"))
-        bare = Bare(server)
+        bare = BareCrt(place_in(server))
         print_singles(boto3, crt)
         print_bulk(boto3, crt, bare)
         print_beside_a_busy_thread(boto3, crt)
@@ -61,56 +57,16 @@ def opened(server: SeaweedFS, engine: str) -> cshelve.CloudShelf:
     return cshelve.open_from_dict({"default": default, "provider_params": params})
 
 
-class Bare:
-    """The Common Runtime with nothing round it: no checks, no repetition, no decoding."""
-
-    def __init__(self, server: SeaweedFS) -> None:
-        self._host = server.endpoint_url.removeprefix("http://")
-        loops = EventLoopGroup(1)
-        provider = AwsCredentialsProvider.new_static(
-            server.admin.access_key, server.admin.secret_key
-        )
-        self._signing: AwsSigningConfig = create_default_s3_signing_config(
-            region="us-east-1", credential_provider=provider
-        )
-        self._client = S3Client(
-            bootstrap=ClientBootstrap(loops, DefaultHostResolver(loops)),
-            region="us-east-1",
-            tls_mode=S3RequestTlsMode.DISABLED,
-            throughput_target_gbps=100.0,
-            max_active_connections_override=CONCURRENCY,
-        )
-
-    def write(self) -> None:
-        self._all("PUT", "PutObject")
-
-    def read(self) -> None:
-        self._all("GET", "GetObject")
-
-    def _all(self, method: str, operation: str) -> None:
-        permits = Semaphore(CONCURRENCY)
-        sent = []
-        for key, value in VALUES.items():
-            permits.acquire()
-            headers = [("Host", self._host)]
-            body = None
-            if method == "PUT":
-                headers.append(("Content-Length", str(len(value))))
-                body = io.BytesIO(value)
-            sent.append(
-                self._client.make_request(
-                    type=S3RequestType.DEFAULT,
-                    operation_name=operation,
-                    request=HttpRequest(
-                        method, f"/{BUCKET}/bare/{key}", HttpHeaders(headers), body
-                    ),
-                    signing_config=self._signing,
-                    on_body=lambda chunk, offset, **_: None,
-                    on_done=lambda **_: permits.release(),
-                )
-            )
-        for request in sent:
-            request.finished_future.result()
+def place_in(server: SeaweedFS) -> Place:
+    admin = server.admin
+    return Place(
+        endpoint_url=server.endpoint_url,
+        access_key=admin.access_key,
+        secret_key=admin.secret_key,
+        bucket=BUCKET,
+        prefix="bare/",
+        concurrency=CONCURRENCY,
+    )
 
 
 def print_singles(boto3: cshelve.CloudShelf, crt: cshelve.CloudShelf) -> None:
@@ -140,7 +96,7 @@ def look_for_each(db: cshelve.CloudShelf) -> None:
 SINGLE = {"`db[key] = value`": set_each, "`db[key]`": get_each, "`key in db`": look_for_each}
 
 
-def print_bulk(boto3: cshelve.CloudShelf, crt: cshelve.CloudShelf, bare: Bare) -> None:
+def print_bulk(boto3: cshelve.CloudShelf, crt: cshelve.CloudShelf, bare: BareCrt) -> None:
     print(f"\n{len(VALUES):,} values of 1 kB at once, `concurrency` {CONCURRENCY}\n")
     print("| | boto3, a loop | boto3 | crt | bare crt | crt / loop | crt / boto3 | crt / bare |")
     print("|---|---|---|---|---|---|---|---|")
@@ -148,13 +104,13 @@ def print_bulk(boto3: cshelve.CloudShelf, crt: cshelve.CloudShelf, bare: Bare) -
         "loop": lambda: set_each(boto3, VALUES),
         "boto3": lambda: boto3.update(VALUES),
         "crt": lambda: crt.update(VALUES),
-        "bare": bare.write,
+        "bare": lambda: bare.write(VALUES),
     }
     read: Acts = {
         "loop": lambda: get_each(boto3, VALUES),
         "boto3": lambda: sum(1 for _ in boto3.get_many(VALUES)),
         "crt": lambda: sum(1 for _ in crt.get_many(VALUES)),
-        "bare": bare.read,
+        "bare": lambda: bare.read(VALUES),
     }
     for name, acts in {"`db.update(…)`": write, "`db.get_many(…)`": read}.items():
         loop, by_boto3, by_crt, by_bare = rates(acts, len(VALUES))

@@ -18,13 +18,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
+from testbed.environments import ROOT, own_surroundings, python_in
 from testbed.loopback import refuse_other_hosts
 
 __all__ = ["VERSION", "Cshelve1x", "RefusedBy1x", "find_python"]
 
 VERSION = "1.6.0"
 """The Makefile installs it."""
-_ROOT = Path(__file__).resolve().parent.parent
 _ANSWER_SECONDS = 60.0
 
 
@@ -34,14 +34,7 @@ class RefusedBy1x(Exception):  # noqa: N818
 
 def find_python() -> Path:
     """The interpreter of the environment with 1.x; FileNotFoundError says how to get it."""
-    environment = _ROOT / ".venv-1.x"
-    # Without this one the environment is there in part, or not at all.
-    if not (environment / ".ready").exists():
-        raise FileNotFoundError(
-            f"cshelve {VERSION} is not installed beside ours: `make .venv-1.x/.ready` does that, "
-            "and so does `make test`"
-        )
-    return environment / "bin" / "python"
+    return python_in(".venv-1.x")
 
 
 class Cshelve1x:
@@ -52,12 +45,10 @@ class Cshelve1x:
     """
 
     def __enter__(self) -> Self:
-        # Where the interpreter looks for modules is its own matter: ours leads to our cshelve.
-        environment = {k: v for k, v in os.environ.items() if not k.startswith("PYTHON")}
         self._process = subprocess.Popen(
             [find_python(), "-m", "testbed.cshelve_1x"],
-            cwd=_ROOT,
-            env=environment,
+            cwd=ROOT,
+            env=own_surroundings(),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
         )

@@ -1,0 +1,54 @@
+"""A shelf of either release, opened by an ini file, and what both can do: a mapping's acts."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, MutableMapping
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from benchmarks.contestants.turns import Acts, Place, Values
+
+__all__ = ["ini", "mapping_acts"]
+
+_INI = """\
+[default]
+provider = aws-s3
+bucket_name = {place.bucket}
+auth_type = access_key
+key_id = {place.access_key}
+key_secret = {place.secret_key}
+{options}
+[provider_params]
+endpoint_url = {place.endpoint_url}
+region_name = us-east-1
+"""
+
+
+@contextmanager
+def ini(place: Place, options: Mapping[str, object]) -> Iterator[str]:
+    """Have a file that describes the shelf, with these options in its first section."""
+    lines = "".join(f"{name} = {value}\n" for name, value in options.items())
+    with TemporaryDirectory() as folder:
+        file = Path(folder) / "shelf.ini"
+        file.write_text(_INI.format(place=place, options=lines))
+        yield str(file)
+
+
+def mapping_acts(db: MutableMapping[str, bytes]) -> Acts:
+    def set_each(values: Values) -> None:
+        for key, value in values.items():
+            db[key] = value
+
+    def get_each(values: Values) -> Values:
+        return {key: db[key] for key in values}
+
+    return {
+        "set": set_each,
+        "get": get_each,
+        "in": lambda values: sum(key in db for key in values),
+        "write": db.update,
+        "read": get_each,
+        "items": lambda values: dict(db.items()),
+        "len": lambda values: len(db),
+    }

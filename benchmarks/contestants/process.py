@@ -1,0 +1,73 @@
+"""The contest's side of a contestant: a program in an environment of its own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from typing import IO, Any
+
+from benchmarks.contestants.turns import Place
+from testbed.environments import ROOT, own_surroundings, python_in
+
+__all__ = ["Contestant", "Program"]
+
+
+@dataclass(frozen=True)
+class Program:
+    """A module of this package, its arguments, and the environment that it runs in, if not ours."""
+
+    module: str
+    arguments: tuple[str, ...] = ()
+    environment: str | None = None
+
+    @property
+    def command(self) -> list[str]:
+        python = sys.executable
+        if self.environment is not None:
+            python = str(python_in(self.environment))
+        return [python, "-m", f"benchmarks.contestants.{self.module}", *self.arguments]
+
+    @contextmanager
+    def running(self, place: Place) -> Iterator[Contestant]:
+        """Have it run, its values in this place; it ends when nobody can ask it any more."""
+        with subprocess.Popen(
+            self.command,
+            cwd=ROOT,
+            env=own_surroundings(),
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        ) as process:
+            assert process.stdin is not None
+            assert process.stdout is not None
+            try:
+                yield Contestant(process.stdin, process.stdout, place)
+            except BaseException:
+                process.kill()
+                raise
+
+
+class Contestant:
+    """A program that runs: what it is, and what it can do."""
+
+    def __init__(self, requests: IO[str], answers: IO[str], place: Place) -> None:
+        self._requests = requests
+        self._answers = answers
+        hello = self._ask(json.dumps(asdict(place)))
+        self.versions: str = hello["versions"]
+        self.acts: list[str] = hello["acts"]
+
+    def seconds_of(self, act: str, values: int) -> float:
+        """Have it do the act with so many values, and give the seconds that it took."""
+        return float(self._ask(f"{act} {values}"))
+
+    def _ask(self, line: str) -> Any:
+        print(line, file=self._requests, flush=True)
+        answer = self._answers.readline()
+        if not answer:
+            raise RuntimeError("a contestant ended: its reason is above")
+        return json.loads(answer)

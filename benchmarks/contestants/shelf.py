@@ -1,0 +1,35 @@
+"""Our shelf, with the engine that is named: `python -m benchmarks.contestants.shelf ENGINE`."""
+
+from __future__ import annotations
+
+import sys
+
+import cshelve
+from benchmarks.contestants.mapping import ini, mapping_acts
+from benchmarks.contestants.turns import Acts, Turns
+from benchmarks.machine import versions
+from cshelve._records import Records
+from cshelve.providers.aws_s3 import AwsS3
+
+
+def main(engine: str) -> None:
+    turns = Turns()
+    place = turns.place
+    options = {"key_prefix": place.prefix, "engine": engine, "concurrency": place.concurrency}
+    with ini(place, options) as file:
+        db = cshelve.open(file)
+    assert isinstance(db, cshelve.CloudShelf)
+    with db:
+        acts: Acts = {**mapping_acts(db), "read": lambda values: dict(db.get_many(values))}
+        turns.take(acts, f"{versions('cshelve', 'boto3', 'awscrt')}, engine {engine_of(db)}")
+
+
+def engine_of(db: cshelve.CloudShelf) -> str:
+    records = db.dict
+    assert isinstance(records, Records)
+    assert isinstance(records.provider, AwsS3)
+    return records.provider.engine
+
+
+if __name__ == "__main__":
+    main(sys.argv[1])

@@ -1,0 +1,20 @@
+"""The shelf of cshelve 1.6, in whose environment this runs: the module `cshelve` is that one."""
+
+from __future__ import annotations
+
+import cshelve
+from benchmarks.contestants.mapping import ini, mapping_acts
+from benchmarks.contestants.turns import Turns
+from benchmarks.machine import versions
+
+
+def main() -> None:
+    turns = Turns()
+    with ini(turns.place, {}) as file:
+        db = cshelve.open(file)
+    with db:
+        turns.take(mapping_acts(db), versions("cshelve", "boto3"))
+
+
+if __name__ == "__main__":
+    main()
