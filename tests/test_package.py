@@ -110,6 +110,27 @@ def test_a_shelf_imports_what_it_is_configured_for(
     assert run(program) == str(imported)
 
 
+@pytest.mark.s3
+def test_opening_a_shelf_in_a_bucket_imports_nothing_that_is_for_later() -> None:
+    config = {
+        "default": {
+            "provider": "aws-s3",
+            "bucket_name": "bucket",
+            "auth_type": "anonymous",
+            "region_name": "us-east-1",
+            "check_bucket": False,
+        }
+    }
+    # Of what compresses not zstd, which urllib3 imports by itself.
+    later = ["lz4", "msgpack", "ctypes", "difflib", "cshelve.testing"]
+    later += ["cshelve.codec.aes_eax", "cshelve.codec.aes_gcm", "cshelve.codec.signing"]
+    program = (
+        f"import sys, cshelve; cshelve.open_from_dict({config!r}).close(); "
+        f"print([m for m in {later} if m in sys.modules])"
+    )
+    assert run(program) == "[]"
+
+
 def test_the_testing_kit_imports_without_pytest() -> None:
     assert run("import sys, cshelve.testing; print('pytest' in sys.modules)") == "False"
 

@@ -221,7 +221,7 @@ class Section:
             ) from None
 
 
-@dataclass
+@dataclass(eq=False)
 class Sections:
     """A configuration: its sections, and what the call to `open` said beside it."""
 

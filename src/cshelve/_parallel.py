@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
@@ -31,6 +32,10 @@ __all__ = [
 
 T = TypeVar("T")
 R = TypeVar("R")
+
+# What another thread needs to send a request by boto3. Without it we would keep the interpreter's
+# lock, and the other would get it when we have nothing more to do.
+HEAD_START_SECONDS = 0.0005
 
 _of_this_thread = threading.local()
 
@@ -248,6 +253,7 @@ class Ahead(Generic[T, R]):
         """Begin with an item, unless that is for a parent process to do."""
         if os.getpid() == self._process:
             self._begun = item, self._worker.start(item)
+            time.sleep(HEAD_START_SECONDS)
 
     def get(self, item: T) -> R:
         """Give the function's result for an item, waiting for it if that was begun."""

@@ -12,7 +12,7 @@ from cshelve._forks import PerProcess
 __all__ = ["Turns"]
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class _Turn:
     """A lock, and how many hold it or wait for it."""
 
@@ -20,7 +20,7 @@ class _Turn:
     users: int = 0
 
 
-@dataclass
+@dataclass(eq=False, repr=False)
 class _State:
     turns: dict[str, _Turn] = field(default_factory=dict)
     lock: threading.Lock = field(default_factory=threading.Lock)

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import functools
+import gc
+import json
 import threading
 from pathlib import Path
 from typing import Any
 
+import botocore.session
 import pytest
+from botocore.loaders import Loader
 
 import cshelve
+from cshelve.providers._s3_client import DataFiles
 from testbed.faults import Answer
 from testbed.moto import Moto
 from testbed.seaweedfs import Identity
@@ -495,3 +500,51 @@ def test_no_session_of_botos_is_shared(s3: S3Rig) -> None:
 
     provider_of(s3.config())
     assert boto3.DEFAULT_SESSION is None
+
+
+class TestDataFiles:
+    """What boto3 knows of S3, read once in a process, and by us."""
+
+    @pytest.mark.parametrize("kind", ["service-2", "endpoint-rule-set-1", "paginators-1"])
+    def test_say_what_botocore_reads(self, kind: str) -> None:
+        assert DataFiles().load_service_model("s3", kind) == Loader().load_service_model("s3", kind)
+
+    @pytest.mark.parametrize("name", ["endpoints", "partitions", "sdk-default-configuration"])
+    def test_of_all_services_do_too(self, name: str) -> None:
+        assert DataFiles().load_data(name) == Loader().load_data(name)
+
+    def test_may_be_in_folders_of_the_users(
+        self, tmp_path: Path, s3: S3Rig, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """botocore's variable AWS_DATA_PATH: a model of S3 that has an operation more."""
+        model = Loader().load_service_model("s3", "service-2")
+        model["operations"]["HeadAll"] = {**model["operations"]["HeadBucket"], "name": "HeadAll"}
+        folder = tmp_path / "s3" / "2099-01-01"
+        folder.mkdir(parents=True)
+        (folder / "service-2.json").write_text(json.dumps(model))
+        rules = Loader().load_service_model("s3", "endpoint-rule-set-1")
+        (folder / "endpoint-rule-set-1.json").write_text(json.dumps(rules))
+        monkeypatch.setenv("AWS_DATA_PATH", str(tmp_path))
+        provider = provider_of(s3.config())
+        assert "HeadAll" in provider._connections.meta.service_model.operation_names
+        monkeypatch.delenv("AWS_DATA_PATH")
+        provider = provider_of(s3.config())
+        assert "HeadAll" not in provider._connections.meta.service_model.operation_names
+
+    def test_do_not_pile_up(self, s3: S3Rig) -> None:
+        provider_of(s3.config())
+        before = list(DataFiles.of(botocore.session.get_session()).search_paths)
+        for _ in range(3):
+            provider_of(s3.config())
+        assert DataFiles.of(botocore.session.get_session()).search_paths == before
+
+    @pytest.mark.parametrize("is_on", [True, False])
+    def test_leave_the_collector_as_it_was(self, is_on: bool) -> None:
+        data = DataFiles()
+        try:
+            if not is_on:
+                gc.disable()
+            data.load_data("endpoints")
+            assert gc.isenabled() == is_on
+        finally:
+            gc.enable()

@@ -34,7 +34,7 @@ class Decoded(NamedTuple):
     """Whether it was in a record, and each key that it needed was the present one."""
 
 
-@dataclass(frozen=True, kw_only=True, repr=False)
+@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class Codec:
     """Turn payloads into records and back. Safe in many threads; sends nothing.
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import gzip
+import json
 import os
 import threading
 from collections.abc import Iterator, Mapping
@@ -14,7 +17,7 @@ from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.exceptions import BotoCoreError, ProfileNotFound
 from botocore.httpsession import where
-from botocore.loaders import Loader, create_loader
+from botocore.loaders import JSONFileLoader, Loader, create_loader
 from botocore.validate import ParamValidator
 
 from cshelve._config import Section, closest
@@ -67,13 +70,39 @@ CARRYING: dict[str, frozenset[str] | None] = {
 }
 
 
+class _JsonFiles(JSONFileLoader):
+    """Reads files in half the time that botocore takes: into plain dicts, in their order too.
+
+    The garbage collector, which would go through what has been read again and again, rests: there
+    is none among it.
+    """
+
+    def load_file(self, file_path: str) -> Any:
+        was_on = gc.isenabled()
+        gc.disable()
+        try:
+            return self._read(file_path)
+        finally:
+            if was_on:
+                gc.enable()
+
+    def _read(self, file_path: str) -> Any:
+        for suffix, opened in ((".json", open), (".json.gz", gzip.open)):
+            if os.path.isfile(file_path + suffix):
+                with opened(file_path + suffix, "rb") as file:
+                    return json.loads(file.read())
+        return None
+
+
 class DataFiles(Loader):
     """botocore's data files, read once in a process; of all services it knows S3.
 
     To read them is most of what it takes to build a client, and to look through the folders of some
-    four hundred services a good part of the rest.
+    four hundred services a good part of the rest. botocore changes some of what it has read, but in
+    the same way for every client.
     """
 
+    FILE_LOADER_CLASS = _JsonFiles
     _by_path: ClassVar[dict[str | None, DataFiles]] = {}
 
     @classmethod

@@ -9,8 +9,7 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import boto3.session
@@ -97,15 +96,14 @@ CONFIG_GROUPS: dict[str, frozenset[str] | None] = {
 }
 
 
-@dataclass(frozen=True)
-class S3Settings:
+class S3Settings(NamedTuple):
     """Everything that a configuration says about a shelf in S3."""
 
     bucket_name: str
     prefix: str
     """Empty, or ending in the slash that stands before each key."""
     auth_type: str
-    credentials: Mapping[str, str] = field(repr=False)
+    credentials: Mapping[str, str]
     """The options of `AUTH_OPTIONS` that are given."""
     region_name: str | None
     check_bucket: bool
@@ -116,12 +114,15 @@ class S3Settings:
     engine: str
     own_config: Mapping[str, Any]
     """What we ask of botocore's Config where the user asks nothing."""
-    client_params: Mapping[str, Any] = field(repr=False)
-    config_options: Mapping[str, Any] = field(repr=False)
+    client_params: Mapping[str, Any]
+    config_options: Mapping[str, Any]
     """The configuration's `config.` options."""
-    put_params: Section = field(repr=False)
+    put_params: Section
     """Checked and typed when there is a client, which has botocore's model of them."""
     source: str
+
+    def __repr__(self) -> str:
+        return f"<settings of {self.source}>"  # Not what is in it, which may be secret.
 
 
 def settings_from(config: Sections) -> S3Settings:
