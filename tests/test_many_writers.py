@@ -172,16 +172,21 @@ WRITES = 12
 
 
 def write_or_read(number: int, config: Any) -> set[str]:
-    """As the first process write long values, as any other read them until the last is there."""
+    """As the first process write long values, as any other read them until that is over."""
     with cshelve.open_from_dict(config, "w") as db:
         if number == 0:
-            for turn in range(WRITES):
+            readers = [f"{each} has read" for each in range(1, PROCESSES)]
+            for turn in itertools.count():
                 db["k"] = "ab"[turn % 2] * SIZE
+                # Else it might be over before a slow one has begun.
+                if turn >= WRITES and all(each in db for each in readers):
+                    break
             db["is over"] = True
             return set()
         seen = set()
         while "is over" not in db:
             seen.add(summary(db["k"]))
+            db[f"{number} has read"] = True
         return seen
 
 

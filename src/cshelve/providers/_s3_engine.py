@@ -93,8 +93,9 @@ def _objection(settings: S3Settings, connections: Connections) -> str | None:
 
 def _is_installed() -> bool:
     try:
-        # All that is needed of it, which early versions do not have.
-        import cshelve.providers._s3_crt  # noqa: F401
+        # It imports all that is needed of it, which early versions do not have. Not the module
+        # alone: while one thread tries in vain to import that, another gets the beginning of it.
+        from cshelve.providers._s3_crt_transport import CrtTransport  # noqa: F401
     except ImportError:
         return False
     return True
