@@ -201,15 +201,19 @@ class Workers(Crew[T, R]):
         """Let what has begun end with the attempt that is under way."""
         self._stopped.set()
 
+    def leave(self) -> None:
+        """Begin nothing more, and wait for nothing."""
+        self._stopped.set()
+        if os.getpid() == self._process:  # Else the threads are the parent's.
+            for _ in self._threads:
+                self._tasks.put(None)
+
     def stop(self) -> None:
         """Begin nothing more, and wait for what has begun."""
-        self._stopped.set()
-        if os.getpid() != self._process:
-            return  # The threads are the parent's.
-        for _ in self._threads:
-            self._tasks.put(None)
-        for thread in self._threads:
-            thread.join()
+        self.leave()
+        if os.getpid() == self._process:
+            for thread in self._threads:
+                thread.join()
 
     def _work(self) -> None:
         _of_this_thread.ends = self._ends
@@ -234,7 +238,7 @@ class Workers(Crew[T, R]):
 class Ahead(Generic[T, R]):
     """Results of a function, of which another thread may begin one before it is wanted.
 
-    A context manager; leaving it waits for what was begun, up to its next attempt.
+    A context manager; what was begun when it is left ends by itself, with its next attempt.
     """
 
     def __init__(self, function: Callable[[T], R]) -> None:
@@ -247,7 +251,7 @@ class Ahead(Generic[T, R]):
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._worker.stop()
+        self._worker.leave()
 
     def begin(self, item: T) -> None:
         """Begin with an item, unless that is for a parent process to do."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cshelve._config import Sections
@@ -25,7 +26,8 @@ class Call(NamedTuple):
     deserializer: Deserialize | None = None
 
 
-class Recipe(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class Recipe:
     """The configuration as it was written, and what else the call to `open` said.
 
     References to the environment stay references, so the worker's environment has to have them.
@@ -33,19 +35,16 @@ class Recipe(NamedTuple):
 
     opener: Callable[[Sections, Call], CloudShelf]
     source: str
-    contents: Mapping[str, Mapping[str, object]]
+    contents: Mapping[str, Mapping[str, object]] = field(repr=False)
     from_file: bool
     flag: str
-    call_params: Mapping[str, object]
+    call_params: Mapping[str, object] = field(repr=False)
     logger: logging.Logger
     call: Call
     """Functions in it are pickled by name, as all functions are."""
     location: str
     literal_secrets: list[str]
     """Where secrets are written out, so that there can be no pickle."""
-
-    def __repr__(self) -> str:
-        return f"<recipe for {self.location}>"  # Not what is in it, which may be secret.
 
     def reduced(self, prefix: str) -> tuple[Any, ...]:
         """Give what `__reduce__` has to give for the shelf, or for its view under a prefix.

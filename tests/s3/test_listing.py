@@ -29,7 +29,7 @@ from cshelve._records import Records
 from cshelve.providers._s3_capture import HERE
 from cshelve.providers._s3_listing import ASIDE, PAGE_ARRIVED, put_objects_aside, read_page
 from cshelve.providers.base import Provider
-from testbed.faults import Answer, EditResponse
+from testbed.faults import Answer, Delay, EditResponse
 from testbed.http_messages import Response
 from tests.rigs import Place, S3Rig, wait_until
 from tests.test_forks import in_child
@@ -352,6 +352,32 @@ def test_a_page_that_only_botocore_can_read_is_one_request(s3: S3Rig, s3_place: 
     assert seen.operations == ["ListObjectsV2"]
 
 
+@pytest.mark.parametrize("size", [b"x", b""])
+def test_a_page_that_nobody_can_read_is_an_error(s3: S3Rig, s3_place: Place, size: bytes) -> None:
+    db = s3_place.open()
+    db["k"] = 1
+
+    def damage(answer: Response) -> Response:
+        return replace(answer, body=re.sub(b"<Size>[0-9]+<", b"<Size>" + size + b"<", answer.body))
+
+    s3.proxy.inject(EditResponse(damage), operation="ListObjectsV2", times=None)
+    with pytest.raises(cshelve.StorageError, match="the server's answer cannot be read"):
+        list(iter(db))
+
+
+def test_nor_one_that_is_odd_all_over(s3: S3Rig, s3_place: Place) -> None:
+    db = s3_place.open()
+    db["k"] = 1
+
+    def damage(answer: Response) -> Response:
+        body = re.sub(b"<MaxKeys>[0-9]+<", b"<MaxKeys>x<", answer.body)
+        return replace(answer, body=body.replace(b"<Contents>", b" <Contents>"))
+
+    s3.proxy.inject(EditResponse(damage), operation="ListObjectsV2", times=None)
+    with pytest.raises(cshelve.StorageError, match="the server's answer cannot be read"):
+        list(iter(db))
+
+
 def instead_of_keys(text: bytes) -> EditResponse:
     return EditResponse(lambda answer: replace(answer, body=answer.body.replace(b"<Key>", text)))
 
@@ -401,8 +427,17 @@ class TestPagesAhead:
         for number, _ in enumerate(db):
             if number == 1500:
                 break
-        assert not [each for each in threading.enumerate() if each.name.startswith("cshelve_")]
+        wait_until(lambda: not any(t.name.startswith("cshelve_") for t in threading.enumerate()))
         assert len(db) == 2500
+
+    def test_are_not_waited_for_then(self, s3: S3Rig, db: cshelve.CloudShelf) -> None:
+        slow = s3.proxy.inject(Delay(2.0), operation="ListObjectsV2", after=2)
+        began = time.monotonic()
+        for number, _ in enumerate(db):
+            if number == 1500:
+                break
+        wait_until(lambda: slow.hits == 1)
+        assert time.monotonic() - began < 1.5
 
     @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")
     @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import functools
-import gc
 import json
 import threading
 from pathlib import Path
@@ -11,6 +10,7 @@ from typing import Any
 
 import botocore.session
 import pytest
+from botocore.exceptions import UnknownServiceError
 from botocore.loaders import Loader
 
 import cshelve
@@ -502,6 +502,57 @@ def test_no_session_of_botos_is_shared(s3: S3Rig) -> None:
     assert boto3.DEFAULT_SESSION is None
 
 
+class TestRoles:
+    """Credentials that boto3 gets from another service, in place of one by moto."""
+
+    @pytest.fixture
+    def config(
+        self, moto: Moto, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> dict[str, dict[str, Any]]:
+        moto.client().create_bucket(Bucket="of-a-role")
+        monkeypatch.setenv("AWS_ENDPOINT_URL_STS", moto.endpoint_url)
+        monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+        (tmp_path / "config").write_text(
+            "[profile mine]\naws_access_key_id = id\naws_secret_access_key = secret\n"
+            "[profile role]\nrole_arn = arn:aws:iam::123456789012:role/reader\n"
+            "source_profile = mine\nregion = us-east-1\n"
+        )
+        return {
+            "default": {"provider": "aws-s3", "bucket_name": "of-a-role", "auth_type": "default"},
+            "provider_params": {"endpoint_url": moto.endpoint_url},
+        }
+
+    def test_of_a_profile(self, config: dict[str, dict[str, Any]]) -> None:
+        config["default"] |= {"auth_type": "profile", "profile_name": "role"}
+        with cshelve.open_from_dict(config) as db:
+            db["k"] = 1
+            assert db["k"] == 1
+            signer = db._objects.records.provider._connections.credentials()  # type: ignore[attr-defined]
+            assert signer.method == "assume-role"
+
+    def test_of_a_token(
+        self, config: dict[str, dict[str, Any]], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "token").write_text("token")
+        monkeypatch.setenv("AWS_WEB_IDENTITY_TOKEN_FILE", str(tmp_path / "token"))
+        monkeypatch.setenv("AWS_ROLE_ARN", "arn:aws:iam::123456789012:role/reader")
+        monkeypatch.setenv("AWS_DEFAULT_REGION", "us-east-1")
+        with cshelve.open_from_dict(config) as db:
+            db["k"] = 1
+            assert db["k"] == 1
+            signer = db._objects.records.provider._connections.credentials()  # type: ignore[attr-defined]
+            assert signer.method == "assume-role-with-web-identity"
+
+    def test_the_profile_of_the_configuration_wins(
+        self, config: dict[str, dict[str, Any]], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("AWS_PROFILE", "absent")
+        config["default"] |= {"auth_type": "profile", "profile_name": "mine"}
+        config["provider_params"]["region_name"] = "us-east-1"
+        with cshelve.open_from_dict(config) as db:
+            db["k"] = 1
+
+
 class TestDataFiles:
     """What boto3 knows of S3, read once in a process, and by us."""
 
@@ -531,20 +582,21 @@ class TestDataFiles:
         provider = provider_of(s3.config())
         assert "HeadAll" not in provider._connections.meta.service_model.operation_names
 
+    @pytest.mark.parametrize("service", ["sts", "sso", "sso-oidc"])
+    def test_of_services_that_give_credentials_are_found(self, service: str) -> None:
+        ours = DataFiles()
+        assert ours.load_service_model(service, "service-2") == Loader().load_service_model(
+            service, "service-2"
+        )
+
+    def test_of_what_is_not_there_are_told_as_by_botocore(self) -> None:
+        with pytest.raises(UnknownServiceError, match=r"s4.*s3"):
+            DataFiles().load_service_model("s4", "service-2")
+        assert "ec2" in DataFiles().list_available_services("service-2")
+
     def test_do_not_pile_up(self, s3: S3Rig) -> None:
         provider_of(s3.config())
         before = list(DataFiles.of(botocore.session.get_session()).search_paths)
         for _ in range(3):
             provider_of(s3.config())
         assert DataFiles.of(botocore.session.get_session()).search_paths == before
-
-    @pytest.mark.parametrize("is_on", [True, False])
-    def test_leave_the_collector_as_it_was(self, is_on: bool) -> None:
-        data = DataFiles()
-        try:
-            if not is_on:
-                gc.disable()
-            data.load_data("endpoints")
-            assert gc.isenabled() == is_on
-        finally:
-            gc.enable()

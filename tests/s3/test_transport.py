@@ -10,6 +10,7 @@ import base64
 import gc
 import logging
 import os
+import sys
 import threading
 import time
 import zlib
@@ -626,6 +627,18 @@ class TestTheProcess:
             assert sender.send(flight, "k", None)
             assert is_over.wait(10)
         assert before == [0, 1, 2, 3, 4]
+
+    def test_whatever_they_do_first(self, crt: Provider, monkeypatch: pytest.MonkeyPatch) -> None:
+        """Any of these may be the first that a thread does."""
+        seen: set[str] = set()
+
+        def noted() -> None:
+            seen.add(sys._getframe(1).f_code.co_name)
+
+        monkeypatch.setattr("cshelve.providers._s3_crt.stay_attached", noted)
+        crt.put("k", b"value")
+        assert crt.get("k").data == b"value"
+        assert seen == {"readinto1", "_counted", "_on_headers", "_on_body", "_on_done"}
 
     def test_what_has_landed_is_complete(self, crt: Provider) -> None:
         """The Common Runtime tells who waits that a request is over before its last callback."""

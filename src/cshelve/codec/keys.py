@@ -8,7 +8,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
 from cshelve._config import without_quotes
@@ -56,14 +56,12 @@ class Written(NamedTuple):
         return f"<key of {self.option}>"
 
 
-class Key(NamedTuple):
+@dataclass(frozen=True)
+class Key:
     """A secret and what it is called in records: the first bytes of a labelled hash of it."""
 
-    secret: bytes
+    secret: bytes = field(repr=False)
     id: bytes
-
-    def __repr__(self) -> str:
-        return f"<key {self.id.hex()}>"
 
     @classmethod
     def of(cls, secret: bytes, algorithm: str) -> Key:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 import gzip
 import json
 import os
@@ -15,7 +14,7 @@ from boto3.session import Session
 from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.credentials import Credentials
-from botocore.exceptions import BotoCoreError, ProfileNotFound
+from botocore.exceptions import BotoCoreError, DataNotFoundError, ProfileNotFound
 from botocore.httpsession import where
 from botocore.loaders import JSONFileLoader, Loader, create_loader
 from botocore.validate import ParamValidator
@@ -71,22 +70,9 @@ CARRYING: dict[str, frozenset[str] | None] = {
 
 
 class _JsonFiles(JSONFileLoader):
-    """Reads files in half the time that botocore takes: into plain dicts, in their order too.
-
-    The garbage collector, which would go through what has been read again and again, rests: there
-    is none among it.
-    """
+    """Reads files in half the time that botocore takes: into plain dicts, in their order too."""
 
     def load_file(self, file_path: str) -> Any:
-        was_on = gc.isenabled()
-        gc.disable()
-        try:
-            return self._read(file_path)
-        finally:
-            if was_on:
-                gc.enable()
-
-    def _read(self, file_path: str) -> Any:
         for suffix, opened in ((".json", open), (".json.gz", gzip.open)):
             if os.path.isfile(file_path + suffix):
                 with opened(file_path + suffix, "rb") as file:
@@ -95,15 +81,17 @@ class _JsonFiles(JSONFileLoader):
 
 
 class DataFiles(Loader):
-    """botocore's data files, read once in a process; of all services it knows S3.
+    """botocore's data files, read once in a process.
 
     To read them is most of what it takes to build a client, and to look through the folders of some
     four hundred services a good part of the rest. botocore changes some of what it has read, but in
-    the same way for every client.
+    the same way for every client. Credentials may need other services than S3, at any time and in
+    any thread; two threads that read the same get equal data.
     """
 
     FILE_LOADER_CLASS = _JsonFiles
     _by_path: ClassVar[dict[str | None, DataFiles]] = {}
+    _of_this_thread = threading.local()
 
     @classmethod
     def of(cls, core: BotocoreSession) -> DataFiles:
@@ -115,15 +103,35 @@ class DataFiles(Loader):
             cls._by_path[path] = made
         return cls._by_path[path]
 
+    def load_service_model(
+        self, service_name: str, type_name: str, api_version: str | None = None
+    ) -> Any:
+        self._of_this_thread.wanted = service_name
+        try:
+            return super().load_service_model(service_name, type_name, api_version)
+        finally:
+            self._of_this_thread.wanted = None
+
     def list_available_services(self, type_name: str) -> list[str]:
-        """Say that there is S3, without a look."""
-        return ["s3"]
+        """Give the one that is to be loaded, if it is there; else look for all that there are."""
+        wanted = getattr(self._of_this_thread, "wanted", None)
+        if wanted is not None:
+            try:
+                self.list_api_versions(wanted, type_name)
+            except DataNotFoundError:
+                pass  # For botocore to say, with the names that it knows.
+            else:
+                return [wanted]
+        return super().list_available_services(type_name)
 
 
 def build_session(settings: S3Settings, core: BotocoreSession) -> Session:
     """Make the session that a shelf's clients share, and with it credentials and boto3's data."""
     with _building.get(), _our_errors(settings):
         profile = settings.credentials.get("profile_name")
+        if profile is not None:
+            # Before anything is asked of the configuration, which would be another profile's.
+            core.set_config_variable("profile", profile)
         data = DataFiles.of(core)
         core.register_component("data_loader", data)
         folders = list(data.search_paths)

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import botocore.session
 from botocore import xform_name
 from botocore.exceptions import ClientError, CredentialRetrievalError
+from botocore.parsers import ResponseParserError
 
 from cshelve._forks import PerProcess
 from cshelve.exceptions import Error
@@ -25,6 +26,7 @@ from cshelve.providers._s3_client import (
     build_session,
     credentials_of,
 )
+from cshelve.providers._s3_errors import UnreadableAnswerError
 from cshelve.providers._s3_listing import PAGE_ARRIVED, put_objects_aside
 
 if TYPE_CHECKING:
@@ -50,7 +52,7 @@ class Connections:
     def client(self) -> Iterator[S3Client]:
         """Wait for a permit and give the client that repeats what fails for a passing reason."""
         ours = self._of_processes.get()
-        with ours.permits, _errors_of_credentials():
+        with ours.permits, ours.errors_of_botocores():
             try:
                 yield ours.repeating
             except ClientError:
@@ -62,7 +64,7 @@ class Connections:
     def client_that_sends_once(self) -> Iterator[S3Client]:
         """Wait for a permit and give the client that never repeats a request."""
         ours = self._of_processes.get()
-        with ours.permits, _errors_of_credentials():
+        with ours.permits, ours.errors_of_botocores():
             yield ours.sending_once
 
     @contextmanager
@@ -135,6 +137,7 @@ class _Clients:
         self._core = botocore.session.get_session()
         self._session = build_session(settings, self._core)
         self._capture = Capture()
+        self._of_this_thread = threading.local()
         self.has_answered = False
         self.repeating = self._built()
         pool_size: int = getattr(self.repeating.meta.config, "max_pool_connections", 10)
@@ -161,7 +164,8 @@ class _Clients:
     def read_again(self, operation: str, parameters: Mapping[str, Any], body: bytes) -> Any:
         # The one that repeats would read the same again after a pause.
         call = getattr(self.sending_once, xform_name(operation))
-        return self._capture.read_again(lambda: call(**parameters), body)
+        with self.errors_of_botocores():
+            return self._capture.read_again(lambda: call(**parameters), body)
 
     def take_more(self, wanted: int) -> int:
         """Take permits that nobody waits for, and tell how many."""
@@ -187,6 +191,9 @@ class _Clients:
         client = build_client(self._session, self._settings, sends_once=sends_once)
         hook: Any = self._before_send  # The stubs know of no hook that answers.
         client.meta.events.register("before-send.s3", hook)
+        # Written like these, they come before botocore's own, of which one signs and one parses.
+        client.meta.events.register_first("request-created.s3", self._note_attempt)
+        client.meta.events.register_first("before-parse.s3", self._note_answer)
         client.meta.events.register(PAGE_ARRIVED, put_objects_aside)
         return client
 
@@ -197,19 +204,26 @@ class _Clients:
             self._before_attempt(event_name)
         return answer
 
+    def _note_attempt(self, **_: object) -> None:
+        self._of_this_thread.has_answer = False
 
-@contextmanager
-def _errors_of_credentials() -> Iterator[None]:
-    """Make errors of botocore's of what its credential providers let pass while it signs.
+    def _note_answer(self, **_: object) -> None:
+        self._of_this_thread.has_answer = True
 
-    A program that prints no JSON, credentials that have expired when they are new: these come as
-    they are. Nothing else in a request raises such errors.
-    """
-    try:
-        yield
-    except (RuntimeError, ValueError, KeyError) as error:
-        if isinstance(error, Error):
-            raise
-        raise CredentialRetrievalError(
-            provider="the configuration", error_msg=f"{type(error).__name__}: {error}"
-        ) from error
+    @contextmanager
+    def errors_of_botocores(self) -> Iterator[None]:
+        """Make errors of botocore's of what it lets pass while it signs, and while it parses.
+
+        A program that prints no JSON, credentials that have expired when they are new; a date that
+        is none: these come as they are.
+        """
+        self._of_this_thread.has_answer = False
+        try:
+            yield
+        except (RuntimeError, ValueError, KeyError, ResponseParserError) as error:
+            if isinstance(error, Error):
+                raise
+            what = f"{type(error).__name__}: {error}"
+            if self._of_this_thread.has_answer:
+                raise UnreadableAnswerError(error=what) from error
+            raise CredentialRetrievalError(provider="the configuration", error_msg=what) from error

@@ -1,7 +1,7 @@
 """Requests that fly by AWS's Common Runtime, and their signatures.
 
-Everything here is asynchronous. Callbacks run in the one thread of the loop, so they do as little
-as can be, and never wait.
+Everything here is asynchronous. Callbacks run in the few threads that the Common Runtime has for
+all requests, so they do as little as can be, and never wait.
 """
 
 from __future__ import annotations
@@ -176,6 +176,7 @@ class Flight:
         self._made.headers = lower_case(headers)
 
     def _on_body(self, chunk: bytes, offset: int, **_: object) -> None:
+        stay_attached()
         self._made.body = self._made.body + chunk if offset else chunk
 
     def _on_done(self, error: BaseException | None = None, **_: object) -> None:
@@ -194,6 +195,14 @@ class Flight:
         self._landed(self)
 
 
+class _Body(io.BytesIO):
+    """A body that is sent, which the Common Runtime reads in a thread of its own."""
+
+    def readinto1(self, buffer: Any) -> int:
+        stay_attached()
+        return super().readinto1(buffer)
+
+
 def send(client: Any, flight: Flight, request: Request) -> None:
     """Let a request fly, by a client of `_s3_crt_process`."""
     template, body = request.template, request.body
@@ -205,7 +214,7 @@ def send(client: Any, flight: Flight, request: Request) -> None:
         if template.has_crc32:
             crc = zlib.crc32(body).to_bytes(4, "big")
             headers.append((CRC32, base64.b64encode(crc).decode()))
-        stream = io.BytesIO(body)
+        stream = _Body(body)
     flight.take_off(
         partial(
             client.make_request,

@@ -3,7 +3,8 @@
 None of it is ever freed. To free a client is to wait for its threads, which are not there in a
 forked child: that dies of it with a segmentation fault, at whatever moment its collector finds a
 shelf that nobody uses any more. And a thread that ends cannot stay attached, see `stay_attached`.
-So the shelves of a process share clients.
+So the shelves of a process share clients; each that it needs for other terms has two
+threads more.
 """
 
 from __future__ import annotations
@@ -81,15 +82,17 @@ class _Clients:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._made: dict[tuple[object, ...], Any] = {}
-        # Of our own: the static one of the Common Runtime would hang in a forked child. One loop is
-        # as fast as several are, since each callback waits for the interpreter's lock.
-        loops = EventLoopGroup(1)
-        self._bootstrap = ClientBootstrap(loops, DefaultHostResolver(loops))
-        _never_free(self._bootstrap)
+        self._bootstrap: Any = None
 
     def get(self, terms: Terms) -> Any:
         key = terms.as_of_now()
         with self._lock:
+            if self._bootstrap is None:
+                # Of our own: the static one of the Common Runtime would hang in a forked child. One
+                # loop is as fast as several are: each callback waits for the interpreter's lock.
+                loops = EventLoopGroup(1)
+                self._bootstrap = ClientBootstrap(loops, DefaultHostResolver(loops))
+                _never_free(self._bootstrap)
             if key not in self._made:
                 self._made[key] = self._make(terms)
                 _never_free(self._made[key])

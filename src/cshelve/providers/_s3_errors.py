@@ -23,6 +23,7 @@ from cshelve.exceptions import (
 __all__ = [
     "TRANSIENT",
     "Place",
+    "UnreadableAnswerError",
     "code_of",
     "did_nothing",
     "fits_in_xml",
@@ -93,6 +94,12 @@ IAM_ACTIONS = {
 # https://www.w3.org/TR/xml/#charsets
 # Compiled when it is first needed, which takes as long as to import five modules.
 NOT_IN_XML = "[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
+
+
+class UnreadableAnswerError(boto.BotoCoreError):
+    """An answer that botocore cannot make sense of."""
+
+    fmt = "the server's answer cannot be read ({error})"
 
 
 class Place(NamedTuple):
@@ -179,7 +186,8 @@ def is_answer_lost(error: Exception) -> bool:
     if did_nothing(error):
         return False
     server_failed = status_of(error) >= 500 and status_of(error) != 501
-    return server_failed or isinstance(error, boto.HTTPClientError | boto.ConnectionError)
+    lost = boto.HTTPClientError, boto.ConnectionError, UnreadableAnswerError
+    return server_failed or isinstance(error, lost)
 
 
 def lacks_bulk_delete(error: Exception) -> bool:

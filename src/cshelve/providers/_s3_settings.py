@@ -9,7 +9,8 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from dataclasses import dataclass, field
+from typing import Any
 from urllib.parse import urlsplit
 
 import boto3.session
@@ -96,14 +97,15 @@ CONFIG_GROUPS: dict[str, frozenset[str] | None] = {
 }
 
 
-class S3Settings(NamedTuple):
+@dataclass(frozen=True, eq=False)
+class S3Settings:
     """Everything that a configuration says about a shelf in S3."""
 
     bucket_name: str
     prefix: str
     """Empty, or ending in the slash that stands before each key."""
     auth_type: str
-    credentials: Mapping[str, str]
+    credentials: Mapping[str, str] = field(repr=False)
     """The options of `AUTH_OPTIONS` that are given."""
     region_name: str | None
     check_bucket: bool
@@ -114,15 +116,12 @@ class S3Settings(NamedTuple):
     engine: str
     own_config: Mapping[str, Any]
     """What we ask of botocore's Config where the user asks nothing."""
-    client_params: Mapping[str, Any]
-    config_options: Mapping[str, Any]
+    client_params: Mapping[str, Any] = field(repr=False)
+    config_options: Mapping[str, Any] = field(repr=False)
     """The configuration's `config.` options."""
-    put_params: Section
+    put_params: Section = field(repr=False)
     """Checked and typed when there is a client, which has botocore's model of them."""
     source: str
-
-    def __repr__(self) -> str:
-        return f"<settings of {self.source}>"  # Not what is in it, which may be secret.
 
 
 def settings_from(config: Sections) -> S3Settings:
