@@ -14,11 +14,10 @@ from typing import TYPE_CHECKING, NoReturn
 
 from cshelve._parallel import StoppedError, of_crew
 from cshelve.exceptions import KeyNotFoundError
-from cshelve.providers._s3_engine import MOST_BYTES
 from cshelve.providers._s3_flights import Flights, Task
 from cshelve.providers._s3_reply import Reply, Verdict, is_damaged
 from cshelve.providers._s3_sender import Sender
-from cshelve.providers._s3_sizes import Sizes
+from cshelve.providers._s3_sizes import MOST_BYTES, Sizes
 from cshelve.providers._s3_transport import NO_VERSION, Boto3Transport, Transport
 from cshelve.providers.base import Item, Outcome, Stats
 

@@ -1,8 +1,8 @@
 """Which engine moves a shelf's values, boto3 or AWS's Common Runtime beside it: the rules.
 
 The Common Runtime serves what it does exactly as boto3 would; all else is boto3's. What is asked of
-each value, and not of the shelf, is in `_s3_crt_transport`: one of more than `MOST_BYTES`, or a
-value that is read from a shelf with such values when its own size is not known.
+each value, and not of the shelf, is in `_s3_crt_transport`: one of more than 8 MiB, or a value that
+is read from a shelf with such values when its own size is not known.
 """
 
 from __future__ import annotations
@@ -20,10 +20,7 @@ if TYPE_CHECKING:
     from cshelve.providers._s3_connections import Connections
     from cshelve.providers._s3_settings import S3Settings
 
-__all__ = ["MOST_BYTES", "chosen"]
-
-# A larger value goes as fast by boto3, and the Common Runtime holds it in memory twice.
-MOST_BYTES = 8 * 1024 * 1024
+__all__ = ["chosen"]
 
 SIGNATURES = frozenset({"s3v4", "v4"})
 INSTALL = (

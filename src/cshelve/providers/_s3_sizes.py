@@ -4,7 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-__all__ = ["Sizes"]
+__all__ = ["MOST_BYTES", "Sizes"]
+
+# A larger value goes as fast by boto3, and the Common Runtime holds it in memory twice.
+MOST_BYTES = 8 * 1024 * 1024
 
 
 class Sizes:
