@@ -556,9 +556,18 @@ class TestRoles:
 class TestDataFiles:
     """What boto3 knows of S3, read once in a process, and by us."""
 
-    @pytest.mark.parametrize("kind", ["service-2", "endpoint-rule-set-1", "paginators-1"])
-    def test_say_what_botocore_reads(self, kind: str) -> None:
-        assert DataFiles().load_service_model("s3", kind) == Loader().load_service_model("s3", kind)
+    @pytest.mark.parametrize(
+        ("service", "kind"),
+        [
+            *(("s3", "service-2"), ("s3", "endpoint-rule-set-1"), ("s3", "paginators-1")),
+            # Services that give credentials.
+            *(("sts", "service-2"), ("sso", "service-2"), ("sso-oidc", "service-2")),
+        ],
+    )
+    def test_say_what_botocore_reads(self, service: str, kind: str) -> None:
+        ours, botocores = DataFiles(), Loader()
+        read = ours.load_service_model(service, kind)
+        assert read == botocores.load_service_model(service, kind)
 
     @pytest.mark.parametrize("name", ["endpoints", "partitions", "sdk-default-configuration"])
     def test_of_all_services_do_too(self, name: str) -> None:
@@ -581,13 +590,6 @@ class TestDataFiles:
         monkeypatch.delenv("AWS_DATA_PATH")
         provider = provider_of(s3.config())
         assert "HeadAll" not in provider._connections.meta.service_model.operation_names
-
-    @pytest.mark.parametrize("service", ["sts", "sso", "sso-oidc"])
-    def test_of_services_that_give_credentials_are_found(self, service: str) -> None:
-        ours = DataFiles()
-        assert ours.load_service_model(service, "service-2") == Loader().load_service_model(
-            service, "service-2"
-        )
 
     def test_of_what_is_not_there_are_told_as_by_botocore(self) -> None:
         with pytest.raises(UnknownServiceError, match=r"s4.*s3"):

@@ -3,8 +3,8 @@
 None of it is ever freed. To free a client is to wait for its threads, which are not there in a
 forked child: that dies of it with a segmentation fault, at whatever moment its collector finds a
 shelf that nobody uses any more. And a thread that ends cannot stay attached, see `stay_attached`.
-So the shelves of a process share clients; each that it needs for other terms has two
-threads more.
+So the shelves of a process share clients, one for all that have the same terms; each
+has two threads.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ from cshelve._forks import PerProcess
 
 __all__ = ["Terms", "client_for", "stay_attached"]
 
-# Bounds the connections of a client, four to ten of these. That is out of the way: what flies at
+# A client has one connection for each 0.4 of these at most, which is out of the way: what flies at
 # once is bounded by each shelf for itself.
 THROUGHPUT_GBPS = 400.0
 PAUSE_BEFORE_RETRY_MS = 50

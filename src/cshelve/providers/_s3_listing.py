@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 from urllib.parse import unquote_plus
 
 from cshelve.providers._s3_capture import HERE
+from cshelve.providers._s3_errors import UnreadableAnswerError
 
 __all__ = ["PAGE_ARRIVED", "Objects", "put_objects_aside", "read_page"]
 
@@ -98,7 +99,7 @@ def read_page(
     """Give the objects in boto3's answer to a ListObjectsV2, and the answer.
 
     If there is anything odd about the objects, it is another one: what botocore makes of the whole
-    page when it reads it again.
+    page when it reads it again. Raises what that raises, and `UnreadableAnswerError`.
     """
     aside = answer.get(ASIDE)
     if isinstance(aside, _Aside):
@@ -107,6 +108,8 @@ def read_page(
             return answer, objects
         answer = read_again(aside.body)
     found = answer.get("Contents", ())
+    if any("Key" not in each for each in found):
+        raise UnreadableAnswerError(error="an object without a key")
     objects = Objects(
         [each["Key"] for each in found],
         [each.get("Size") for each in found],
