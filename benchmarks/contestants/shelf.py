@@ -9,7 +9,7 @@ from benchmarks.contestants.mapping import ini, mapping_acts
 from benchmarks.contestants.turns import Acts, Turns
 from benchmarks.machine import versions
 from cshelve._records import Records
-from cshelve.providers.aws_s3 import AwsS3
+from cshelve.providers.aws_s3.provider import AwsS3
 
 
 def main(engine: str) -> None:

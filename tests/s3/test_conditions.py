@@ -17,8 +17,8 @@ import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
 import cshelve
-from cshelve.providers._s3_bucket import PROBE
-from cshelve.providers._s3_probe import Condition
+from cshelve.providers.aws_s3.bucket import PROBE
+from cshelve.providers.aws_s3.probe import Condition
 from testbed.fault_proxy import Count, FaultProxy, Seen
 from testbed.faults import (
     AfterActing,
@@ -63,7 +63,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """Leave out the pauses between attempts, ours and boto3's; ours are counted."""
     made: list[int] = []
     monkeypatch.setattr(
-        "cshelve.providers._s3_conditional._pause", lambda number, _: made.append(number)
+        "cshelve.providers.aws_s3.conditional._pause", lambda number, _: made.append(number)
     )
     monkeypatch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0)
     return made
@@ -958,7 +958,7 @@ class TestWhichEndpointsAreSuspected:
             probed.append(condition)
             probe._is_honoured[condition] = True
 
-        monkeypatch.setattr("cshelve.providers._s3_probe.Probe._find_out", find_out)
+        monkeypatch.setattr("cshelve.providers.aws_s3.probe.Probe._find_out", find_out)
         with cshelve.open_from_dict(config) as shelf:
             for condition in Condition:
                 shelf._objects.records.provider._probe.require(condition)

@@ -438,7 +438,7 @@ def _no_pauses(boto3s_data: None) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.001)
         patch.setattr("botocore.retries.quota.RetryQuota.acquire", lambda *_: True)
-        patch.setattr("cshelve.providers._s3_conditional._pause", lambda *_: None)
+        patch.setattr("cshelve.providers.aws_s3.conditional._pause", lambda *_: None)
         yield
 
 
@@ -785,7 +785,7 @@ class TestManyKeys:
     def test_what_is_about_the_shelf_stops_a_delete_with_the_numbers(
         self, fault: str, case: Case, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("cshelve.providers._s3_bulk_delete.KEYS_PER_REQUEST", 4)
+        monkeypatch.setattr("cshelve.providers.aws_s3.bulk_delete.KEYS_PER_REQUEST", 4)
         case.db.update(dict.fromkeys(ALL_KEYS, 1))
         injected, error = ABOUT_THE_SHELF[fault]
         case.s3.proxy.inject(injected, operation="DeleteObjects", times=None, after=2)
@@ -1073,7 +1073,7 @@ class TestTheNumbers:
     def test_of_a_clear_are_told_when_a_later_page_of_the_listing_fails(
         self, case: Case, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("cshelve.providers._s3_bulk_delete.KEYS_PER_REQUEST", 2)
+        monkeypatch.setattr("cshelve.providers.aws_s3.bulk_delete.KEYS_PER_REQUEST", 2)
         more = b"<IsTruncated>true</IsTruncated><NextContinuationToken>2</NextContinuationToken>"
         case.s3.proxy.inject(
             EditResponse(

@@ -24,7 +24,7 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 import cshelve
 from cshelve.providers import _s3_multipart
-from cshelve.providers._s3_client import OURS
+from cshelve.providers.aws_s3.client import OURS
 from testbed.exchange import Exchange
 from testbed.faults import (
     AfterActing,
@@ -126,7 +126,7 @@ def _no_pauses() -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.001)
         patch.setattr("botocore.retries.quota.RetryQuota.acquire", lambda *_: True)
-        patch.setattr("cshelve.providers._s3_conditional._pause", lambda *_: None)
+        patch.setattr("cshelve.providers.aws_s3.conditional._pause", lambda *_: None)
         yield
 
 

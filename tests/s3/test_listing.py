@@ -26,8 +26,8 @@ from hypothesis import strategies as st
 
 import cshelve
 from cshelve._records import Records
-from cshelve.providers._s3_capture import HERE
-from cshelve.providers._s3_listing import ASIDE, PAGE_ARRIVED, put_objects_aside, read_page
+from cshelve.providers.aws_s3.capture import HERE
+from cshelve.providers.aws_s3.listing import ASIDE, PAGE_ARRIVED, put_objects_aside, read_page
 from cshelve.providers.base import Provider
 from testbed.faults import Answer, Delay, EditResponse
 from testbed.http_messages import Response

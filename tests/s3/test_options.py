@@ -14,7 +14,7 @@ from botocore.exceptions import UnknownServiceError
 from botocore.loaders import Loader
 
 import cshelve
-from cshelve.providers._s3_client import DataFiles
+from cshelve.providers.aws_s3.client import DataFiles
 from testbed.faults import Answer
 from testbed.moto import Moto
 from testbed.seaweedfs import Identity

@@ -35,7 +35,7 @@ from testbed.tls_front import TlsFront, write_certificate
 from tests.rigs import S3Rig, unique_name
 from tests.test_forks import in_child
 
-pytest.importorskip("cshelve.providers._s3_crt", reason="needs awscrt; elsewhere boto3 does all")
+pytest.importorskip("cshelve.providers.aws_s3.crt", reason="needs awscrt; elsewhere boto3 does all")
 pytestmark = pytest.mark.s3
 
 GET, HEAD, PUT, DELETE = "GetObject", "HeadObject", "PutObject", "DeleteObject"
@@ -295,7 +295,7 @@ class TestSameRequests:
     def test_to_the_host_that_boto3_takes(
         self, params: dict[str, Any], host: str, path: str
     ) -> None:
-        from cshelve.providers._s3_template import MARK, template_of
+        from cshelve.providers.aws_s3.template import MARK, template_of
 
         config = {
             "default": {
@@ -336,7 +336,7 @@ class TestCredentials:
     @pytest.fixture
     def renewing(self, s3: S3Rig, monkeypatch: pytest.MonkeyPatch) -> Renewing:
         credentials = self.Renewing(s3)
-        where = "cshelve.providers._s3_connections.credentials_of"
+        where = "cshelve.providers.aws_s3.connections.credentials_of"
         monkeypatch.setattr(where, lambda *_: credentials)
         return credentials
 
@@ -639,7 +639,7 @@ class TestTheProcess:
         def noted() -> None:
             seen.add(sys._getframe(1).f_code.co_name)
 
-        monkeypatch.setattr("cshelve.providers._s3_crt.stay_attached", noted)
+        monkeypatch.setattr("cshelve.providers.aws_s3.crt.stay_attached", noted)
         crt.put("k", b"value")
         assert crt.get("k").data == b"value"
         assert seen == {"readinto1", "_counted", "_on_headers", "_on_body", "_on_done"}
@@ -766,8 +766,8 @@ class TestTls:
         monkeypatch: pytest.MonkeyPatch,
         caplog: pytest.LogCaptureFixture,
     ) -> None:
-        monkeypatch.setattr("cshelve.providers._s3_sender.FIRST_SECURE_ANSWER_SECONDS", 0.5)
-        where = "cshelve.providers._s3_connections.authorities_path"
+        monkeypatch.setattr("cshelve.providers.aws_s3.sender.FIRST_SECURE_ANSWER_SECONDS", 0.5)
+        where = "cshelve.providers.aws_s3.connections.authorities_path"
         monkeypatch.setattr(where, lambda *_: str(certificates[1]))
         provider = opened(self.config(s3, front, verify=str(certificates[0])))
         start = time.perf_counter()
@@ -842,7 +842,7 @@ class TestWhichEngine:
     def test_boto3_without_the_native_package(
         self, s3: S3Rig, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
     ) -> None:
-        monkeypatch.setattr("cshelve.providers._s3_engine._is_installed", lambda: False)
+        monkeypatch.setattr("cshelve.providers.aws_s3.engine._is_installed", lambda: False)
         provider: Any = provider_of(s3.config(engine="auto"))
         assert provider.engine == "boto3"
         assert "pip install --upgrade 'cshelve[aws-s3]'" in self.reason(caplog)
@@ -877,7 +877,7 @@ class TestSizes:
 
     @pytest.fixture(autouse=True)
     def _small_bound(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr("cshelve.providers._s3_crt_transport.MOST_BYTES", 1000)
+        monkeypatch.setattr("cshelve.providers.aws_s3.crt_transport.MOST_BYTES", 1000)
 
     def engines_of(self, s3: S3Rig, act: Callable[[], object], operation: str) -> list[bool]:
         with s3.proxy.counting() as seen:

@@ -20,7 +20,7 @@ class _Where(NamedTuple):
 
 
 PROVIDERS = {
-    "aws-s3": _Where("cshelve.providers.aws_s3", "AwsS3", "aws-s3"),
+    "aws-s3": _Where("cshelve.providers.aws_s3.provider", "AwsS3", "aws-s3"),
     "filesystem": _Where("cshelve.providers.filesystem", "Filesystem", None),
     "in-memory": _Where("cshelve.providers.in_memory", "InMemory", None),
 }

@@ -1,12 +1,12 @@
 """`aws-s3`: a shelf in an Amazon S3 bucket, or in one of a server that speaks its protocol.
 
-A key's object is named `key_prefix/key`. What may be configured is in `_s3_settings`; boto3's
-clients are built in `_s3_client` and kept in `_s3_connections`; `_s3_bucket` makes requests,
-`_s3_pages` lists and `_s3_listing` reads a page, `_s3_bulk_delete` deletes many keys,
-`_s3_transport` moves values by boto3 and `_s3_crt_transport` by AWS's Common Runtime, as
-`_s3_engine` decides, `_s3_multipart` and `_s3_ranged_reads` move large values, `_s3_conditional`
-writes where a condition holds, which `_s3_probe` finds out whether the server knows; what boto3's
-errors mean is in `_s3_errors`.
+A key's object is named `key_prefix/key`. What may be configured is in `options`; boto3's
+clients are built in `client` and kept in `connections`; `bucket` makes requests,
+`pages` lists and `listing` reads a page, `bulk_delete` deletes many keys,
+`by_boto3` moves values by boto3 and `crt_transport` by AWS's Common Runtime, as
+`engine` decides, `multipart` and `ranged_reads` move large values, `conditional`
+writes where a condition holds, which `probe` finds out whether the server knows; what boto3's
+errors mean is in `errors`.
 """
 
 from __future__ import annotations
@@ -26,19 +26,19 @@ from cshelve.exceptions import (
     Error,
     StorageError,
 )
-from cshelve.providers._s3_bucket import Bucket
-from cshelve.providers._s3_bulk_delete import BulkDelete
-from cshelve.providers._s3_conditional import ConditionalWrites
-from cshelve.providers._s3_connections import Connections
-from cshelve.providers._s3_engine import chosen
-from cshelve.providers._s3_errors import code_of, translated
-from cshelve.providers._s3_listing import Objects
-from cshelve.providers._s3_multipart import MultipartUploads
-from cshelve.providers._s3_pages import pages_of
-from cshelve.providers._s3_probe import Condition, Probe
-from cshelve.providers._s3_ranged_reads import RangedReads
-from cshelve.providers._s3_settings import S3Settings, settings_from
-from cshelve.providers._s3_transport import Boto3Transport, Bulk, Transport
+from cshelve.providers.aws_s3.bucket import Bucket
+from cshelve.providers.aws_s3.bulk_delete import BulkDelete
+from cshelve.providers.aws_s3.by_boto3 import Boto3Transport, Bulk, Transport
+from cshelve.providers.aws_s3.conditional import ConditionalWrites
+from cshelve.providers.aws_s3.connections import Connections
+from cshelve.providers.aws_s3.engine import chosen
+from cshelve.providers.aws_s3.errors import code_of, translated
+from cshelve.providers.aws_s3.listing import Objects
+from cshelve.providers.aws_s3.multipart import MultipartUploads
+from cshelve.providers.aws_s3.options import S3Settings, settings_from
+from cshelve.providers.aws_s3.pages import pages_of
+from cshelve.providers.aws_s3.probe import Condition, Probe
+from cshelve.providers.aws_s3.ranged_reads import RangedReads
 from cshelve.providers.base import Capabilities, Entry, Item, Outcome, Provider
 
 if TYPE_CHECKING:
@@ -201,7 +201,7 @@ class AwsS3(Provider):
         if self.engine == "boto3":
             return boto3
         # Not at the top: it needs awscrt, which is not there everywhere.
-        from cshelve.providers._s3_crt_transport import CrtTransport
+        from cshelve.providers.aws_s3.crt_transport import CrtTransport
 
         return CrtTransport(
             boto3,

@@ -14,8 +14,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from cshelve._parallel import map_in_order, unstoppable
 from cshelve.exceptions import StorageError
-from cshelve.providers._s3_bucket import Bucket, etag_of
-from cshelve.providers._s3_errors import code_of
+from cshelve.providers.aws_s3.bucket import Bucket, etag_of
+from cshelve.providers.aws_s3.errors import code_of
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client

@@ -14,16 +14,16 @@ from typing import TYPE_CHECKING, NoReturn
 
 from cshelve._parallel import StoppedError, of_crew
 from cshelve.exceptions import KeyNotFoundError
-from cshelve.providers._s3_flights import Flights, Task
-from cshelve.providers._s3_reply import Reply, Verdict, is_damaged
-from cshelve.providers._s3_sender import Sender
-from cshelve.providers._s3_sizes import MOST_BYTES, Sizes
-from cshelve.providers._s3_transport import NO_VERSION, Boto3Transport, Transport
+from cshelve.providers.aws_s3.by_boto3 import NO_VERSION, Boto3Transport, Transport
+from cshelve.providers.aws_s3.flights import Flights, Task
+from cshelve.providers.aws_s3.reply import Reply, Verdict, is_damaged
+from cshelve.providers.aws_s3.sender import Sender
+from cshelve.providers.aws_s3.sizes import MOST_BYTES, Sizes
 from cshelve.providers.base import Item, Outcome, Stats
 
 if TYPE_CHECKING:
-    from cshelve.providers._s3_bucket import Bucket
-    from cshelve.providers._s3_crt import Flight
+    from cshelve.providers.aws_s3.bucket import Bucket
+    from cshelve.providers.aws_s3.crt import Flight
 
 __all__ = ["CrtTransport"]
 

@@ -1,6 +1,6 @@
 """How values travel: the interface, and the way by boto3, which is what any other has to do alike.
 
-The other way is `_s3_crt_transport`; which of them a shelf takes is decided in `_s3_engine`.
+The other way is `crt_transport`; which of them a shelf takes is decided in `engine`.
 """
 
 from __future__ import annotations
@@ -18,8 +18,8 @@ from botocore.exceptions import (
 )
 
 from cshelve.exceptions import KeyNotFoundError
-from cshelve.providers._s3_bucket import Bucket, etag_of
-from cshelve.providers._s3_errors import (
+from cshelve.providers.aws_s3.bucket import Bucket, etag_of
+from cshelve.providers.aws_s3.errors import (
     code_of,
     fits_in_xml,
     is_404_without_code,
@@ -28,9 +28,9 @@ from cshelve.providers._s3_errors import (
     status_of,
     translated,
 )
-from cshelve.providers._s3_multipart import MultipartUploads
-from cshelve.providers._s3_pages import pages_of
-from cshelve.providers._s3_ranged_reads import RangedReads, UnfitRangeError
+from cshelve.providers.aws_s3.multipart import MultipartUploads
+from cshelve.providers.aws_s3.pages import pages_of
+from cshelve.providers.aws_s3.ranged_reads import RangedReads, UnfitRangeError
 from cshelve.providers.base import Item, Outcome, Stats
 
 __all__ = ["NO_VERSION", "Boto3Transport", "Bulk", "Transport"]

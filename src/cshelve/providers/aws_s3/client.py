@@ -22,7 +22,7 @@ from botocore.validate import ParamValidator
 from cshelve._config import Section, closest
 from cshelve._forks import PerProcess
 from cshelve.exceptions import AuthArgumentError, ConfigurationError
-from cshelve.providers._s3_settings import S3Settings
+from cshelve.providers.aws_s3.options import S3Settings
 
 if TYPE_CHECKING:
     from botocore.model import ServiceModel
@@ -48,7 +48,7 @@ OURS = frozenset(
     {"Bucket", "Key", "Body", "IfMatch", "IfNoneMatch", "ContentLength", "ContentMD5"}
     | {"WriteOffsetBytes", "SSECustomerKeyMD5"}
 )
-# Metadata's name for the token of a conditional put (`_s3_conditional`), which is sent as
+# Metadata's name for the token of a conditional put (`conditional`), which is sent as
 # `x-amz-meta-cshelve-token`. cshelve 1.x ignores it.
 TOKEN = "cshelve-token"
 # Parameters of a put that other requests need too: who pays, whose bucket, which key to decrypt by.

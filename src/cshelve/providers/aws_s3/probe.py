@@ -20,8 +20,8 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from cshelve._forks import PerProcess
 from cshelve.exceptions import ConditionsNotSupportedError
-from cshelve.providers._s3_bucket import PROBE, Bucket
-from cshelve.providers._s3_errors import code_of, refuses_conditions, status_of, translated
+from cshelve.providers.aws_s3.bucket import PROBE, Bucket
+from cshelve.providers.aws_s3.errors import code_of, refuses_conditions, status_of, translated
 
 __all__ = ["Condition", "Probe"]
 

@@ -18,9 +18,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from botocore.exceptions import BotoCoreError, ClientError
 
 from cshelve.exceptions import ConflictError, Error, OutcomeUnknownError
-from cshelve.providers._s3_bucket import Bucket, etag_of
-from cshelve.providers._s3_client import TOKEN
-from cshelve.providers._s3_errors import (
+from cshelve.providers.aws_s3.bucket import Bucket, etag_of
+from cshelve.providers.aws_s3.client import TOKEN
+from cshelve.providers.aws_s3.errors import (
     did_nothing,
     is_absent,
     is_answer_lost,
@@ -31,7 +31,7 @@ from cshelve.providers._s3_errors import (
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
-    from cshelve.providers._s3_multipart import MultipartUploads
+    from cshelve.providers.aws_s3.multipart import MultipartUploads
 
 __all__ = ["ConditionalWrites"]
 

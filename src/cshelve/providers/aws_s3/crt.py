@@ -27,9 +27,9 @@ from awscrt.auth import (
 from awscrt.http import HttpHeaders, HttpRequest
 from awscrt.s3 import S3RequestType, S3ResponseError
 
-from cshelve.providers._s3_crt_process import stay_attached
-from cshelve.providers._s3_reply import Failure, Reply, lower_case
-from cshelve.providers._s3_template import CRC32, Template
+from cshelve.providers.aws_s3.crt_process import stay_attached
+from cshelve.providers.aws_s3.reply import Failure, Reply, lower_case
+from cshelve.providers.aws_s3.template import CRC32, Template
 
 __all__ = ["Flight", "Request", "Signer", "send"]
 
@@ -204,7 +204,7 @@ class _Body(io.BytesIO):
 
 
 def send(client: Any, flight: Flight, request: Request) -> None:
-    """Let a request fly, by a client of `_s3_crt_process`."""
+    """Let a request fly, by a client of `crt_process`."""
     template, body = request.template, request.body
     headers = list(template.headers)
     stream = None

@@ -9,11 +9,11 @@ from botocore.exceptions import BotoCoreError, ClientError
 
 from cshelve._parallel import Ahead
 from cshelve.exceptions import StorageError
-from cshelve.providers._s3_bucket import PROBE
-from cshelve.providers._s3_listing import Objects, read_page
+from cshelve.providers.aws_s3.bucket import PROBE
+from cshelve.providers.aws_s3.listing import Objects, read_page
 
 if TYPE_CHECKING:
-    from cshelve.providers._s3_bucket import Bucket
+    from cshelve.providers.aws_s3.bucket import Bucket
 
 __all__ = ["pages_of"]
 

@@ -23,8 +23,8 @@ from botocore.exceptions import (
 
 from cshelve._parallel import map_in_order, refuse_if_stopped
 from cshelve.exceptions import StorageError
-from cshelve.providers._s3_bucket import Bucket
-from cshelve.providers._s3_errors import status_of, translated
+from cshelve.providers.aws_s3.bucket import Bucket
+from cshelve.providers.aws_s3.errors import status_of, translated
 
 if TYPE_CHECKING:
     from botocore.response import StreamingBody

@@ -19,21 +19,21 @@ from botocore.parsers import ResponseParserError
 
 from cshelve._forks import PerProcess
 from cshelve.exceptions import Error
-from cshelve.providers._s3_capture import Capture
-from cshelve.providers._s3_client import (
+from cshelve.providers.aws_s3.capture import Capture
+from cshelve.providers.aws_s3.client import (
     authorities_path,
     build_client,
     build_session,
     credentials_of,
 )
-from cshelve.providers._s3_errors import UnreadableAnswerError
-from cshelve.providers._s3_listing import PAGE_ARRIVED, put_objects_aside
+from cshelve.providers.aws_s3.errors import UnreadableAnswerError
+from cshelve.providers.aws_s3.listing import PAGE_ARRIVED, put_objects_aside
 
 if TYPE_CHECKING:
     from botocore.awsrequest import AWSResponse
     from types_boto3_s3 import S3Client
 
-    from cshelve.providers._s3_settings import S3Settings
+    from cshelve.providers.aws_s3.options import S3Settings
 
 __all__ = ["Connections"]
 

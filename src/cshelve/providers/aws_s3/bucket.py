@@ -9,18 +9,18 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import BotoCoreError, ClientError
 
 from cshelve.exceptions import KeyNotStorableError, StorageError
-from cshelve.providers._s3_client import attempts_of, checked_put_params, shared_params
-from cshelve.providers._s3_errors import Place, translated
+from cshelve.providers.aws_s3.client import attempts_of, checked_put_params, shared_params
+from cshelve.providers.aws_s3.errors import Place, translated
 
 if TYPE_CHECKING:
-    from cshelve.providers._s3_connections import Connections
-    from cshelve.providers._s3_settings import S3Settings
+    from cshelve.providers.aws_s3.connections import Connections
+    from cshelve.providers.aws_s3.options import S3Settings
 
 __all__ = ["PROBE", "Bucket", "etag_of"]
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html: bytes of UTF-8.
 LONGEST_KEY = 1024
-# How the names begin (behind a prefix) that `_s3_probe` uses for a moment; they are no keys.
+# How the names begin (behind a prefix) that `probe` uses for a moment; they are no keys.
 PROBE = ".cshelve-probe-"
 
 

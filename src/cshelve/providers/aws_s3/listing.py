@@ -17,8 +17,8 @@ from itertools import compress
 from typing import Any, NamedTuple
 from urllib.parse import unquote_plus
 
-from cshelve.providers._s3_capture import HERE
-from cshelve.providers._s3_errors import UnreadableAnswerError
+from cshelve.providers.aws_s3.capture import HERE
+from cshelve.providers.aws_s3.errors import UnreadableAnswerError
 
 __all__ = ["PAGE_ARRIVED", "Objects", "put_objects_aside", "read_page"]
 

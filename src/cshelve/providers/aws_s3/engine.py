@@ -1,7 +1,7 @@
 """Which engine moves a shelf's values, boto3 or AWS's Common Runtime beside it: the rules.
 
 The Common Runtime serves what it does exactly as boto3 would; all else is boto3's. What is asked of
-each value, and not of the shelf, is in `_s3_crt_transport`: one of more than 8 MiB, or a value that
+each value, and not of the shelf, is in `crt_transport`: one of more than 8 MiB, or a value that
 is read from a shelf with such values when its own size is not known.
 """
 
@@ -14,11 +14,11 @@ from typing import TYPE_CHECKING
 from botocore import UNSIGNED
 
 from cshelve.exceptions import ConfigurationError
-from cshelve.providers._s3_client import attempts_of
+from cshelve.providers.aws_s3.client import attempts_of
 
 if TYPE_CHECKING:
-    from cshelve.providers._s3_connections import Connections
-    from cshelve.providers._s3_settings import S3Settings
+    from cshelve.providers.aws_s3.connections import Connections
+    from cshelve.providers.aws_s3.options import S3Settings
 
 __all__ = ["chosen"]
 
@@ -92,7 +92,7 @@ def _is_installed() -> bool:
     try:
         # It imports all that is needed of it, which early versions do not have. Not the module
         # alone: while one thread tries in vain to import that, another gets the beginning of it.
-        from cshelve.providers._s3_crt_transport import CrtTransport  # noqa: F401
+        from cshelve.providers.aws_s3.crt_transport import CrtTransport  # noqa: F401
     except ImportError:
         return False
     return True

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from cshelve._parallel import Crew, Workers
 
 if TYPE_CHECKING:
-    from cshelve.providers._s3_crt import Flight
-    from cshelve.providers._s3_reply import Reply
-    from cshelve.providers._s3_sender import Sender
+    from cshelve.providers.aws_s3.crt import Flight
+    from cshelve.providers.aws_s3.reply import Reply
+    from cshelve.providers.aws_s3.sender import Sender
 
 __all__ = ["Flights", "Task"]
 

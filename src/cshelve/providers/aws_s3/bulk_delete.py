@@ -11,8 +11,8 @@ from typing import Any, NoReturn
 from botocore.exceptions import BotoCoreError, ClientError
 
 from cshelve.exceptions import Error, StorageError
-from cshelve.providers._s3_bucket import Bucket
-from cshelve.providers._s3_errors import (
+from cshelve.providers.aws_s3.bucket import Bucket
+from cshelve.providers.aws_s3.errors import (
     TRANSIENT,
     code_of,
     fits_in_xml,

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 from cshelve._forks import PerProcess
 from cshelve.exceptions import ConfigurationError
-from cshelve.providers._s3_crt import Flight, Request, Signer, send
-from cshelve.providers._s3_crt_process import Terms, client_for
-from cshelve.providers._s3_reply import Reply, Verdict
-from cshelve.providers._s3_template import MARK, NoTemplateError, Template, template_of
+from cshelve.providers.aws_s3.crt import Flight, Request, Signer, send
+from cshelve.providers.aws_s3.crt_process import Terms, client_for
+from cshelve.providers.aws_s3.reply import Reply, Verdict
+from cshelve.providers.aws_s3.template import MARK, NoTemplateError, Template, template_of
 
 if TYPE_CHECKING:
-    from cshelve.providers._s3_bucket import Bucket
+    from cshelve.providers.aws_s3.bucket import Bucket
     from cshelve.providers.base import Stats
 
 __all__ = ["Sender"]
