@@ -10,10 +10,10 @@ from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
+from cshelve._assembly import check_flag, prepare
 from cshelve._atomic import DEFAULT_TIMEOUT_SECONDS, Atomic
 from cshelve._config import Sections
 from cshelve._objects import Objects
-from cshelve._open import _check_flag, _prepare
 from cshelve._records import Records
 from cshelve._serializers import PickleSerializer
 from cshelve._shelf import CloudShelf
@@ -44,8 +44,8 @@ def shelf_over(provider: Provider, flag: str = "c", *, writeback: bool = False) 
         logger=logging.getLogger("cshelve"),
     )
     try:
-        _check_flag(flag)
-        _prepare(provider, flag)
+        check_flag(flag)
+        prepare(provider, flag)
     except BaseException:
         provider.close()
         raise
