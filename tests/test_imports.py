@@ -13,14 +13,47 @@ import cshelve
 SOURCE = Path(cshelve.__file__).parents[1]
 # The same for every version of Python; what is not here was imported by `shelve` already.
 IMPORTED = ["__future__", "cshelve", "cshelve._open", "cshelve.exceptions"]
+# What a shelf in memory has no use for, some of it only until somebody wants that.
+NOT_TO_OPEN = [
+    "asyncio",
+    "boto3",
+    "botocore",
+    "concurrent.futures",
+    "configparser",
+    "dataclasses",
+    "difflib",
+    "email",
+    "hashlib",
+    "http",
+    "inspect",
+    "json",
+    "logging",
+    "multiprocessing",
+    "pathlib",
+    "queue",
+    "random",
+    "secrets",
+    "selectors",
+    "socket",
+    "ssl",
+    "subprocess",
+    "tempfile",
+    "traceback",
+    "urllib",
+    "xml",
+]
 LATER = ["CloudShelf", "DELETE", "Progress", "generate_key"]
+MEMORY = "db = cshelve.open_from_dict({'default': {'provider': 'in-memory'}})"
 
 
 def run(program: str) -> str:
+    """Run a program by itself and give what it prints, errors that nobody sees included."""
     # Without `site`, as packages beside us may import anything when the interpreter starts.
     program = f"import sys; sys.path.insert(0, {str(SOURCE)!r}); {program}"
-    command = [sys.executable, "-I", "-S", "-W", "error", "-c", program]
-    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+    command = [sys.executable, "-I", "-S", "-c", program]
+    output = subprocess.PIPE
+    ended = subprocess.run(command, check=True, stdout=output, stderr=subprocess.STDOUT, text=True)
+    return ended.stdout.strip()
 
 
 def imported_by(program: str) -> list[str]:
@@ -78,3 +111,34 @@ def test_a_name_that_there_is_not_is_an_attribute_error() -> None:
         cshelve.opne  # noqa: B018
     with pytest.raises(ImportError, match="cannot import name 'opne'"):
         from cshelve import opne  # noqa: F401
+
+
+def test_a_shelf_in_memory_imports_no_more_than_it_needs() -> None:
+    imported = imported_by(
+        f"import cshelve; {MEMORY}; db['k'] = 1; assert db['k'] == 1; assert 'k' in db; "
+        "db.update(j=2); assert dict(db.items()) == {'k': 1, 'j': 2}; del db['k']; db.close()"
+    )
+    # Not all of them are written down: what `typing` imports, say, differs between Pythons.
+    assert [name for name in NOT_TO_OPEN if name in imported] == []
+
+
+def test_a_shelf_in_memory_imports_nothing_after_it_was_opened() -> None:
+    using = (
+        "db['k'] = 1; assert db['k'] == 1; assert 'k' in db; assert list(db) == ['k']; "
+        "db.update(j=2); assert dict(db.items()) == {'k': 1, 'j': 2}; del db['k']; db.clear(); "
+        "db.modify('n', lambda n: n + 1, default=0); assert db.pop('n') == 1; db.close()"
+    )
+    assert (
+        run(
+            f"import cshelve; {MEMORY}; before = set(sys.modules); {using}; "
+            "print(sorted(set(sys.modules) - before))"
+        )
+        == "[]"
+    )
+
+
+def test_what_was_never_written_is_said_at_the_end_of_the_interpreter() -> None:
+    """When nothing can be imported any more, and nothing but cshelve has imported `logging`."""
+    program = f"import cshelve; {MEMORY}; db.writeback = True; db['k'] = []; db['k'].append(1)"
+    said = "<cshelve.CloudShelf in memory> was never closed: 1 changed value is not written"
+    assert run(program) == said

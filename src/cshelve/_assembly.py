@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cshelve._atomic import DEFAULT_TIMEOUT_SECONDS, Atomic
 from cshelve._config import Section, Sections, sections_from_dict
@@ -18,6 +17,9 @@ from cshelve.codec.settings import codec_from
 from cshelve.exceptions import ConfigurationError, DBDoesNotExistsError
 from cshelve.providers import load
 from cshelve.providers.base import Provider
+
+if TYPE_CHECKING:
+    import logging
 
 __all__ = ["Call", "check_flag", "prepare", "sections_from_url", "shelf_from"]
 
@@ -58,8 +60,8 @@ def shelf_from(
         contents=contents,
         from_file=from_file,
         flag=flag,
-        call_params=provider_params or {},
-        logger=logger or logging.getLogger("cshelve"),
+        call_params=provider_params,
+        logger=logger,
     )
     return _shelf(sections, call)
 
@@ -73,7 +75,7 @@ def _shelf(config: Sections, call: Call) -> CloudShelf:
     serializer = serializer_from(default, call.protocol, call.serializer, call.deserializer)
     codec = codec_from(config, serializer.letter, serializer.letter_if_sealed)
     limit = _writeback_limit(default)
-    cache = WritebackCache(is_on=call.writeback, limit=limit, logger=config.logger)
+    cache = WritebackCache(is_on=call.writeback, limit=limit, logger=config.logger_of_call)
     timeout = default.number("modify_timeout_seconds", default=DEFAULT_TIMEOUT_SECONDS)
     # Options of 1.x that any provider may be given; none of ours has a client that logs by them.
     config.section("logging").accept("http", "credentials", "level", "enabled")
@@ -93,28 +95,14 @@ def _shelf(config: Sections, call: Call) -> CloudShelf:
     records = Records(provider, codec, read_only=config.flag == "r")
     return CloudShelf(
         Objects(records, serializer, cache),
-        Atomic(timeout, config.logger),
-        logger=config.logger,
+        Atomic(timeout, config.logger_of_call),
         recipe=_recipe(config, call, provider),
     )
 
 
 def _recipe(config: Sections, call: Call, provider: Provider) -> Recipe | None:
     """Note how to open the shelf again, for its pickle; None if that would be another shelf."""
-    if not provider.can_be_reopened:
-        return None
-    return Recipe(
-        opener=_shelf,
-        source=config.source,
-        contents=config.contents,
-        from_file=config.from_file,
-        flag=config.flag,
-        call_params=config.call_params,
-        logger=config.logger,
-        call=call,
-        location=provider.location,
-        literal_secrets=config.literal_secrets(),
-    )
+    return Recipe(_shelf, config, call, provider.location) if provider.can_be_reopened else None
 
 
 def _writeback_limit(default: Section) -> int | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections import Counter
@@ -35,14 +34,6 @@ def shelf_over(provider: Provider, flag: str = "c", *, writeback: bool = False) 
 
     Raises what `cshelve.open` raises for the flag, with the provider closed.
     """
-    nothing_said = Sections(
-        source="shelf_over",
-        contents={},
-        from_file=False,
-        flag=flag,
-        call_params={},
-        logger=logging.getLogger("cshelve"),
-    )
     try:
         check_flag(flag)
         prepare(provider, flag)
@@ -51,7 +42,7 @@ def shelf_over(provider: Provider, flag: str = "c", *, writeback: bool = False) 
         raise
     records = Records(provider, Codec(), read_only=flag == "r")
     objects = Objects(records, PickleSerializer(), WritebackCache(is_on=writeback))
-    return CloudShelf(objects, Atomic(DEFAULT_TIMEOUT_SECONDS, nothing_said.logger))
+    return CloudShelf(objects, Atomic(DEFAULT_TIMEOUT_SECONDS))
 
 
 class _Wrapper(Provider):
