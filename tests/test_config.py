@@ -20,7 +20,7 @@ def read(tmp_path: Path) -> Callable[[str | bytes], Sections]:
     def parse(text: str | bytes) -> Sections:
         path = tmp_path / "shelf.ini"
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        return Sections(str(path), sections_from_file(path), from_file=True, flag="c")
+        return Sections(str(path), sections_from_file(str(path)), from_file=True, flag="c")
 
     return parse
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import itertools
 import json
 import logging
@@ -587,7 +586,7 @@ class TestProgress:
     def test_an_event_cannot_be_changed(self, db: cshelve.CloudShelf) -> None:
         events: list[Any] = []
         db.set_many({"a": 1}, progress=events.append)
-        with pytest.raises(dataclasses.FrozenInstanceError):
+        with pytest.raises(AttributeError):
             events[0].done = 5
 
     @pytest.mark.parametrize("operation", TELLING)

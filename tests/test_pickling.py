@@ -277,7 +277,7 @@ class TestWhatTheCallSaid:
     def test_the_logger_is_carried(self, config: dict[str, Any]) -> None:
         logger = logging.getLogger("cshelve.of.a.test")
         with cshelve.open_from_dict(config, logger=logger) as db, again(db) as other:
-            assert other._logger is logger
+            assert other.cache.logger is logger
 
 
 class TestAView:

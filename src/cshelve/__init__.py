@@ -17,14 +17,11 @@ value travels from the shelf (`_shelf`) through the layer of objects (`_objects`
 serializer (`_serializers`) and the writeback cache (`_writeback`), to the records (`_records`),
 which a codec (`codec`) compresses, encrypts, seals and frames, and a provider (`providers`) stores.
 What many writers do at once is in `_atomic`, what is done with many keys in `_pairs`, `_rewriting`,
-`_tally` and `_parallel`. `_open` puts all of it together from a configuration (`_config`).
+`_tally` and `_parallel`. `_assembly` puts all of it together from a configuration (`_config`), when
+a shelf is opened (`_open`).
 """
 
-from cshelve._atomic import DELETE
 from cshelve._open import open, open_from_dict
-from cshelve._shelf import CloudShelf
-from cshelve._tally import Progress
-from cshelve.codec.keys import generate_key
 from cshelve.exceptions import (
     AuthArgumentError,
     AuthError,
@@ -57,6 +54,14 @@ from cshelve.exceptions import (
     ValueTooLargeError,
     ValueTypeError,
 )
+
+# What type checkers take for the constant of `typing`, which is a slow import.
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from cshelve._atomic import DELETE
+    from cshelve._shelf import CloudShelf
+    from cshelve._tally import Progress
+    from cshelve.codec.keys import generate_key
 
 __version__ = "2.0.0.dev0"
 
@@ -98,3 +103,27 @@ __all__ = [
     "open",
     "open_from_dict",
 ]
+
+# Of these names the modules are imported when somebody asks for them. `open` needs none of them
+# before it is called, and a program should not wait for them only because it imports cshelve.
+_MODULES = {
+    "DELETE": "cshelve._atomic",
+    "CloudShelf": "cshelve._shelf",
+    "Progress": "cshelve._tally",
+    "generate_key": "cshelve.codec.keys",
+}
+
+# Type checkers know those names from above. With this they would take any other name for one too.
+if not TYPE_CHECKING:
+
+    def __getattr__(name):
+        if name not in _MODULES:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        from importlib import import_module
+
+        # Kept, so that it is asked for once.
+        globals()[name] = value = getattr(import_module(_MODULES[name]), name)
+        return value
+
+    def __dir__():
+        return sorted({*globals(), *__all__})

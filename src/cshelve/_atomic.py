@@ -7,14 +7,13 @@ doubles ("full jitter"), so that processes do not go on colliding in step.
 from __future__ import annotations
 
 import itertools
-import logging
-import random
 import threading
 import time
 from collections.abc import Callable, Iterator
 from enum import Enum
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from cshelve._logs import logger_or_own
 from cshelve._objects import Objects
 from cshelve._parallel import refuse_if_stopped
 from cshelve._turns import Turns
@@ -25,6 +24,9 @@ from cshelve.exceptions import (
     KeyNotFoundError,
     OutcomeUnknownError,
 )
+
+if TYPE_CHECKING:
+    import logging
 
 __all__ = ["DEFAULT_TIMEOUT_SECONDS", "DELETE", "REQUIRED", "Atomic"]
 
@@ -56,7 +58,7 @@ class Atomic:
     Prefix views share one with their parent. Safe in many threads.
     """
 
-    def __init__(self, timeout_seconds: float, logger: logging.Logger) -> None:
+    def __init__(self, timeout_seconds: float, logger: logging.Logger | None = None) -> None:
         self._timeout_seconds = min(timeout_seconds, threading.TIMEOUT_MAX)
         self._logger = logger
         self._turns = Turns()
@@ -201,7 +203,7 @@ class Atomic:
 
     def _warn_unguarded(self, objects: Objects) -> None:
         if next(self._warnings) == 0:
-            self._logger.warning(
+            logger_or_own(self._logger).warning(
                 "%s: the server does not honour conditions, so setdefault, pop and popitem go on "
                 "without: of two callers at the same time both may be first",
                 objects.records.location,
@@ -218,6 +220,8 @@ class Atomic:
 def _tries(until: float) -> Iterator[None]:
     """Give leave to try, once at least and as long as there is time, with pauses between."""
     yield
+    import random  # For those whose first try did not do.
+
     bound = FIRST_PAUSE_SECONDS
     while (left := until - time.monotonic()) > 0:
         time.sleep(min(random.uniform(0, bound), left))
@@ -228,6 +232,8 @@ def _tries(until: float) -> Iterator[None]:
 def _some_keys(objects: Objects) -> Iterator[str]:
     """Name a key, by a listing of one; and then all, in an order that others hardly have too."""
     yield from objects.records.names(limit=1)
+    import random  # For those who want more than the first one.
+
     names = objects.records.names()
     while some := list(itertools.islice(names, KEYS_AT_ONCE)):
         random.shuffle(some)

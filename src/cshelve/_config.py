@@ -7,15 +7,18 @@ it with the closest name that somebody would have taken. Every error names file,
 
 from __future__ import annotations
 
-import logging
 import os
 import sys
 import warnings
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
 from math import isnan, nan
+from typing import TYPE_CHECKING
 
+from cshelve._logs import logger_or_own
 from cshelve.exceptions import ConfigurationError
+
+if TYPE_CHECKING:
+    import logging
 
 __all__ = ["Section", "Sections", "closest", "sections_from_dict", "with_folded_names"]
 
@@ -221,20 +224,37 @@ class Section:
             ) from None
 
 
-@dataclass(eq=False)
 class Sections:
     """A configuration: its sections, and what the call to `open` said beside it."""
 
-    source: str
-    """The file's name, or what else to call the configuration in a message."""
-    contents: Mapping[str, Mapping[str, object]] = field(repr=False)
-    from_file: bool
-    flag: str
-    call_params: Mapping[str, object] = field(default_factory=dict, repr=False)
-    """`provider_params` of the call; where the configuration has the same, that wins."""
-    logger: logging.Logger = field(default_factory=lambda: logging.getLogger("cshelve"))
-    _sections: dict[str, Section] = field(default_factory=dict, init=False, repr=False)
-    _call: Section | None = field(default=None, init=False, repr=False)
+    def __init__(
+        self,
+        source: str,
+        contents: Mapping[str, Mapping[str, object]],
+        *,
+        from_file: bool,
+        flag: str,
+        call_params: Mapping[str, object] | None = None,
+        logger: logging.Logger | None = None,
+    ) -> None:
+        """Take the file's name, or what else to call the configuration in a message.
+
+        `call_params` are `provider_params` of the call; where the configuration has the same, that
+        wins.
+        """
+        self.source = source
+        self.contents = contents
+        self.from_file = from_file
+        self.flag = flag
+        self.call_params = call_params or {}
+        self.logger_of_call = logger
+        self._sections: dict[str, Section] = {}
+        self._call: Section | None = None
+
+    @property
+    def logger(self) -> logging.Logger:
+        """The logger of the call, or ours."""
+        return logger_or_own(self.logger_of_call)
 
     def section(self, name: str) -> Section:
         """Give a section, which makes its name known; one that is not written is empty."""

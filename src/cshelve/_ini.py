@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import configparser
-from pathlib import Path
+import os
 
 from cshelve._config import with_folded_names
 from cshelve.exceptions import ConfigurationError
@@ -11,7 +11,7 @@ from cshelve.exceptions import ConfigurationError
 __all__ = ["sections_from_file"]
 
 
-def sections_from_file(path: Path) -> dict[str, dict[str, object]]:
+def sections_from_file(path: str) -> dict[str, dict[str, object]]:
     """Read an ini file as text; raise `ConfigurationError` where it is absent or malformed.
 
     `%` is a character like others, `#` and `;` begin a comment at the start of a line only, and a
@@ -33,15 +33,16 @@ def sections_from_file(path: Path) -> dict[str, dict[str, object]]:
                     f"{path}, [{name}] {option}: the line behind it is indented, which makes it a "
                     "part of this value; begin each option at the start of its line."
                 )
-    return with_folded_names(str(path), contents)
+    return with_folded_names(path, contents)
 
 
-def _read_into(parser: configparser.RawConfigParser, path: Path) -> str | None:
+def _read_into(parser: configparser.RawConfigParser, path: str) -> str | None:
     """Read a file, or say what is wrong with it."""
     try:
-        parser.read_string(path.read_text(encoding="utf-8-sig"), source=str(path))
+        with open(path, encoding="utf-8-sig") as file:
+            parser.read_string(file.read(), source=path)
     except FileNotFoundError:
-        return f"there is no such file (looked for in {Path.cwd()})."
+        return f"there is no such file (looked for in {os.getcwd()})."
     except configparser.Error as error:
         return _problem_of(error)
     except (OSError, ValueError) as error:

@@ -12,7 +12,7 @@ from cshelve._cached_writes import CachedWrites, Write
 from cshelve._records import Records
 from cshelve._serializers import Serializer, is_own, loads_by
 from cshelve._tally import Outcome, Tally
-from cshelve._writeback import Cached, Watch, WritebackCache, digest_of
+from cshelve._writeback import Cached, Watch, WritebackCache
 from cshelve.codec import Decoded
 from cshelve.codec.record import Letters
 from cshelve.codec.stage import Pieces
@@ -276,7 +276,7 @@ class Objects:
         """Give what is to be written and then kept."""
         for key, entry, payload in changes:
             for _, record in self._encoded([(key, payload)], tally):
-                yield Write(key, entry, digest_of(payload), record)
+                yield Write(key, entry, self.cache.digest_of(payload), record)
 
     def _changed(
         self, entries: Iterable[tuple[str, Cached]], tally: Tally
@@ -286,7 +286,7 @@ class Objects:
         kept = ((name.removeprefix(prefix), entry) for name, entry in entries)
         for key, entry in kept:
             for _, _, payload in self._dumped([(key, entry.value)], tally):
-                if entry.is_changed or digest_of(payload) != entry.digest:
+                if entry.is_changed or self.cache.digest_of(payload) != entry.digest:
                     entry.is_changed = True
                     yield key, entry, payload
 
@@ -294,7 +294,7 @@ class Objects:
         if entry.is_changed:
             return True
         try:
-            return digest_of(self._serializer.dumps(entry.value)) != entry.digest
+            return self.cache.digest_of(self._serializer.dumps(entry.value)) != entry.digest
         except Exception:  # noqa: BLE001
             # Whatever the value's class raises when it is pickled, or the interpreter while it
             # shuts down: there is nobody to raise it to, and the value is not what was read.
@@ -317,7 +317,7 @@ class Objects:
 
     def _keep(self, name: str, value: Any, payload: Pieces) -> None:
         if self.cache.is_on:
-            self.cache.keep(name, Cached(value), digest_of(payload))
+            self.cache.keep(name, Cached(value), self.cache.digest_of(payload))
         else:
             self.cache.forget(name)
 

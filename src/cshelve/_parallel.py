@@ -12,12 +12,13 @@ import time
 from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import CancelledError, Future
 from contextlib import contextmanager
-from queue import SimpleQueue
-from typing import Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Generic, Self, TypeVar
 
 from cshelve.exceptions import StorageError
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
 
 __all__ = [
     "Ahead",
@@ -129,6 +130,8 @@ def of_crew(
     apart: Callable[[T], object] | None = None,
 ) -> Generator[tuple[T, R]]:
     """Have a crew do all items, and yield each with its result, as `map_in_order` promises."""
+    from concurrent.futures import CancelledError  # Slow to import, for those who want many keys.
+
     process = os.getpid()
 
     def landed(item: T, wait: Callable[[], R]) -> Iterator[tuple[T, R]]:
@@ -164,7 +167,11 @@ class Workers(Crew[T, R]):
     """
 
     def __init__(self, function: Callable[[T], R], most: int, is_last: Callable[[R], bool]) -> None:
+        from concurrent.futures import Future  # As above.
+        from queue import SimpleQueue
+
         self._function = function
+        self._new_future: type[Future[R]] = Future
         self._most = most
         self._is_last = is_last
         self._tasks: SimpleQueue[tuple[T, Future[R]] | None] = SimpleQueue()
@@ -180,7 +187,7 @@ class Workers(Crew[T, R]):
 
     def start(self, item: T) -> Callable[[], R]:
         """Have the function applied to an item by a thread, a new one while there may be more."""
-        future: Future[R] = Future()
+        future = self._new_future()
         self._tasks.put((item, future))
         if len(self._threads) < self._most:
             name = f"cshelve_{len(self._threads)}"

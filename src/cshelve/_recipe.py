@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cshelve._config import Sections
@@ -12,6 +10,8 @@ from cshelve._serializers import Deserialize, Serialize
 from cshelve.exceptions import ConfigurationError, NotPicklableError
 
 if TYPE_CHECKING:
+    import logging
+
     from cshelve._shelf import CloudShelf
 
 __all__ = ["Call", "Recipe"]
@@ -26,35 +26,41 @@ class Call(NamedTuple):
     deserializer: Deserialize | None = None
 
 
-@dataclass(frozen=True, eq=False)
 class Recipe:
     """The configuration as it was written, and what else the call to `open` said.
 
     References to the environment stay references, so the worker's environment has to have them.
     """
 
-    opener: Callable[[Sections, Call], CloudShelf]
-    source: str
-    contents: Mapping[str, Mapping[str, object]] = field(repr=False)
-    from_file: bool
-    flag: str
-    call_params: Mapping[str, object] = field(repr=False)
-    logger: logging.Logger
-    call: Call
-    """Functions in it are pickled by name, as all functions are."""
-    location: str
-    literal_secrets: list[str]
-    """Where secrets are written out, so that there can be no pickle."""
+    def __init__(
+        self,
+        opener: Callable[[Sections, Call], CloudShelf],
+        config: Sections,
+        call: Call,
+        location: str,
+    ) -> None:
+        """Take what was opened by which function; `location` is where that led to."""
+        self._opener = opener
+        self._source = config.source
+        self._contents = config.contents
+        self._from_file = config.from_file
+        self._flag = config.flag
+        self._call_params = config.call_params
+        self._logger: logging.Logger | None = config.logger_of_call
+        self._call = call  # Functions in it are pickled by name, as all functions are.
+        self._location = location
+        # Where secrets are written out, so that there can be no pickle.
+        self._literal_secrets = config.literal_secrets()
 
     def reduced(self, prefix: str) -> tuple[Any, ...]:
         """Give what `__reduce__` has to give for the shelf, or for its view under a prefix.
 
         Raises `NotPicklableError` if a secret would be in the pickle.
         """
-        if self.literal_secrets:
+        if self._literal_secrets:
             raise NotPicklableError(
                 "a pickle of this shelf would carry a secret, which is written out in "
-                f"{'; '.join(self.literal_secrets)}. Write `$` and the name of an environment "
+                f"{'; '.join(self._literal_secrets)}. Write `$` and the name of an environment "
                 "variable instead, which the other process has to have too."
             )
         return _reopened, (self, prefix)
@@ -62,19 +68,19 @@ class Recipe:
     def reopen(self) -> CloudShelf:
         """Open the shelf, which exists: what was opened with `n` must not be emptied again."""
         config = Sections(
-            source=self.source,
-            contents=self.contents,
-            from_file=self.from_file,
-            flag="r" if self.flag == "r" else "w",
-            call_params=self.call_params,
-            logger=self.logger,
+            source=self._source,
+            contents=self._contents,
+            from_file=self._from_file,
+            flag="r" if self._flag == "r" else "w",
+            call_params=self._call_params,
+            logger=self._logger,
         )
-        shelf = self.opener(config, self.call)
+        shelf = self._opener(config, self._call)
         location = shelf._location
-        if location != self.location:
+        if location != self._location:
             shelf.close()
             raise ConfigurationError(
-                f"{self.source}: the shelf was pickled as {self.location}, and here its "
+                f"{self._source}: the shelf was pickled as {self._location}, and here its "
                 f"configuration leads to {location}: by a relative path, or a variable."
             )
         return shelf

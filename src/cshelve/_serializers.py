@@ -6,7 +6,6 @@ is never guessed.
 
 from __future__ import annotations
 
-import json
 import pickle
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
@@ -125,9 +124,16 @@ class JsonSerializer:
     letter_if_sealed = b"j"
     is_exact = False
 
+    def __init__(self) -> None:
+        import json
+
+        self._json = json
+
     def dumps(self, value: Any) -> Pieces:
         try:
-            text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"))
+            text = self._json.dumps(
+                value, ensure_ascii=False, allow_nan=False, separators=(",", ":")
+            )
             return (text.encode(),)
         except (TypeError, ValueError, RecursionError) as error:
             failure = _not_serializable(self.name, error)
@@ -135,7 +141,7 @@ class JsonSerializer:
 
     def loads(self, payload: Data) -> Any:
         try:
-            return json.loads(str(payload, "utf-8"))
+            return self._json.loads(str(payload, "utf-8"))
         except (ValueError, RecursionError) as error:
             failure = _unreadable("read as JSON", error)
         raise failure  # Out here, as above.

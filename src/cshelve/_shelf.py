@@ -6,7 +6,6 @@ is inherited.
 
 from __future__ import annotations
 
-import logging
 import shelve
 import warnings
 from collections.abc import (
@@ -61,7 +60,6 @@ class CloudShelf(shelve.Shelf[Any]):
         objects: Objects,
         atomic: Atomic,
         *,
-        logger: logging.Logger | None = None,
         recipe: Recipe | None = None,
         parent: CloudShelf | None = None,
         owns_parent: bool = False,
@@ -72,7 +70,6 @@ class CloudShelf(shelve.Shelf[Any]):
         self.cache = objects.cache  # Where the base class has put a dict.
         self._open_objects: Objects | None = objects
         self._atomic = atomic
-        self._logger = logger or logging.getLogger("cshelve")
         self._recipe = recipe
         self._parent = parent
         self._owns_parent = owns_parent
@@ -338,7 +335,7 @@ class CloudShelf(shelve.Shelf[Any]):
         if unwritten:
             values = "1 changed value is" if unwritten == 1 else f"{unwritten} changed values are"
             message = f"{self!r} was never closed: {values} not written"
-            self._logger.warning(message)
+            self.cache.logger.warning(message)
             warnings.warn(message, ResourceWarning, source=self, stacklevel=2)
 
     @property
@@ -412,7 +409,6 @@ class CloudShelf(shelve.Shelf[Any]):
         return CloudShelf(
             objects,
             self._atomic,
-            logger=self._logger,
             recipe=self._recipe,
             parent=parent,
             owns_parent=owns_parent,

@@ -5,7 +5,6 @@ from __future__ import annotations
 import shelve
 from collections.abc import Callable, Generator, Sized
 from contextlib import closing
-from dataclasses import dataclass
 from typing import NamedTuple, Self
 
 from cshelve._parallel import StoppedError
@@ -30,8 +29,7 @@ class Outcome(NamedTuple):
         return self.failure is not None and self.failure.about_shelf
 
 
-@dataclass(frozen=True, slots=True)
-class Progress:
+class Progress(NamedTuple):
     """How far an operation on many keys has come."""
 
     done: int

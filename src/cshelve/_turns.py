@@ -5,25 +5,26 @@ from __future__ import annotations
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 
 from cshelve._forks import PerProcess
 
 __all__ = ["Turns"]
 
 
-@dataclass(eq=False, repr=False)
 class _Turn:
     """A lock, and how many hold it or wait for it."""
 
-    lock: threading.RLock = field(default_factory=threading.RLock)
-    users: int = 0
+    __slots__ = ("lock", "users")
+
+    def __init__(self) -> None:
+        self.lock = threading.RLock()
+        self.users = 0
 
 
-@dataclass(eq=False, repr=False)
 class _State:
-    turns: dict[str, _Turn] = field(default_factory=dict)
-    lock: threading.Lock = field(default_factory=threading.Lock)
+    def __init__(self) -> None:
+        self.turns: dict[str, _Turn] = {}
+        self.lock = threading.Lock()
 
 
 class Turns:

@@ -2,37 +2,41 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 from collections.abc import Iterator, MutableMapping
-from dataclasses import dataclass, field
-from hashlib import blake2b
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from weakref import WeakSet
 
 from cshelve._forks import PerProcess
+from cshelve._logs import logger_or_own
 from cshelve._turns import Turns
 from cshelve.codec.stage import Pieces
 
-__all__ = ["Cached", "Watch", "WritebackCache", "digest_of"]
+if TYPE_CHECKING:
+    import logging
+    from hashlib import blake2b
+
+__all__ = ["Cached", "Watch", "WritebackCache"]
 
 
-@dataclass(eq=False, slots=True)
 class Cached:
     """A value, and what its serialized form was when the store had it last."""
 
-    value: Any
-    digest: bytes | None = None
-    """None until the store has it."""
-    is_changed: bool = False
-    """Whether it was found to differ; it stays so until it is written."""
+    __slots__ = ("digest", "is_changed", "value")
+
+    def __init__(self, value: Any, *, is_changed: bool = False) -> None:
+        self.value = value
+        self.digest: bytes | None = None
+        """None until the store has it."""
+        self.is_changed = is_changed
+        """Whether it was found to differ; it stays so until it is written."""
 
 
-@dataclass(eq=False)
 class Watch:
     """The names that this shelf has written or deleted since it was made."""
 
-    written: set[str] = field(default_factory=set)
+    def __init__(self) -> None:
+        self.written: set[str] = set()
 
 
 class WritebackCache(MutableMapping[str, Any]):
@@ -50,19 +54,37 @@ class WritebackCache(MutableMapping[str, Any]):
         limit: int | None = None,
         logger: logging.Logger | None = None,
     ) -> None:
-        self.is_on = is_on
-        self.logger = logger or logging.getLogger("cshelve")
         self.limit = limit
+        self._logger = logger
+        self._new_digest: type[blake2b] | None = None
+        self.is_on = is_on
         self.turns = Turns()
         self._entries: dict[str, Cached] = {}
         self._watches: WeakSet[Watch] = WeakSet()
         self._locks = PerProcess(threading.Lock)
+
+    @property
+    def is_on(self) -> bool:
+        """Whether values that are read or written are kept."""
+        return self._is_on
+
+    @is_on.setter
+    def is_on(self, is_on: bool) -> None:
+        if is_on:
+            self._get_ready()
+        self._is_on = is_on
+
+    @property
+    def logger(self) -> logging.Logger:
+        """What says that values could not be written."""
+        return logger_or_own(self._logger)
 
     def __getitem__(self, name: str) -> Any:
         return self._entries[name].value
 
     def __setitem__(self, name: str, value: Any) -> None:
         """Keep a value that the store does not have, so that the next `sync` writes it."""
+        self._get_ready()
         self._entries[name] = Cached(value, is_changed=True)
 
     def __delitem__(self, name: str) -> None:
@@ -83,7 +105,7 @@ class WritebackCache(MutableMapping[str, Any]):
     @property
     def is_in_use(self) -> bool:
         """Tell whether values are kept, or were before the shelf's `writeback` was turned off."""
-        return self.is_on or bool(self._entries)
+        return self._is_on or bool(self._entries)
 
     def is_over_limit(self) -> bool:
         """Tell whether something has to go."""
@@ -129,10 +151,22 @@ class WritebackCache(MutableMapping[str, Any]):
         """Give the entries of the names that begin so, the oldest first, as they are now."""
         return [pair for pair in list(self._entries.items()) if pair[0].startswith(prefix)]
 
+    def digest_of(self, payload: Pieces) -> bytes:
+        """Tell a serialized form from any other, in 16 bytes; only where values are kept."""
+        assert self._new_digest is not None
+        digest = self._new_digest(digest_size=16)
+        for piece in payload:
+            digest.update(piece)
+        return digest.digest()
 
-def digest_of(payload: Pieces) -> bytes:
-    """Tell a serialized form from any other, in 16 bytes."""
-    digest = blake2b(digest_size=16)
-    for piece in payload:
-        digest.update(piece)
-    return digest.digest()
+    def _get_ready(self) -> None:
+        """Import what it takes to keep values, and to say so if some were never written.
+
+        Most shelves keep none, and at the end of the interpreter, when what was not closed says
+        so, nothing can be imported any more.
+        """
+        if self._new_digest is None:
+            from hashlib import blake2b
+
+            self._new_digest = blake2b
+            self._logger = self.logger

@@ -7,7 +7,6 @@ leaves a letter of each in its record (`record`): `compression`, `aes_eax`, then
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import NamedTuple
 
 from cshelve.codec.compression import compressed, compression_by
@@ -34,33 +33,49 @@ class Decoded(NamedTuple):
     """Whether it was in a record, and each key that it needed was the present one."""
 
 
-@dataclass(frozen=True, kw_only=True, repr=False, eq=False)
 class Codec:
     """Turn payloads into records and back. Safe in many threads; sends nothing.
 
     Where a seal or a cipher is demanded, what lacks it is refused before anything looks at it.
     """
 
-    serializer: bytes = b""
-    """The letter of what makes the payloads."""
-    serializer_if_sealed: bytes = b""
-    """The same for sealed and signed records, which need no longer look like those of 1.x."""
-    compression: Compression | None = None
-    min_size_bytes: int = 0
-    """Payloads that are smaller are not compressed."""
-    max_value_bytes: int = MAX_VALUE_BYTES
-    """What a compressed record may expand to."""
-    cipher: Cipher | None = None
-    old_cipher: Cipher | None = None
-    """Undoes the letter of a cipher that is no longer written."""
-    seal: Seal | None = None
-    shelf_name: str = ""
-    checksum: bool = False
-    """Whether records that 1.x can read have a checksum too."""
-    versioned: bool = True
-    """Without it nothing records what was applied: each stage is applied, and undone."""
-    accept_unsealed: bool = False
-    accept_unencrypted: bool = False
+    def __init__(
+        self,
+        *,
+        serializer: bytes = b"",
+        serializer_if_sealed: bytes = b"",
+        compression: Compression | None = None,
+        min_size_bytes: int = 0,
+        max_value_bytes: int = MAX_VALUE_BYTES,
+        cipher: Cipher | None = None,
+        old_cipher: Cipher | None = None,
+        seal: Seal | None = None,
+        shelf_name: str = "",
+        checksum: bool = False,
+        versioned: bool = True,
+        accept_unsealed: bool = False,
+        accept_unencrypted: bool = False,
+    ) -> None:
+        self.serializer = serializer
+        """The letter of what makes the payloads."""
+        self.serializer_if_sealed = serializer_if_sealed
+        """The same for sealed and signed records, which need no longer look like those of 1.x."""
+        self.compression = compression
+        self.min_size_bytes = min_size_bytes
+        """Payloads that are smaller are not compressed."""
+        self.max_value_bytes = max_value_bytes
+        """What a compressed record may expand to."""
+        self.cipher = cipher
+        self.old_cipher = old_cipher
+        """Undoes the letter of a cipher that is no longer written."""
+        self.seal = seal
+        self.shelf_name = shelf_name
+        self.checksum = checksum
+        """Whether records that 1.x can read have a checksum too."""
+        self.versioned = versioned
+        """Without it nothing records what was applied: each stage is applied, and undone."""
+        self.accept_unsealed = accept_unsealed
+        self.accept_unencrypted = accept_unencrypted
 
     @property
     def is_protected(self) -> bool:

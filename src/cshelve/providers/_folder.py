@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import errno
 import os
-import secrets
 import stat
 import time
 import zlib
@@ -63,7 +62,7 @@ class Folder:
 
     def write_temporary(self, data: bytes) -> tuple[bytes, os.stat_result]:
         """Write a file that has no name yet, and give its path; if that fails, none is left."""
-        path = self._scratch + secrets.token_hex(8).encode()
+        path = self._scratch + os.urandom(8).hex().encode()
         descriptor = self._in_scratch(lambda: os.open(path, _WRITE_FLAGS, 0o666))
         try:
             try:
@@ -100,7 +99,7 @@ class Folder:
         with self.locked(name_at(path[len(self.base) :]) or os.fsdecode(path)):
             if not os.path.isfile(path):
                 return
-            room = self._scratch + secrets.token_hex(8).encode()
+            room = self._scratch + os.urandom(8).hex().encode()
             inside = room + INSIDE
             os.mkdir(room)
             if _linked(path, inside):

@@ -10,9 +10,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import dataclass, field
-from datetime import datetime
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from cshelve._forks import PerProcess
 from cshelve._parallel import map_in_order
@@ -20,6 +18,8 @@ from cshelve._tally import Outcome, Tally, failure_of
 from cshelve.exceptions import KeyNotFoundError
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from cshelve._config import Sections
 
 __all__ = ["Capabilities", "Entry", "Item", "Outcome", "Provider", "Stats"]
@@ -27,16 +27,14 @@ __all__ = ["Capabilities", "Entry", "Item", "Outcome", "Provider", "Stats"]
 DEFAULT_CONCURRENCY = 32
 
 
-@dataclass(frozen=True, slots=True)
-class Item:
+class Item(NamedTuple):
     """What lies under a name, and the token by which a later write can tell it is still that."""
 
     data: bytes
     version: str
 
 
-@dataclass(frozen=True, slots=True)
-class Entry:
+class Entry(NamedTuple):
     """A line of a listing."""
 
     name: str
@@ -44,8 +42,7 @@ class Entry:
     modified: datetime
 
 
-@dataclass(frozen=True, slots=True)
-class Capabilities:
+class Capabilities(NamedTuple):
     """What differs between stores; all true is the best case."""
 
     conditional_put: bool
@@ -56,7 +53,6 @@ class Capabilities:
     """`delete` tells in its one request whether the name was there."""
 
 
-@dataclass
 class Stats:
     """How many requests of which kind were sent, and how many bytes of values went each way.
 
@@ -64,12 +60,15 @@ class Stats:
     threads.
     """
 
-    requests: Counter[str] = field(default_factory=Counter)
-    bytes_sent: int = 0
-    bytes_received: int = 0
-    _locks: PerProcess[threading.Lock] = field(
-        default_factory=lambda: PerProcess(threading.Lock), repr=False, compare=False
-    )
+    def __init__(self) -> None:
+        self.requests: Counter[str] = Counter()
+        self.bytes_sent = 0
+        self.bytes_received = 0
+        self._locks = PerProcess(threading.Lock)
+
+    def __repr__(self) -> str:
+        sizes = f"bytes_sent={self.bytes_sent}, bytes_received={self.bytes_received}"
+        return f"Stats(requests={self.requests}, {sizes})"
 
     def count(self, operation: str, *, sent: int = 0, received: int = 0) -> None:
         """Add one request of this kind."""

@@ -5,9 +5,8 @@ from __future__ import annotations
 import itertools
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING, NamedTuple, Self
 
 from cshelve._forks import PerProcess
 from cshelve.exceptions import ConflictError, DBDoesNotExistsError, KeyNotFoundError
@@ -19,8 +18,7 @@ if TYPE_CHECKING:
 __all__ = ["InMemory"]
 
 
-@dataclass
-class _Held:
+class _Held(NamedTuple):
     """What one value looks like in memory; a new version for each write, never used again."""
 
     data: bytes
@@ -28,14 +26,14 @@ class _Held:
     modified: datetime
 
 
-@dataclass
 class _Store:
     """What shelves of one name share: the values, a lock round them, and whether they exist."""
 
-    values: dict[str, _Held] = field(default_factory=dict)
-    locks: PerProcess[threading.Lock] = field(default_factory=lambda: PerProcess(threading.Lock))
-    versions: Iterator[int] = field(default_factory=lambda: itertools.count(1))
-    exists: bool = False
+    def __init__(self) -> None:
+        self.values: dict[str, _Held] = {}
+        self.locks = PerProcess(threading.Lock)
+        self.versions = itertools.count(1)
+        self.exists = False
 
 
 # The one global state of the package: what named in-memory shelves hold lives as long as the

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import threading
 import time
 from collections import Counter
@@ -10,10 +9,10 @@ from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
+from cshelve._assembly import check_flag, prepare
 from cshelve._atomic import DEFAULT_TIMEOUT_SECONDS, Atomic
 from cshelve._config import Sections
 from cshelve._objects import Objects
-from cshelve._open import _check_flag, _prepare
 from cshelve._records import Records
 from cshelve._serializers import PickleSerializer
 from cshelve._shelf import CloudShelf
@@ -35,23 +34,15 @@ def shelf_over(provider: Provider, flag: str = "c", *, writeback: bool = False) 
 
     Raises what `cshelve.open` raises for the flag, with the provider closed.
     """
-    nothing_said = Sections(
-        source="shelf_over",
-        contents={},
-        from_file=False,
-        flag=flag,
-        call_params={},
-        logger=logging.getLogger("cshelve"),
-    )
     try:
-        _check_flag(flag)
-        _prepare(provider, flag)
+        check_flag(flag)
+        prepare(provider, flag)
     except BaseException:
         provider.close()
         raise
     records = Records(provider, Codec(), read_only=flag == "r")
     objects = Objects(records, PickleSerializer(), WritebackCache(is_on=writeback))
-    return CloudShelf(objects, Atomic(DEFAULT_TIMEOUT_SECONDS, nothing_said.logger))
+    return CloudShelf(objects, Atomic(DEFAULT_TIMEOUT_SECONDS))
 
 
 class _Wrapper(Provider):

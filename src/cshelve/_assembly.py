@@ -1,0 +1,133 @@
+"""From a configuration to a shelf: everything that a shelf is made of comes together here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+from cshelve._atomic import DEFAULT_TIMEOUT_SECONDS, Atomic
+from cshelve._config import Section, Sections, sections_from_dict
+from cshelve._objects import Objects
+from cshelve._recipe import Call, Recipe
+from cshelve._records import Records
+from cshelve._serializers import PickleSerializer, serializer_from
+from cshelve._shelf import CloudShelf
+from cshelve._writeback import WritebackCache
+from cshelve.codec.settings import codec_from
+from cshelve.exceptions import ConfigurationError, DBDoesNotExistsError
+from cshelve.providers import load
+from cshelve.providers.base import Provider
+
+if TYPE_CHECKING:
+    import logging
+
+__all__ = ["Call", "check_flag", "prepare", "sections_from_url", "shelf_from"]
+
+FLAGS = {
+    "r": "read an existing shelf",
+    "w": "read and write an existing shelf",
+    "c": "as w, and create it if need be",
+    "n": "empty it first, and create it if need be",
+}
+
+
+def sections_from_url(url: str) -> dict[str, dict[str, object]]:
+    """Write out the configuration that `s3://bucket/prefix` stands for."""
+    _, _, place = url.partition("://")
+    bucket, _, prefix = place.partition("/")
+    if not bucket:
+        raise ConfigurationError(f"{url!r} names no bucket: write s3://bucket/prefix.")
+    # What is in a URL is meant as it is there: a dollar names no variable.
+    literal = {"bucket_name": bucket, "key_prefix": prefix}
+    escaped = {name: "$" + text if text.startswith("$") else text for name, text in literal.items()}
+    config = {"default": {"provider": "aws-s3", "auth_type": "default", **escaped}}
+    return sections_from_dict(config, url)
+
+
+def shelf_from(
+    contents: Mapping[str, Mapping[str, object]],
+    source: str,
+    flag: str,
+    call: Call,
+    provider_params: Mapping[str, Any] | None,
+    logger: logging.Logger | None,
+    *,
+    from_file: bool = False,
+) -> CloudShelf:
+    """Make the shelf that sections describe, and that a call to `open` was about."""
+    sections = Sections(
+        source=source,
+        contents=contents,
+        from_file=from_file,
+        flag=flag,
+        call_params=provider_params,
+        logger=logger,
+    )
+    return _shelf(sections, call)
+
+
+def _shelf(config: Sections, call: Call) -> CloudShelf:
+    """Put a shelf together from its configuration: provider, codec, serializer, and the flag."""
+    check_flag(config.flag)
+    default = config.require("default")
+    name = default.required_text("provider")
+    provider_class = load(name, default.where("provider"))
+    serializer = serializer_from(default, call.protocol, call.serializer, call.deserializer)
+    codec = codec_from(config, serializer.letter, serializer.letter_if_sealed)
+    limit = _writeback_limit(default)
+    cache = WritebackCache(is_on=call.writeback, limit=limit, logger=config.logger_of_call)
+    timeout = default.number("modify_timeout_seconds", default=DEFAULT_TIMEOUT_SECONDS)
+    # Options of 1.x that any provider may be given; none of ours has a client that logs by them.
+    config.section("logging").accept("http", "credentials", "level", "enabled")
+    provider = provider_class.from_config(config)
+    try:
+        config.finish()
+        prepare(provider, config.flag)
+    except BaseException:
+        provider.close()
+        raise
+    if isinstance(serializer, PickleSerializer) and provider.is_shared and not codec.is_protected:
+        config.logger.info(
+            "%s: values are pickles that nothing protects, so whoever can write there can run code "
+            "in the programs that read them; [signing] or [encryption] prevents that.",
+            provider.location,
+        )
+    records = Records(provider, codec, read_only=config.flag == "r")
+    return CloudShelf(
+        Objects(records, serializer, cache),
+        Atomic(timeout, config.logger_of_call),
+        recipe=_recipe(config, call, provider),
+    )
+
+
+def _recipe(config: Sections, call: Call, provider: Provider) -> Recipe | None:
+    """Note how to open the shelf again, for its pickle; None if that would be another shelf."""
+    return Recipe(_shelf, config, call, provider.location) if provider.can_be_reopened else None
+
+
+def _writeback_limit(default: Section) -> int | None:
+    """Read how many values the writeback cache may hold; without the option, all."""
+    limit = default.integer("writeback_limit", default=0, least=0)
+    return limit or None
+
+
+def check_flag(flag: str) -> None:
+    """Refuse what is no flag."""
+    if not isinstance(flag, str) or flag not in FLAGS:
+        meanings = "; ".join(f"{letter}: {meaning}" for letter, meaning in FLAGS.items())
+        raise ConfigurationError(f"flag: there is no flag {flag!r}. There are {meanings}.")
+
+
+def prepare(provider: Provider, flag: str) -> None:
+    """Do what the flag asks for before the first use, with as few requests as can be."""
+    if flag == "n":
+        try:
+            provider.purge()
+        except DBDoesNotExistsError:
+            provider.create()
+    elif not provider.exists():
+        if flag != "c":
+            raise DBDoesNotExistsError(
+                f"{provider.location} does not exist; flag 'c' would create it (this is {flag!r})."
+            )
+        provider.create()

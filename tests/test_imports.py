@@ -1,0 +1,144 @@
+"""What importing the package imports, to the last module: it should be as quick as `shelve`."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import cshelve
+
+SOURCE = Path(cshelve.__file__).parents[1]
+# The same for every version of Python; what is not here was imported by `shelve` already.
+IMPORTED = ["__future__", "cshelve", "cshelve._open", "cshelve.exceptions"]
+# What a shelf in memory has no use for, some of it only until somebody wants that.
+NOT_TO_OPEN = [
+    "asyncio",
+    "boto3",
+    "botocore",
+    "concurrent.futures",
+    "configparser",
+    "dataclasses",
+    "difflib",
+    "email",
+    "hashlib",
+    "http",
+    "inspect",
+    "json",
+    "logging",
+    "multiprocessing",
+    "pathlib",
+    "queue",
+    "random",
+    "secrets",
+    "selectors",
+    "socket",
+    "ssl",
+    "subprocess",
+    "tempfile",
+    "traceback",
+    "urllib",
+    "xml",
+]
+LATER = ["CloudShelf", "DELETE", "Progress", "generate_key"]
+MEMORY = "db = cshelve.open_from_dict({'default': {'provider': 'in-memory'}})"
+
+
+def run(program: str) -> str:
+    """Run a program by itself and give what it prints, errors that nobody sees included."""
+    # Without `site`, as packages beside us may import anything when the interpreter starts.
+    program = f"import sys; sys.path.insert(0, {str(SOURCE)!r}); {program}"
+    command = [sys.executable, "-I", "-S", "-c", program]
+    output = subprocess.PIPE
+    ended = subprocess.run(command, check=True, stdout=output, stderr=subprocess.STDOUT, text=True)
+    return ended.stdout.strip()
+
+
+def imported_by(program: str) -> list[str]:
+    """Tell which modules a program imports beyond those of `shelve`, and of `site`, which is os."""
+    return run(
+        "import os, shelve; before = set(sys.modules); "
+        f"{program}; print(*sorted(set(sys.modules) - before))"
+    ).split()
+
+
+def test_importing_it_imports_three_modules() -> None:
+    assert imported_by("import cshelve") == IMPORTED
+
+
+@pytest.mark.parametrize(
+    "name", ["open", "open_from_dict", "Error", "KeyNotFoundError", "__version__", "__all__"]
+)
+def test_most_names_import_nothing_more(name: str) -> None:
+    assert imported_by(f"import cshelve; cshelve.{name}") == IMPORTED
+
+
+def test_a_local_shelf_imports_nothing_more_of_ours(tmp_path: Path) -> None:
+    program = f"import cshelve; cshelve.open({str(tmp_path / 'local')!r}).close()"
+    ours = [name for name in imported_by(program) if name.startswith("cshelve")]
+    assert ours == [name for name in IMPORTED if name.startswith("cshelve")]
+
+
+@pytest.mark.parametrize("name", LATER)
+def test_a_name_that_is_for_later_can_be_had_in_every_way(name: str) -> None:
+    same = f"import cshelve; print({name} is cshelve.{name})"
+    assert run(f"from cshelve import {name}; {same}") == "True"
+    assert run(f"from cshelve import *; {same}") == "True"
+    assert run(f"import cshelve; print({name!r} in dir(cshelve))") == "True"
+    assert run(f"import cshelve; print(cshelve.{name} is vars(cshelve)[{name!r}])") == "True"
+
+
+def test_a_name_that_is_for_later_is_the_one_that_shelves_are_made_of() -> None:
+    with cshelve.open_from_dict({"default": {"provider": "in-memory"}}) as db:
+        assert isinstance(db, cshelve.CloudShelf)
+        db["k"] = 1
+        db.modify("k", lambda _: cshelve.DELETE)
+        assert "k" not in db
+        told: list[cshelve.Progress] = []
+        db.set_many({"k": 1}, progress=told.append)
+        assert isinstance(told[0], cshelve.Progress)
+
+
+def test_dir_names_all_that_there_is() -> None:
+    assert set(cshelve.__all__) <= set(dir(cshelve))
+    assert all(hasattr(cshelve, name) for name in dir(cshelve))
+
+
+def test_a_name_that_there_is_not_is_an_attribute_error() -> None:
+    with pytest.raises(AttributeError, match="module 'cshelve' has no attribute 'opne'"):
+        cshelve.opne  # noqa: B018
+    with pytest.raises(ImportError, match="cannot import name 'opne'"):
+        from cshelve import opne  # noqa: F401
+
+
+def test_a_shelf_in_memory_imports_no_more_than_it_needs() -> None:
+    imported = imported_by(
+        f"import cshelve; {MEMORY}; db['k'] = 1; assert db['k'] == 1; assert 'k' in db; "
+        "db.update(j=2); assert dict(db.items()) == {'k': 1, 'j': 2}; del db['k']; db.close()"
+    )
+    # Not all of them are written down: what `typing` imports, say, differs between Pythons.
+    assert [name for name in NOT_TO_OPEN if name in imported] == []
+
+
+def test_a_shelf_in_memory_imports_nothing_after_it_was_opened() -> None:
+    using = (
+        "db['k'] = 1; assert db['k'] == 1; assert 'k' in db; assert list(db) == ['k']; "
+        "db.update(j=2); assert dict(db.items()) == {'k': 1, 'j': 2}; del db['k']; db.clear(); "
+        "db.modify('n', lambda n: n + 1, default=0); assert db.pop('n') == 1; db.close()"
+    )
+    assert (
+        run(
+            f"import cshelve; {MEMORY}; before = set(sys.modules); {using}; "
+            "print(sorted(set(sys.modules) - before))"
+        )
+        == "[]"
+    )
+
+
+def test_what_was_never_written_is_said_at_the_end_of_the_interpreter() -> None:
+    """When nothing can be imported any more, and nothing but cshelve has imported `logging`."""
+    program = f"import cshelve; {MEMORY}; db.writeback = True; db['k'] = []; db['k'].append(1)"
+    said = "<cshelve.CloudShelf in memory> was never closed: 1 changed value is not written"
+    assert run(program) == said
