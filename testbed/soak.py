@@ -55,6 +55,7 @@ from typing import TYPE_CHECKING, Any
 from testbed.exchange import Exchange, UpstreamError
 from testbed.fault_proxy import FaultProxy
 from testbed.faults import AfterActing, Answer, CutBody, Delay, Reset, pass_on
+from testbed.http_messages import Request
 from testbed.loopback import refuse_other_hosts
 from testbed.seaweedfs import SeaweedFS
 from testbed.soak_ledger import FIELDS, Ledger, WrongError, make_value, number_of
@@ -97,7 +98,7 @@ class RandomFaults:
     def __init__(self, percent: float) -> None:
         self.percent = percent
         self.seen: Counter[str] = Counter()
-        self.late: set[str] = set()
+        self.late: dict[str, str] = {}
         self._random = random.Random(1)
         self._lock = Lock()
 
@@ -115,14 +116,18 @@ class RandomFaults:
                 raise
             exchange.reset()
         finally:
-            request = exchange.request
-            writes = request.method not in ("GET", "HEAD")
+            seconds = time.monotonic() - began
             with self._lock:
                 self.seen[name] += 1
-                if writes and time.monotonic() - began > _LATE_SECONDS:
-                    in_body = re.findall(rb"<Key>([^<]*)</Key>", request.body[:100_000])
-                    for key in [request.key, *(each.decode() for each in in_body)]:
-                        self.late.add(key.removeprefix("soak/"))
+                if seconds > _LATE_SECONDS:
+                    self._note_late(exchange.request, f"{seconds:.1f} s, {name}")
+
+    def _note_late(self, request: Request, how: str) -> None:
+        if request.method in ("GET", "HEAD"):
+            return
+        in_body = re.findall(rb"<Key>([^<]*)</Key>", request.body)
+        for key in [request.key, *(each.decode() for each in in_body)]:
+            self.late[key.removeprefix("soak/")] = f"{request.operation} at {time.ctime()}, {how}"
 
 
 class Control:
@@ -320,8 +325,9 @@ class Soak:
         lost = [failure for control in controls for failure in control.failures]
         self._reasons += [f"the server lost of the control group: {each}" for each in lost[:10]]
         judged = [(key, text) for key, text in total.failures if key not in late]
-        if len(judged) < len(total.failures):
-            print(f"{len(total.failures) - len(judged)} of late keys are not judged")
+        for key, text in total.failures:
+            if key in late:
+                print(f"not judged: {text}; {late[key]}")
         self._reasons += [text for _, text in judged[:20]]
         if len(judged) > 20:
             self._reasons.append(f"and {len(judged) - 20} more like these")
@@ -350,7 +356,7 @@ class Soak:
         acknowledged = sum(control.acknowledged for control in controls)
         failures = sum(len(control.failures) for control in controls)
         print(f"control group: {acknowledged} writes acknowledged, {failures} wrong")
-        print(f"late keys: {sorted(self._faults.late)}")
+        print(f"{len(self._faults.late)} late keys: {sorted(self._faults.late)}")
         print(f"{self._kills} kills, {rate:.0f} operations a second")
 
 
