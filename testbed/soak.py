@@ -122,11 +122,18 @@ class RandomFaults:
                 if seconds > _LATE_SECONDS:
                     self._note_late(exchange.request, f"{seconds:.1f} s, {name}")
 
+    def why_late(self, key: str) -> str | None:
+        """Tell of a late request about this key, or about one under it if it ends in a slash."""
+        if key.endswith("/"):
+            return next((how for each, how in self.late.items() if each.startswith(key)), None)
+        return self.late.get(key)
+
     def _note_late(self, request: Request, how: str) -> None:
         if request.method in ("GET", "HEAD"):
             return
         in_body = re.findall(rb"<Key>([^<]*)</Key>", request.body)
-        for key in [request.key, *(each.decode() for each in in_body)]:
+        # A request about the whole bucket has its keys, if any, in its body.
+        for key in [request.key] if request.key else [each.decode() for each in in_body]:
             self.late[key.removeprefix("soak/")] = f"{request.operation} at {time.ctime()}, {how}"
 
 
@@ -321,20 +328,22 @@ class Soak:
         self._total.counts = report.counts
 
     def _judge(self, controls: list[Control]) -> None:
-        total, late = self._total, self._faults.late
+        total, why_late = self._total, self._faults.why_late
         lost = [failure for control in controls for failure in control.failures]
         self._reasons += [f"the server lost of the control group: {each}" for each in lost[:10]]
-        judged = [(key, text) for key, text in total.failures if key not in late]
+        judged = []
         for key, text in total.failures:
-            if key in late:
-                print(f"not judged: {text}; {late[key]}")
-        self._reasons += [text for _, text in judged[:20]]
+            if how := why_late(key):
+                print(f"not judged: {text}; {how}")
+            else:
+                judged.append(text)
+        self._reasons += judged[:20]
         if len(judged) > 20:
             self._reasons.append(f"and {len(judged) - 20} more like these")
         for key in COUNTERS:
             done, unknown = total.increments[key], total.unknown_increments[key]
             print(f"{key}: {total.counts.get(key)}; {done} done, {unknown} unknown")
-            if not done <= total.counts.get(key, 0) <= done + unknown and key not in late:
+            if not done <= total.counts.get(key, 0) <= done + unknown:
                 self._reasons.append(f"{key} does not hold what was done")
         if errors := [each for each in total.errors if each.startswith("verify")]:
             self._reasons.append(f"verifying met {errors}, with all faults off")

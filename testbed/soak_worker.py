@@ -45,7 +45,7 @@ def array_size(owners: list[str]) -> int:
 
 @dataclass
 class Report:
-    """What came of it; ``failures`` are pairs of a key, where there is one, and a text."""
+    """What came of it; ``failures`` are pairs of a key, or a prefix or nothing, and a text."""
 
     operations: Counter[str] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
@@ -239,7 +239,7 @@ class Actor:
         floors = {key: self._ledger.floor(key) for key in keys_of(owner)[:-1]}
         listed = [f"{owner}/{name}" for name in self._db.prefix(f"{owner}/")]
         if len(set(listed)) < len(listed) or not floors.keys() >= set(listed):
-            raise WrongError("", f"listed {listed}")
+            raise WrongError(f"{owner}/", f"listed {listed}")
         for key, floor in floors.items():
             self._ledger.possible(key, floor).check_presence(key in listed)
 
@@ -251,7 +251,7 @@ class Actor:
         least = sum(not each.absent for each in possible)
         most = sum(each.present for each in possible)
         if not least <= length <= most:
-            raise WrongError("", f"{owner}/ has {length} keys, and not {least} to {most}")
+            raise WrongError(f"{owner}/", f"has {length} keys, and not {least} to {most}")
 
     def verify(self) -> None:
         """Read everything, now that nobody writes."""
