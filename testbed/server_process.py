@@ -24,8 +24,10 @@ class ServerProcess:
     """One child process with its own process group, writing to a log file."""
 
     def __init__(self, command: Sequence[str], log: Path) -> None:
+        self._command = command
         self._log = log
-        with log.open("wb") as output:
+        # Appended: the same command may have been started before.
+        with log.open("ab") as output:
             # Its own session: Ctrl-C reaches only the tests, and kill() reaches its children.
             self._process = subprocess.Popen(
                 command,
@@ -54,6 +56,10 @@ class ServerProcess:
         """The last lines of what the server wrote."""
         text = self._log.read_text(errors="replace") if self._log.exists() else ""
         return "the end of its log:\n" + "\n".join(text.splitlines()[-lines:])
+
+    def again(self) -> "ServerProcess":
+        """Start the same command once more, writing on in the same log."""
+        return ServerProcess(self._command, self._log)
 
     def kill(self) -> None:
         """End the process and its children at once; a second call does nothing."""
@@ -94,6 +100,19 @@ class LocalServer(ABC):
         if os.getpid() == self._owner:
             atexit.unregister(self.stop)
             self._end()
+
+    def crash(self) -> None:
+        """Kill the server (SIGKILL) and leave what it has on disk, for `recover`."""
+        if self._process is not None:
+            self._process.kill()
+
+    def recover(self) -> None:
+        """Start it again after a crash, on the same ports and data, and wait until it works."""
+        if self._process is None:
+            raise RuntimeError("it was never started, or is stopped")
+        self._process.kill()
+        self._process = self._process.again()
+        self._wait_until_ready(self._process)
 
     def __enter__(self) -> Self:
         return self.start()

@@ -508,6 +508,24 @@ def test_identities_may_do_what_their_policies_say(weed: SeaweedFS) -> None:
         client.close()
 
 
+def test_what_was_acknowledged_survives_a_crash() -> None:
+    with SeaweedFS() as server:
+        client = server.client(config=ONCE)
+        client.create_bucket(Bucket="bucket")
+        large = os.urandom(9 << 20)
+        for key, body in (("small", b"v"), ("large", large), ("gone", b"v")):
+            client.put_object(Bucket="bucket", Key=key, Body=body)
+        client.delete_object(Bucket="bucket", Key="gone")
+        server.crash()
+        with pytest.raises((EndpointConnectionError, ConnectionClosedError)):
+            client.head_bucket(Bucket="bucket")
+        server.recover()
+        assert body_of(client, "small") == b"v"
+        assert body_of(client, "large") == large
+        assert code_of(lambda: body_of(client, "gone")) == (404, "NoSuchKey")
+        client.close()
+
+
 def test_nothing_is_left_of_a_stopped_server(tmp_path: Path) -> None:
     code = "from testbed.seaweedfs import SeaweedFS; print(SeaweedFS().start().endpoint_url)"
     environment = {**os.environ, "TMPDIR": str(tmp_path), "PYTHONPATH": os.pathsep.join(sys.path)}

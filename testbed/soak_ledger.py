@@ -1,0 +1,122 @@
+"""What may be read under each key of a soak, known to all its processes.
+
+A key has one writer, which numbers what it does: every set and every delete gets the next number,
+and a value carries the number of its set. What was acknowledged raises the key's floor; what ended
+in an error may have been done or not, and does not raise it. So a reader who noted the floor before
+he asked may get the value of any set from that floor to the last that was begun when he has his
+answer, or nothing if there is a delete among these (a key begins as deleted by number 0). No lock
+is needed: each number has one writer, and a reader takes the floor first and the rest last.
+"""
+
+from __future__ import annotations
+
+import os
+import zlib
+from collections.abc import Iterable, MutableSequence
+from dataclasses import dataclass
+from typing import Any
+
+_FLOOR, _TOP, _SET, _DELETE = range(4)
+FIELDS = 4
+"""How many numbers there are for a key."""
+
+
+class WrongError(Exception):
+    """Something was read, or done, that cannot be: what the soak looks for."""
+
+    def __init__(self, key: str, what: str) -> None:
+        super().__init__(f"{key}: {what}")
+        self.key = key
+
+
+@dataclass(frozen=True)
+class Possible:
+    """What a key can hold; ``last_set`` and ``last_delete`` are the last that were begun."""
+
+    key: str
+    floor: int
+    top: int
+    last_set: int
+    last_delete: int
+
+    @property
+    def absent(self) -> bool:
+        return self.last_delete >= self.floor
+
+    @property
+    def present(self) -> bool:
+        return self.last_set >= self.floor
+
+    def check(self, number: int | None) -> None:
+        """Raise WrongError unless this number's value, or None for nothing, can be there."""
+        allowed = self.absent if number is None else self.floor <= number <= self.top
+        if not allowed:
+            raise WrongError(self.key, f"holds {number or 'nothing'}, and not one of {self}")
+
+    def check_presence(self, present: bool) -> None:
+        if not (self.present if present else self.absent):
+            raise WrongError(self.key, f"is {'there' if present else 'missing'}, against {self}")
+
+
+class Ledger:
+    """The numbers of these keys, in an array of ``FIELDS`` for each that processes may share."""
+
+    def __init__(self, keys: Iterable[str], numbers: MutableSequence[int]) -> None:
+        self._at = {key: at * FIELDS for at, key in enumerate(keys)}
+        self._numbers = numbers
+
+    def prepare(self) -> None:
+        """Let all keys be absent; once, before anybody writes."""
+        for at in self._at.values():
+            self._numbers[at + _SET] = -1
+
+    def floor(self, key: str) -> int:
+        return self._numbers[self._at[key] + _FLOOR]
+
+    def possible(self, key: str, floor: int | None = None) -> Possible:
+        """Tell what was possible since the floor was noted; the writer needs to note none."""
+        at = self._at[key]
+        noted = self._numbers[at + _FLOOR] if floor is None else floor
+        top, last_set, last_delete = self._numbers[at + _TOP : at + FIELDS]
+        return Possible(key, noted, top, last_set, last_delete)
+
+    # The rest is for the key's one writer.
+
+    def begin(self, key: str, number: int, *, is_set: bool) -> Possible:
+        """Note that this is about to be done; return what was possible before."""
+        before = self.possible(key)
+        at = self._at[key]
+        self._numbers[at + (_SET if is_set else _DELETE)] = number
+        self._numbers[at + _TOP] = number
+        return before
+
+    def done(self, key: str, number: int) -> None:
+        self._numbers[self._at[key] + _FLOOR] = number
+
+    def not_done(self, before: Possible) -> None:
+        """Take back what was begun last: it was certainly not done, and never will be."""
+        at = self._at[before.key]
+        self._numbers[at + _TOP : at + FIELDS] = [before.top, before.last_set, before.last_delete]
+
+    def seen(self, key: str, number: int | None) -> None:
+        """Settle what was unknown: the writer itself has read this, so nothing older comes back."""
+        at = self._at[key]
+        found = self._numbers[at + _DELETE] if number is None else number
+        self._numbers[at + _FLOOR] = max(found, self._numbers[at + _FLOOR])
+
+
+def make_value(key: str, number: int, size: int) -> dict[str, Any]:
+    """Make a value that says what it is: whoever reads it can tell whether it is wrong."""
+    payload = os.urandom(size)
+    return {"key": key, "number": number, "crc": zlib.crc32(payload), "payload": payload}
+
+
+def number_of(key: str, value: Any) -> int:
+    """Return the number of the set that a value is of; raise WrongError if it is damaged."""
+    if not isinstance(value, dict) or value.keys() != {"key", "number", "crc", "payload"}:
+        raise WrongError(key, f"holds no value of the soak: {str(value)[:100]}")
+    if value["key"] != key:
+        raise WrongError(key, f"holds the value of {value['key']}")
+    if zlib.crc32(value["payload"]) != value["crc"]:
+        raise WrongError(key, f"holds damaged bytes, of number {value['number']}")
+    return int(value["number"])
