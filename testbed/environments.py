@@ -19,6 +19,10 @@ def python_in(environment: str) -> Path:
     return directory / "bin" / "python"
 
 
-def own_surroundings() -> dict[str, str]:
-    """Our variables without those that would lead an interpreter to our modules."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("PYTHON")}
+def own_surroundings(*kept: str) -> dict[str, str]:
+    """Our variables without those that tell an interpreter something, but for what is kept."""
+    return {
+        name: value
+        for name, value in os.environ.items()
+        if name in kept or not name.startswith("PYTHON")
+    }

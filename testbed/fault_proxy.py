@@ -185,6 +185,13 @@ class FaultProxy:
         for rule in rules:
             rule.remove()
 
+    def drop_connections(self) -> None:
+        """Close what clients have open, as a server does that has waited for long enough."""
+        with self._lock:
+            connections = list(self._connections.values())
+        for connection in connections:
+            connection.shut_down()
+
     def start(self) -> Self:
         """Listen; clients may connect when this returns."""
         listener = socket.create_server(("127.0.0.1", 0), backlog=128)

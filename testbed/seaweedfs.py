@@ -24,6 +24,7 @@ _PORTS = (
     "volume.port",
     "filer.port",
     "s3.port",
+    "s3.port.https",
     "master.port.grpc",
     "volume.port.grpc",
     "filer.port.grpc",
@@ -123,14 +124,23 @@ class SeaweedFS(LocalServer):
     prefix ``team-a/`` of any bucket.
     """
 
-    def __init__(self, identities: Sequence[IdentitySpec] = ()) -> None:
+    def __init__(
+        self, identities: Sequence[IdentitySpec] = (), certificate: Path | None = None
+    ) -> None:
+        """With a certificate, whose key is beside it, it serves TLS as well, on another port."""
         super().__init__()
         self._specs = (ADMIN, READER, LISTER, SCOPED, *identities)
+        self._certificate = certificate
         self._ports: dict[str, int] = {}
 
     @property
     def endpoint_url(self) -> str:
         return f"http://127.0.0.1:{self._ports['s3.port']}"
+
+    @property
+    def secure_endpoint_url(self) -> str:
+        """The same server by TLS, if it has a certificate."""
+        return f"https://127.0.0.1:{self._ports['s3.port.https']}"
 
     @property
     def admin(self) -> Identity:
@@ -178,6 +188,10 @@ class SeaweedFS(LocalServer):
     def _launch(self, directory: Path) -> ServerProcess:
         weed = find_weed()
         self._ports = dict(zip(_PORTS, free_ports(len(_PORTS)), strict=True))
+        tls: list[str] = []
+        if self._certificate is not None:
+            key = self._certificate.with_suffix(".key")
+            tls = [f"-s3.cert.file={self._certificate}", f"-s3.key.file={key}"]
         config = directory / "s3.json"
         config.write_text(json.dumps(s3_config(self._specs)))
         data = directory / "data"
@@ -192,6 +206,7 @@ class SeaweedFS(LocalServer):
                 "-ip=127.0.0.1",
                 "-ip.bind=127.0.0.1",
                 *(f"-{name}={port}" for name, port in self._ports.items()),
+                *tls,
                 f"-s3.config={config}",
                 "-s3.port.iceberg=0",
                 "-s3.port.lance=0",

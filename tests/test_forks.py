@@ -21,7 +21,7 @@ import cshelve
 from testbed.exchange import Exchange
 from testbed.fault_proxy import Count
 from testbed.faults import pass_on
-from tests.rigs import Place, S3Rig, engine_of, folder_config
+from tests.rigs import Place, S3Rig, folder_config
 
 pytestmark = [
     pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork"),
@@ -228,8 +228,7 @@ class TestConnections:
         for _ in range(2):
             with s3.proxy.counting() as during:
                 in_child(lambda: (db["n"], db["n"]))
-            # The first request of a process is boto3's, whichever engine does the others.
-            assert len(connections(during)) == (2 if engine_of(db) == "crt" else 1)
+            assert len(connections(during)) == 1
             seen.append(connections(during))
         assert not seen[0] & seen[1]
 

@@ -20,7 +20,7 @@ from cshelve.providers.in_memory import InMemory
 from cshelve.testing import CountingProvider, FailingProvider, SlowProvider, shelf_over
 from testbed.exchange import Exchange
 from testbed.faults import Answer, pass_on
-from tests.rigs import Place, S3Rig, engine_of
+from tests.rigs import Place, S3Rig
 
 GET, PUT, LIST, DELETES = "GetObject", "PutObject", "ListObjectsV2", "DeleteObjects"
 NOBODY_CAN_HOLD = "\ud800"
@@ -954,9 +954,7 @@ class TestConnections:
         assert errors == []
         assert seen.total == 300
         assert gauge.most == 8
-        # Until the first answer all go by boto3, and then by the other engine, if there is one.
-        engines = 2 if engine_of(db) == "crt" else 1
-        assert len({request.connection for request in seen.requests}) <= 8 * engines
+        assert len({request.connection for request in seen.requests}) <= 8
         assert pool_warnings() == []
 
     def test_many_threads_that_each_work_on_many_keys_share_the_same_bound(

@@ -206,7 +206,7 @@ class TestTheConfiguration:
             cshelve.open_from_dict(s3_config, provider_params=parameters) as db,
             again(db) as other,
         ):
-            assert other._objects.records.provider._connections.config.read_timeout == 7
+            assert other._objects.records.provider._requests.clients.config.read_timeout == 7
 
     @pytest.mark.encryption
     def test_may_have_a_variable_for_the_key_of_the_encryption(

@@ -1,10 +1,11 @@
-"""boto3's client in a loop: no pickle, no record, one request after the other."""
+"""boto3's client in a loop, and pickle: no record, one request after the other."""
 
 from __future__ import annotations
 
+import pickle
 from typing import TYPE_CHECKING, TypedDict
 
-from benchmarks.contestants.turns import Acts, Place, Turns, Values
+from benchmarks.contestants.turns import PROTOCOL, Acts, Place, Turns, Values
 from benchmarks.machine import versions
 from testbed.s3_client import Identity, s3_client
 
@@ -20,8 +21,9 @@ class Location(TypedDict):
 def main() -> None:
     turns = Turns()
     place = turns.place
-    client = s3_client(place.endpoint_url, Identity(place.access_key, place.secret_key), {})
-    turns.take(boto3_acts(client, place), versions("boto3", "awscrt"))
+    identity = Identity(place.access_key, place.secret_key)
+    client = s3_client(place.endpoint_url, identity, {"verify": place.ca_file or None})
+    turns.take(boto3_acts(client, place), versions("boto3"))
 
 
 def boto3_acts(client: S3Client, place: Place) -> Acts:
@@ -30,10 +32,10 @@ def boto3_acts(client: S3Client, place: Place) -> Acts:
 
     def put_each(values: Values) -> None:
         for key, value in values.items():
-            client.put_object(**at(key), Body=value)
+            client.put_object(**at(key), Body=pickle.dumps(value, PROTOCOL))
 
     def get_each(values: Values) -> Values:
-        return {key: client.get_object(**at(key))["Body"].read() for key in values}
+        return {key: pickle.loads(client.get_object(**at(key))["Body"].read()) for key in values}
 
     def head_each(values: Values) -> None:
         for key in values:

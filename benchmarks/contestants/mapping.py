@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping, MutableMapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Any
 
 from benchmarks.contestants.turns import Acts, Place, Values
 
@@ -31,11 +32,12 @@ def ini(place: Place, options: Mapping[str, object]) -> Iterator[str]:
     lines = "".join(f"{name} = {value}\n" for name, value in options.items())
     with TemporaryDirectory() as folder:
         file = Path(folder) / "shelf.ini"
-        file.write_text(_INI.format(place=place, options=lines))
+        verify = f"verify = {place.ca_file}\n" if place.ca_file else ""
+        file.write_text(_INI.format(place=place, options=lines) + verify)
         yield str(file)
 
 
-def mapping_acts(db: MutableMapping[str, bytes]) -> Acts:
+def mapping_acts(db: MutableMapping[str, Any]) -> Acts:
     def set_each(values: Values) -> None:
         for key, value in values.items():
             db[key] = value

@@ -11,6 +11,7 @@ from dataclasses import asdict, dataclass
 from typing import IO, Any
 
 from benchmarks.contestants.turns import Place
+from benchmarks.rounds import Taken
 from testbed.environments import ROOT, own_surroundings, python_in
 
 __all__ = ["Contestant", "Program"]
@@ -37,7 +38,8 @@ class Program:
         with subprocess.Popen(
             self.command,
             cwd=ROOT,
-            env=own_surroundings(),
+            # In our own environment, our modules may be where that variable says.
+            env=own_surroundings(*([] if self.environment else ["PYTHONPATH"])),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             text=True,
@@ -61,9 +63,9 @@ class Contestant:
         self.versions: str = hello["versions"]
         self.acts: list[str] = hello["acts"]
 
-    def seconds_of(self, act: str, values: int) -> float:
-        """Have it do the act with so many values, and give the seconds that it took."""
-        return float(self._ask(f"{act} {values}"))
+    def taken_by(self, act: str, values: int) -> Taken:
+        """Have it do the act with so many values, and give what that took."""
+        return Taken(*self._ask(f"{act} {values}"))
 
     def _ask(self, line: str) -> Any:
         print(line, file=self._requests, flush=True)

@@ -21,7 +21,7 @@ def main(engine: str) -> None:
     assert isinstance(db, cshelve.CloudShelf)
     with db:
         acts: Acts = {**mapping_acts(db), "read": lambda values: dict(db.get_many(values))}
-        turns.take(acts, f"{versions('cshelve', 'boto3', 'awscrt')}, engine {engine_of(db)}")
+        turns.take(acts, f"{versions('cshelve', 'boto3')}, engine {engine_of(db)}")
 
 
 def engine_of(db: cshelve.CloudShelf) -> str:

@@ -9,7 +9,7 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
@@ -23,6 +23,7 @@ from cshelve.exceptions import (
     Error,
     KeyNotFoundError,
     OutcomeUnknownError,
+    RecordError,
 )
 
 if TYPE_CHECKING:
@@ -118,18 +119,31 @@ class Atomic:
         raise conflict
 
     def popitem(self, objects: Objects) -> tuple[str, Any]:
-        """Take any pair; a key that somebody else is at is left to him."""
+        """Take any pair. Keys that someone else is modifying are skipped.
+
+        So is what is no record of this shelf, such as a console's marker of a folder.
+        """
         conflict: ConflictError | None = None
         for _ in _tries(time.monotonic() + self._timeout_seconds):
             is_empty = True
+            unreadable: dict[str, RecordError] = {}
             for key in _some_keys(objects):
                 is_empty = False
+                if key in unreadable:
+                    continue
                 try:
-                    return key, self._take(objects, key)
+                    pair = key, self._take(objects, key)
                 except KeyNotFoundError:
                     continue
                 except ConflictError as error:
                     conflict = error
+                except RecordError as error:
+                    unreadable[key] = error
+                else:
+                    self._warn_unreadable(unreadable)
+                    return pair
+            if unreadable and conflict is None:
+                raise next(iter(unreadable.values()))
             if is_empty:
                 raise KeyNotFoundError("popitem(): the shelf is empty")
         raise conflict or self._contended(objects, "", "others took every key before this")
@@ -208,6 +222,10 @@ class Atomic:
                 "without: of two callers at the same time both may be first",
                 objects.records.location,
             )
+
+    def _warn_unreadable(self, unreadable: Mapping[str, RecordError]) -> None:
+        for error in unreadable.values():
+            logger_or_own(self._logger).warning("popitem passed over %s", error)
 
     def _contended(self, objects: Objects, key: str, what: str) -> ConflictError:
         return ConflictError(

@@ -27,6 +27,10 @@ class PerProcess(Generic[T]):
         """Give this process's own if it has asked for it before."""
         return self._made.get(os.getpid())
 
+    def of_others(self) -> list[T]:
+        """Give what the parents of this process had made when it was forked."""
+        return [made for process, made in self._made.items() if process != os.getpid()]
+
     def drop(self) -> T | None:
         """Forget this process's own and give it, if it was made; the next to ask makes another."""
         return self._made.pop(os.getpid(), None)

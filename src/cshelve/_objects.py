@@ -11,6 +11,7 @@ from typing import Any
 from cshelve._cached_writes import CachedWrites, Write
 from cshelve._records import Records
 from cshelve._serializers import Serializer, is_own, loads_by
+from cshelve._signals import is_from_signal_handler
 from cshelve._tally import Outcome, Tally
 from cshelve._writeback import Cached, Watch, WritebackCache
 from cshelve.codec import Decoded
@@ -193,6 +194,8 @@ class Objects:
             payload = self.dumps(key, value)
         except Exception as error:
             # Whatever the program's own serializer raises: it is the failure of this key alone.
+            if is_from_signal_handler(error):
+                raise
             raise _not_serialized(key, error) from error
         if not self._serializer.is_exact and self.loads(key, self._as_decoded(payload)) != value:
             raise ValueTypeError(
@@ -252,8 +255,10 @@ class Objects:
         for key, value in pairs:
             try:
                 payload = self.dumps(key, value)
-            except Exception as error:  # noqa: BLE001
+            except Exception as error:
                 # Whatever the value's own pickling raises: it is the failure of this key alone.
+                if is_from_signal_handler(error):
+                    raise
                 tally.add(Outcome(key, _not_serialized(key, error)))
             else:
                 yield key, value, payload
@@ -295,9 +300,11 @@ class Objects:
             return True
         try:
             return self.cache.digest_of(self._serializer.dumps(entry.value)) != entry.digest
-        except Exception:  # noqa: BLE001
+        except Exception as error:
             # Whatever the value's class raises when it is pickled, or the interpreter while it
             # shuts down: there is nobody to raise it to, and the value is not what was read.
+            if is_from_signal_handler(error):
+                raise
             return True
 
     def _kept_form(self, key: str, value: Any) -> Pieces:

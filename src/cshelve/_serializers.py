@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cshelve._config import closest
+from cshelve._signals import is_from_signal_handler
 from cshelve.codec.stage import Data, Pieces
 from cshelve.exceptions import (
     ConfigurationError,
@@ -79,6 +80,8 @@ class PickleSerializer:
             # Broad because unpickling runs the constructors of anybody's classes, which may raise
             # anything, a KeyError included; and damaged pickles raise nearly everything too, a
             # MemoryError for a length that was never there among it.
+            if is_from_signal_handler(error):
+                raise
             raise _unreadable("unpickled", error) from error
 
 
@@ -208,6 +211,8 @@ class FunctionsSerializer:
             return self._deserialize(bytes(payload))
         except Exception as error:
             # Broad because it is anybody's function: what it can't read is the key's failure alone.
+            if is_from_signal_handler(error):
+                raise
             raise _unreadable("read by the deserializer", error) from error
 
 

@@ -83,7 +83,8 @@ class CloudShelf(shelve.Shelf[Any]):
         if self._recipe is None:
             raise NotPicklableError(
                 f"{self!r} cannot be opened from another process: it was not made from a "
-                "configuration, or lives in this process's memory"
+                "configuration, lives in this process's memory, or has a boto3_session of this "
+                "process's"
             )
         return self._recipe.reduced(self._objects.records.prefix)
 

@@ -23,8 +23,8 @@ import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
 import cshelve
-from cshelve.providers import _s3_multipart
-from cshelve.providers.aws_s3.client import OURS
+from cshelve.providers.aws_s3 import multipart
+from cshelve.providers.aws_s3.session import OURS
 from testbed.exchange import Exchange
 from testbed.faults import (
     AfterActing,
@@ -355,7 +355,7 @@ class TestOver5GB:
 
     @pytest.fixture(autouse=True)
     def _low_limit(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(_s3_multipart, "LARGEST_PUT_BYTES", 2 * CHUNK)
+        monkeypatch.setattr(multipart, "LARGEST_PUT_BYTES", 2 * CHUNK)
 
     def test_a_value_goes_in_parts_whatever_the_threshold(self, case: Case) -> None:
         db = case.open(multipart_threshold_bytes=100 * MIB)

@@ -51,7 +51,7 @@ from testbed.ports import free_ports
 from testbed.s3_operations import operation_of
 from testbed.seaweedfs import IdentitySpec, SeaweedFS, allow
 
-pytestmark = pytest.mark.s3
+pytestmark = [pytest.mark.s3, pytest.mark.once]
 
 ONCE = Config(retries={"max_attempts": 0}, read_timeout=5, max_pool_connections=32)
 HURRIED = Config(retries={"max_attempts": 0}, read_timeout=0.5)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-import importlib
+import importlib.util
+import sys
 from typing import NamedTuple
 
 from cshelve._config import closest
@@ -15,14 +16,16 @@ __all__ = ["PROVIDERS", "load"]
 class _Where(NamedTuple):
     module: str
     class_name: str
-    extra: str | None
+    extra: str | None = None
     """What to install with it: ``pip install 'cshelve[extra]'``."""
+    package: str | None = None
+    """What the extra brings. Not imported to see whether it is there: that may take long."""
 
 
 PROVIDERS = {
-    "aws-s3": _Where("cshelve.providers.aws_s3.provider", "AwsS3", "aws-s3"),
-    "filesystem": _Where("cshelve.providers.filesystem", "Filesystem", None),
-    "in-memory": _Where("cshelve.providers.in_memory", "InMemory", None),
+    "aws-s3": _Where("cshelve.providers.aws_s3.provider", "AwsS3", "aws-s3", "boto3"),
+    "filesystem": _Where("cshelve.providers.filesystem", "Filesystem"),
+    "in-memory": _Where("cshelve.providers.in_memory", "InMemory"),
 }
 
 
@@ -36,15 +39,18 @@ def load(name: str, where: str) -> type[Provider]:
             f"{where}there is no provider {name!r:.40}{closest(name, PROVIDERS)}; there are "
             f"{', '.join(PROVIDERS)}."
         )
-    module, class_name, extra = PROVIDERS[name]
-    try:
-        provider: type[Provider] = getattr(importlib.import_module(module), class_name)
-    except ModuleNotFoundError as error:
-        if extra is None or (error.name or "").startswith("cshelve"):
-            raise
+    module, class_name, extra, package = PROVIDERS[name]
+    if package is not None and not _is_installed(package):
         raise MissingDependencyError(
-            f"{where}the provider {name} needs the package {error.name}: "
+            f"{where}the provider {name} needs the package {package}: "
             f"pip install 'cshelve[{extra}]'",
-            name=error.name,
-        ) from error
+            name=package,
+        )
+    provider: type[Provider] = getattr(importlib.import_module(module), class_name)
     return provider
+
+
+def _is_installed(package: str) -> bool:
+    if package in sys.modules:
+        return sys.modules[package] is not None
+    return importlib.util.find_spec(package) is not None

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import itertools
 import random
+import re
 import time
-from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
-from typing import Any, NoReturn
-
-from botocore.exceptions import BotoCoreError, ClientError
+from collections.abc import Callable, Generator, Iterable, Iterator
+from html import escape, unescape
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from cshelve.exceptions import Error, StorageError
-from cshelve.providers.aws_s3.bucket import Bucket
 from cshelve.providers.aws_s3.errors import (
     TRANSIENT,
+    RefusalError,
     code_of,
+    failures,
     fits_in_xml,
     is_key_refused,
     is_throttled,
@@ -23,11 +24,25 @@ from cshelve.providers.aws_s3.errors import (
 )
 from cshelve.providers.base import Outcome
 
+if TYPE_CHECKING:
+    from cshelve.providers.aws_s3.direct.answers import Answer
+    from cshelve.providers.aws_s3.requests import Requests
+
 __all__ = ["BulkDelete"]
 
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
 KEYS_PER_REQUEST = 1000
 LONGEST_PAUSE_SECONDS = 20
+# What an answer consists of, where it is as plain as servers write it.
+RESULT = re.compile(
+    r"\s*(?:<\?xml [^<>]*\?>)?\s*<DeleteResult[^<>]*>"
+    r"((?:\s*<(?:Deleted|Error)>(?:\s*<\w+>[^<]*</\w+>|\s*<\w+/>)*\s*</(?:Deleted|Error)>)+)"
+    r"\s*</DeleteResult>\s*"
+)
+ENTRY = re.compile(r"<(Deleted|Error)>(.*?)</\1>", re.DOTALL)
+TEXT = re.compile(r"<(\w+)>([^<]*)</\1>")
+# Entities that XML knows; `html.unescape` knows many more.
+ENTITIES = re.compile(r"&(?!(?:amp|lt|gt|quot|apos|#[0-9]+|#x[0-9a-fA-F]+);)")
 
 
 class BulkDelete:
@@ -37,10 +52,11 @@ class BulkDelete:
     """
 
     def __init__(
-        self, bucket: Bucket, singly: Callable[[Iterable[str]], Generator[Outcome]]
+        self, requests: Requests, singly: Callable[[Iterable[str]], Generator[Outcome]]
     ) -> None:
-        """Take the bucket, and how to delete names one by one."""
-        self._bucket = bucket
+        """Take how to delete names one by one."""
+        self._requests = requests
+        self._bucket = requests.bucket
         self._singly = singly
         self._is_there = True
 
@@ -69,7 +85,7 @@ class BulkDelete:
 
     def _together(self, names: list[str]) -> Iterator[Outcome]:
         """Send one request, and again for the names that are worth another try."""
-        attempts = self._bucket.attempts
+        attempts = self._requests.config.attempts
         for attempt in range(attempts):
             if not names:
                 return
@@ -95,25 +111,38 @@ class BulkDelete:
                     yield Outcome(name, failure)
             names = again
 
-    def _send(self, names: list[str], *, again: bool = True) -> dict[str, ClientError]:
-        """Send one DeleteObjects and give the errors inside its answer, by name.
+    def _send(self, names: list[str]) -> dict[str, RefusalError]:
+        """Send one DeleteObjects and return the errors inside its answer, by name.
 
         Not quietly, although that would make the answer short: one that was cut to nothing on its
-        way would look like success. It is asked for once more.
+        way would look like success.
         """
-        keys: Any = [{"Key": self._bucket.key(name)} for name in names]
+        keys = [self._bucket.key(name) for name in names]
+        with self._requests.permit():
+            answer = self._requests.answer("DeleteObjects", None, None, _document(keys))
+            found = None if answer is None else _errors_in(answer, keys)
+            if found is None:
+                if answer is not None:
+                    self._requests.note_odd("an answer to DeleteObjects")
+                found = self._send_by_boto3(keys)
+        return {key.removeprefix(self._bucket.prefix): error for key, error in found.items()}
+
+    def _send_by_boto3(self, keys: list[str], *, again: bool = True) -> dict[str, RefusalError]:
+        """Have boto3 send it; an answer that is empty is asked for once more."""
+        objects: Any = {"Objects": [{"Key": key} for key in keys], "Quiet": False}
         request = self._bucket.request("DeleteObjects")
         try:
-            with self._bucket.connections.client() as client:
-                answer = client.delete_objects(Delete={"Objects": keys, "Quiet": False}, **request)
-        except (ClientError, BotoCoreError) as error:
+            with self._requests.clients.client() as client:
+                answer = client.delete_objects(Delete=objects, **request)
+        except failures() as error:
             if lacks_bulk_delete(error):
                 raise _NoBulkDeleteError from error
             raise translated(error, self._bucket.place("DeleteObjects")) from error
         if not answer.get("Deleted") and not answer.get("Errors"):
-            return self._send(names, again=False) if again else self._refuse_empty_answer()
+            return self._send_by_boto3(keys, again=False) if again else self._refuse_empty_answer()
+        self._requests.note_done_by_boto3()
         return {
-            found.get("Key", "").removeprefix(self._bucket.prefix): _error_of_key(found)
+            found.get("Key", ""): _error_of_key(found.get("Code", ""), found.get("Message", ""))
             for found in answer.get("Errors", ())
         }
 
@@ -124,7 +153,7 @@ class BulkDelete:
         )
 
     def _failure(
-        self, name: str, error: ClientError | None, *, are_all_alike: bool
+        self, name: str, error: RefusalError | None, *, are_all_alike: bool
     ) -> Error | None:
         """Tell what came of one name; one that the server cannot hold is not there either."""
         if error is None or is_key_refused(error, name):
@@ -140,12 +169,36 @@ class _NoBulkDeleteError(Exception):
     """The server does not do DeleteObjects as boto3 asks for it."""
 
 
-def _error_of_key(found: Mapping[str, Any]) -> ClientError:
+def _document(keys: list[str]) -> bytes:
+    """Write the request as boto3 does."""
+    objects = "".join(f"<Object><Key>{escape(key, quote=False)}</Key></Object>" for key in keys)
+    # A reader of XML takes every end of a line for "\n", and "a\rb" would be another key.
+    objects = objects.replace("\r", "&#xD;").replace("\n", "&#xA;")
+    return (
+        '<Delete xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
+        f"{objects}<Quiet>false</Quiet></Delete>"
+    ).encode()
+
+
+def _errors_in(answer: Answer, keys: list[str]) -> dict[str, RefusalError] | None:
+    """Read the errors, by key, out of an answer that names all keys; None if it is odd."""
+    text = answer.body.decode("utf-8", "replace")
+    found = RESULT.fullmatch(text)
+    if found is None or ENTITIES.search(text) or "\ufffd" in text:
+        return None
+    errors: dict[str, RefusalError] = {}
+    named = set()
+    for kind, entry in ENTRY.findall(found[1]):
+        told = {name: unescape(value) for name, value in TEXT.findall(entry)}
+        if "Key" not in told:
+            return None
+        named.add(told["Key"])
+        if kind == "Error":
+            errors[told["Key"]] = _error_of_key(told.get("Code", ""), told.get("Message", ""))
+    return errors if named == set(keys) else None
+
+
+def _error_of_key(code: str, message: str) -> RefusalError:
     """Make of a key's error inside a 200 answer what boto3 would have raised for that key."""
-    code = found.get("Code", "")
     status = 403 if code in {"AccessDenied", "AllAccessDisabled"} else 400
-    answer: Any = {
-        "Error": {"Code": code, "Message": found.get("Message", "")},
-        "ResponseMetadata": {"HTTPStatusCode": status},
-    }
-    return ClientError(answer, "DeleteObjects")
+    return RefusalError("DeleteObjects", status, code, message)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from typing import NamedTuple
-
-from botocore import exceptions as boto
-from botocore.exceptions import ClientError
+import sys
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cshelve.exceptions import (
     AuthError,
@@ -20,12 +18,18 @@ from cshelve.exceptions import (
     StorageError,
 )
 
+if TYPE_CHECKING:
+    from cshelve.providers.aws_s3.direct.answers import Answer
+
 __all__ = [
     "TRANSIENT",
+    "WRONG_REGION",
+    "AnswerLostError",
     "Place",
-    "UnreadableAnswerError",
+    "RefusalError",
     "code_of",
     "did_nothing",
+    "failures",
     "fits_in_xml",
     "is_404_without_code",
     "is_absent",
@@ -68,14 +72,16 @@ MAY_MEAN_CHECKSUM = frozenset(
     | {"NotImplemented", "XAmzContentSHA256Mismatch", "400", "411", "501"}
 )
 UNHOLDABLE_KEY = frozenset({"KeyTooLongError", "KeyTooLong", "InvalidURI"})
+# Names of botocore's exceptions; the module itself is imported by whoever uses boto3.
 NO_CREDENTIALS = (
-    boto.NoCredentialsError,
-    boto.PartialCredentialsError,
-    boto.CredentialRetrievalError,
-    boto.TokenRetrievalError,
-    boto.SSOError,
-    boto.NoAuthTokenError,
+    "NoCredentialsError",
+    "PartialCredentialsError",
+    "CredentialRetrievalError",
+    "TokenRetrievalError",
+    "SSOError",
+    "NoAuthTokenError",
 )
+NO_CONNECTION = ("HTTPClientError", "ConnectionError")
 
 IAM_ACTIONS = {
     "GetObject": "s3:GetObject",
@@ -96,10 +102,40 @@ IAM_ACTIONS = {
 NOT_IN_XML = "[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 
 
-class UnreadableAnswerError(boto.BotoCoreError):
-    """An answer that botocore cannot make sense of."""
+class RefusalError(Exception):
+    """A request that the server refused, in the form of botocore's `ClientError`."""
 
-    fmt = "the server's answer cannot be read ({error})"
+    def __init__(self, operation: str, status: int, code: str, message: str) -> None:
+        super().__init__(f"{operation}: {status} {code}")
+        self.operation_name = operation
+        self.response: dict[str, Any] = {
+            "Error": {"Code": code or str(status), "Message": message},
+            "ResponseMetadata": {"HTTPStatusCode": status, "HTTPHeaders": {}},
+        }
+
+    @classmethod
+    def of(cls, operation: str, answer: Answer, code: str, message: str) -> RefusalError:
+        """Make the error of an answer."""
+        made = cls(operation, answer.status, code, message)
+        made.response["ResponseMetadata"]["HTTPHeaders"] = answer.headers
+        return made
+
+
+class AnswerLostError(Exception):
+    """A request was sent once, and what became of it is not known."""
+
+
+def failures() -> tuple[type[Exception], ...]:
+    """Return what a request may raise: for an `except`, which calls this when something is raised.
+
+    boto3's errors are among them only once somebody has imported it.
+    """
+    boto = sys.modules.get("botocore.exceptions")
+    if boto is None:
+        return RefusalError, AnswerLostError
+    # Not there yet while another thread imports the module for the first time.
+    of_boto3 = (getattr(boto, name, RefusalError) for name in ("ClientError", "BotoCoreError"))
+    return (RefusalError, AnswerLostError, *of_boto3)
 
 
 class Place(NamedTuple):
@@ -117,14 +153,12 @@ class Place(NamedTuple):
 
 def code_of(error: Exception | None) -> str:
     """Give the code in a server's answer; a HEAD's answer has only the status, as a text."""
-    return str(error.response["Error"].get("Code", "")) if isinstance(error, ClientError) else ""
+    return str(_answer(error).get("Error", {}).get("Code", ""))
 
 
 def status_of(error: Exception) -> int:
     """Give the HTTP status of a server's answer; 0 where there was none."""
-    if not isinstance(error, ClientError):
-        return 0
-    return int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    return int(_answer(error).get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
 def is_absent(error: Exception) -> bool:
@@ -132,11 +166,8 @@ def is_absent(error: Exception) -> bool:
 
     A HEAD's 404 has no code: there, and only there, an absent bucket looks the same.
     """
-    return code_of(error) == "NoSuchKey" or (
-        isinstance(error, ClientError)
-        and error.operation_name == "HeadObject"
-        and status_of(error) == 404
-    )
+    is_of_head = getattr(error, "operation_name", "") == "HeadObject"
+    return code_of(error) == "NoSuchKey" or (is_of_head and status_of(error) == 404)
 
 
 def is_404_without_code(error: Exception) -> bool:
@@ -176,7 +207,7 @@ def did_nothing(error: Exception) -> bool:
 
     The server says so, or there was no connection to send it by.
     """
-    never_sent = isinstance(error, boto.EndpointConnectionError | boto.ConnectTimeoutError)
+    never_sent = _is(error, "EndpointConnectionError", "ConnectTimeoutError")
     lost_the_race = status_of(error) == 409 or code_of(error) in {"RequestTimeout", "408"}
     return never_sent or lost_the_race or is_throttled(error)
 
@@ -186,8 +217,8 @@ def is_answer_lost(error: Exception) -> bool:
     if did_nothing(error):
         return False
     server_failed = status_of(error) >= 500 and status_of(error) != 501
-    lost = boto.HTTPClientError, boto.ConnectionError, UnreadableAnswerError
-    return server_failed or isinstance(error, lost)
+    is_lost = _is(error, *NO_CONNECTION, "UnreadableAnswerError", "AnswerLostError")
+    return server_failed or is_lost
 
 
 def lacks_bulk_delete(error: Exception) -> bool:
@@ -203,27 +234,27 @@ def lacks_bulk_delete(error: Exception) -> bool:
 
 def translated(error: Exception, place: Place) -> Error:
     """Make the error of ours for an error of boto3's; the caller raises it from that one."""
-    failure = _of_answer(error, place) if isinstance(error, ClientError) else _of(error, place)
+    failure = _of_answer(error, place) if _answer(error) else _of(error, place)
     failure.about_shelf = failure.about_shelf or _is_about_shelf(error)
     return failure
 
 
 def _is_about_shelf(error: Exception) -> bool:
     """Tell whether any other key would fail alike; one that may not be accessed is alone."""
-    if isinstance(error, ClientError):
+    if _answer(error):
         code = code_of(error)
         of_all = WRONG_CREDENTIALS | EXPIRED_CREDENTIALS | THROTTLED | WRONG_REGION
         return code in of_all or code == "RequestTimeTooSkewed" or status_of(error) in {429, 503}
-    return isinstance(error, (*NO_CREDENTIALS, boto.HTTPClientError, boto.ConnectionError))
+    return _is(error, *NO_CREDENTIALS, *NO_CONNECTION)
 
 
 def _of(error: Exception, place: Place) -> Error:
-    if isinstance(error, NO_CREDENTIALS):
+    if _is(error, *NO_CREDENTIALS):
         return AuthError(
             f"{place}: there are no usable credentials: {error}. Give [default] auth_type = "
             "access_key with key_id and key_secret, or what boto3's credential chain finds."
         )
-    if isinstance(error, boto.ParamValidationError):
+    if _is(error, "ParamValidationError"):
         if "Invalid bucket name" in str(error):
             return ConfigurationError(
                 f"{place}: [default] bucket_name is no name that S3 allows: letters, digits, "
@@ -236,7 +267,7 @@ def _of(error: Exception, place: Place) -> Error:
     return StorageError(f"{place}: {_what_happened(error)}")
 
 
-def _of_answer(error: ClientError, place: Place) -> Error:
+def _of_answer(error: Exception, place: Place) -> Error:
     code, status = code_of(error), status_of(error)
     if code == "NoSuchBucket":
         return DBDoesNotExistsError(
@@ -273,7 +304,7 @@ def _of_answer(error: ClientError, place: Place) -> Error:
     )
 
 
-def _refused(error: ClientError, place: Place) -> AuthError:
+def _refused(error: Exception, place: Place) -> AuthError:
     code = code_of(error)
     if code in WRONG_CREDENTIALS:
         return AuthError(
@@ -292,17 +323,18 @@ def _refused(error: ClientError, place: Place) -> AuthError:
     return AuthError(f"{place}: {advice}.")
 
 
-def _wrong_region(error: ClientError) -> str:
-    answer = error.response
+def _wrong_region(error: Exception) -> str:
+    answer = _answer(error)
     headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
     region = headers.get("x-amz-bucket-region") or answer["Error"].get("Region")
     where = f"is in the region {region}" if region else "is in another region"
     return f"the bucket {where}; set [default] region_name to it ({_said(error)})."
 
 
-def _hint(error: ClientError, place: Place) -> str:
+def _hint(error: Exception, place: Place) -> str:
     """Say what an older server may be refusing: boto3's checksums."""
-    writes = error.operation_name in {"PutObject", "UploadPart", "DeleteObjects"}
+    operation = getattr(error, "operation_name", "")
+    writes = operation in {"PutObject", "UploadPart", "DeleteObjects"}
     if not writes or code_of(error) not in MAY_MEAN_CHECKSUM:
         return ""
     return (
@@ -312,29 +344,44 @@ def _hint(error: ClientError, place: Place) -> str:
 
 
 def _what_happened(error: Exception) -> str:
-    if isinstance(error, boto.IncompleteReadError | boto.ResponseStreamingError):
+    if _is(error, "IncompleteReadError", "ResponseStreamingError"):
         return f"the value was cut short on its way, twice ({error})."
-    if isinstance(error, boto.FlexibleChecksumError):
+    if _is(error, "FlexibleChecksumError"):
         return f"the value was damaged on its way, twice ({error})."
-    if isinstance(error, boto.ConnectTimeoutError | boto.ReadTimeoutError):
+    if _is(error, "ConnectTimeoutError", "ReadTimeoutError"):
         return (
             f"the server did not answer in time, in any attempt ({error}); see [default] "
             "read_timeout_seconds and total_max_attempts."
         )
-    if isinstance(error, boto.SSLError):
+    if _is(error, "SSLError"):
         return (
             f"no secure connection ({error}); see `verify` under [provider_params], or http:// in "
             "endpoint_url if the server has no TLS."
         )
-    if isinstance(error, boto.HTTPClientError | boto.ConnectionError):
+    if _is(error, "HTTPClientError", "ConnectionError"):
         return f"no connection to the server ({error}); check [provider_params] endpoint_url."
     return f"{type(error).__name__}: {error}"
 
 
-def _said(error: ClientError) -> str:
-    message = str(error.response["Error"].get("Message", "")).strip().rstrip(".")
+def _said(error: Exception) -> str:
+    message = str(_answer(error)["Error"].get("Message", "")).strip().rstrip(".")
     return f"{code_of(error)}: {message}" if message else code_of(error)
 
 
-def _attempts(error: ClientError) -> int:
-    return int(error.response.get("ResponseMetadata", {}).get("RetryAttempts", 0)) + 1
+def _attempts(error: Exception) -> int:
+    return int(_answer(error).get("ResponseMetadata", {}).get("RetryAttempts", 0)) + 1
+
+
+def _answer(error: Exception | None) -> dict[str, Any]:
+    """Return the answer that an error is about, as botocore reads it; empty if there was none."""
+    # Some of botocore's errors have a response of another kind.
+    answer = getattr(error, "response", None)
+    return answer if isinstance(answer, dict) and "Error" in answer else {}
+
+
+def _is(error: Exception, *names: str) -> bool:
+    """Return whether an error is of one of botocore's classes, or of one that they are bases of."""
+    return any(
+        each.__name__ in names and each.__module__.startswith(("botocore.", "cshelve."))
+        for each in type(error).__mro__
+    )

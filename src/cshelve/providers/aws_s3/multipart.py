@@ -7,163 +7,203 @@ the one that a condition goes with.
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Mapping
+from contextlib import closing
+from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from cshelve._parallel import map_in_order, unstoppable
+from cshelve._parallel import unstoppable
 from cshelve.exceptions import StorageError
-from cshelve.providers.aws_s3.bucket import Bucket, etag_of
-from cshelve.providers.aws_s3.errors import code_of
+from cshelve.providers.aws_s3.bucket import etag_of
+from cshelve.providers.aws_s3.errors import code_of, failures, translated
+from cshelve.providers.aws_s3.tasks import EngineTask
 
 if TYPE_CHECKING:
-    from types_boto3_s3 import S3Client
+    from cshelve.providers.aws_s3.direct.answers import Answer
+    from cshelve.providers.aws_s3.direct.templates import Request
+    from cshelve.providers.aws_s3.requests import Requests
 
 __all__ = ["MultipartUploads"]
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
 MOST_PARTS = 10_000
 LARGEST_PUT_BYTES = 5 * 2**30
-# A part is in memory once more while it is sent.
 MOST_AT_ONCE = 12
-# What boto3 sends with a put and with a part, but does not ask for when an upload begins:
-# https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html
-CHECKSUM = "CRC32"
+# What is said of a part, in boto3's order.
+ORDER = ("PartNumber", "ETag", "ChecksumCRC32")
 
 
 class MultipartUploads:
     """Puts of values that are longer than `threshold_bytes`: two requests and one for each chunk.
 
-    Parts fly together as far as other operations leave permits, and each carries its own checksum.
-    An upload that fails, or that nobody waits for any more, is aborted, so that no parts stay.
-    Safe in many threads.
+    Parts fly together, and each carries its own checksum. An upload that fails, or that nobody
+    waits for any more, is aborted, so that no parts stay. Safe in many threads; the caller holds no
+    permit.
     """
 
-    def __init__(self, bucket: Bucket, threshold_bytes: int, chunk_bytes: int) -> None:
-        self._bucket = bucket
+    def __init__(self, requests: Requests, threshold_bytes: int, chunk_bytes: int) -> None:
+        self._requests = requests
+        self._bucket = requests.bucket
         self._threshold_bytes = threshold_bytes
         self._chunk_bytes = chunk_bytes
         self._logger = logging.getLogger("cshelve")
 
     def take(self, size: int) -> bool:
-        """Tell whether values of this size go in parts."""
+        """Return whether values of this size go in parts."""
         return size > self._threshold_bytes or self.alone_take(size)
 
     def alone_take(self, size: int) -> bool:
-        """Tell whether S3 takes values of this size in no other way."""
+        """Return whether S3 takes values of this size in no other way."""
         return size > LARGEST_PUT_BYTES
 
     def put(self, name: str, data: bytes) -> str:
-        """Store data and give the version."""
+        """Store data and return the version."""
         operation = "CompleteMultipartUpload"
-        with (
-            self._bucket.translating(operation, name),
-            self._bucket.connections.client() as client,
-        ):
-            return self.put_by(client, name, data, {}, {})
 
-    def put_by(
+        def complete(parameters: Mapping[str, Any], document: bytes) -> Mapping[str, Any]:
+            try:
+                return self._requests.send(operation, name, parameters, document)
+            except failures() as error:
+                raise translated(error, self._bucket.place(operation, name)) from error
+
+        return self._put(name, data, {}, complete)
+
+    def put_if(
         self,
-        client: S3Client,
         name: str,
         data: bytes,
         metadata: Mapping[str, str],
         condition: Mapping[str, str],
+        *,
+        by_boto3: bool,
     ) -> str:
-        """Store data; this client, whose permit the caller holds, sends the last request.
+        """Store data if a condition holds, which the last request asks for, once.
 
-        That one raises boto3's errors, for whoever has to know whether it was done; the others
-        raise ours.
+        That one raises what `Requests.send_once` does, for whoever has to know whether it was done.
         """
-        wanted = min(-(-len(data) // self._chunk_bytes), MOST_AT_ONCE)
-        with self._bucket.connections.more(wanted - 1) as (repeating, at_once):
-            upload = self._begun(repeating, name, data, metadata)
-            try:
-                parts = upload.parts(at_once)
-                answer = upload.completed(client, parts, condition)
-                return etag_of(answer, self._bucket, name)
-            except BaseException:
-                self._abort(upload)
-                raise
 
-    def _begun(
-        self, client: S3Client, name: str, data: bytes, metadata: Mapping[str, str]
-    ) -> _Upload:
-        request = self._bucket.request("CreateMultipartUpload", name)
-        if metadata:
-            request["Metadata"] = {**request.get("Metadata", {}), **metadata}
-        of_part = self._bucket.request("UploadPart", name)
-        if self._bucket.connections.config.request_checksum_calculation == "when_supported":
-            request.setdefault("ChecksumAlgorithm", CHECKSUM)
-            of_part.setdefault("ChecksumAlgorithm", CHECKSUM)
-        with self._bucket.translating("CreateMultipartUpload", name):
-            answer = client.create_multipart_upload(**request)
+        def complete(parameters: Mapping[str, Any], document: bytes) -> Mapping[str, Any]:
+            parameters = {**parameters, **condition}
+            return self._requests.send_once(
+                "CompleteMultipartUpload", name, parameters, document, by_boto3=by_boto3
+            )
+
+        return self._put(name, data, metadata, complete)
+
+    def _put(
+        self,
+        name: str,
+        data: bytes,
+        metadata: Mapping[str, str],
+        complete: Callable[[Mapping[str, Any], bytes], Mapping[str, Any]],
+    ) -> str:
+        upload = self._begun(name, metadata)
+        try:
+            parts = self._sent(name, data, upload)
+            parameters = {"UploadId": upload, "MultipartUpload": {"Parts": parts}}
+            return etag_of(complete(parameters, _document(parts)), self._bucket, name)
+        except BaseException:
+            self._abort(name, upload)
+            raise
+
+    def _begun(self, name: str, metadata: Mapping[str, str]) -> str:
+        operation = "CreateMultipartUpload"
+        parameters = {"Metadata": metadata} if metadata else {}
+        try:
+            answer = self._requests.send(operation, name, parameters)
+        except failures() as error:
+            raise translated(error, self._bucket.place(operation, name)) from error
         if "UploadId" not in answer:
             raise StorageError(
-                f"{self._bucket.place('CreateMultipartUpload', name)}: the answer has no UploadId, "
-                "as S3's has; nothing is stored."
+                f"{self._bucket.place(operation, name)}: the answer has no UploadId, as S3's has; "
+                "nothing is stored."
             )
-        chunk_bytes = max(self._chunk_bytes, -(-len(data) // MOST_PARTS))
-        return _Upload(self._bucket, client, name, data, answer["UploadId"], chunk_bytes, of_part)
+        return str(answer["UploadId"])
 
-    def _abort(self, upload: _Upload) -> None:
+    def _sent(self, name: str, data: bytes, upload: str) -> list[dict[str, Any]]:
+        """Send the parts, and return what the last request has to say of them."""
+        chunk_bytes = max(self._chunk_bytes, -(-len(data) // MOST_PARTS))
+        numbers = range(1, -(-len(data) // chunk_bytes) + 1)
+        most = min(MOST_AT_ONCE, self._requests.most_of_one)
+        task = _Parts(self._requests, name, data, upload, chunk_bytes)
+        with closing(self._requests.together(task, numbers, most)) as sent:
+            return [part for _, part in sent]
+
+    def _abort(self, name: str, upload: str) -> None:
         """Remove what was stored of an upload; whatever ended it goes on to the caller."""
         try:
             with unstoppable():
-                upload.aborted()
-        except (ClientError, BotoCoreError) as error:
+                self._requests.send("AbortMultipartUpload", name, {"UploadId": upload})
+        except failures() as error:
             if code_of(error) == "NoSuchUpload":
                 return  # It was completed after all, and only the answer was lost.
             self._logger.warning(
                 "%s: parts of an upload that failed may be left, as they cannot be removed: %s",
-                self._bucket.place("AbortMultipartUpload", upload.name),
+                self._bucket.place("AbortMultipartUpload", name),
                 error,
             )
 
 
-class _Upload(NamedTuple):
-    """An upload that has begun."""
+class _Parts(EngineTask[int, dict[str, Any]]):
+    """The parts of a value, by their numbers; they are sent from views of it."""
 
-    bucket: Bucket
-    client: S3Client
-    name: str
-    data: bytes
-    id: str
-    chunk_bytes: int
-    of_part: Mapping[str, Any]
-    """The parameters of UploadPart that are the same for all."""
+    is_worth_an_end = False  # The upload is aborted.
 
-    def parts(self, at_once: int) -> list[dict[str, Any]]:
-        """Send the parts, and give what the last request has to say of them."""
-        numbers = range(1, -(-len(self.data) // self.chunk_bytes) + 1)
-        return [part for _, part in map_in_order(self._sent, numbers, at_once)]
+    def __init__(
+        self, requests: Requests, name: str, data: bytes, upload: str, chunk_bytes: int
+    ) -> None:
+        super().__init__(requests)
+        self._name = name
+        self._data = memoryview(data)
+        self._upload = upload
+        self._chunk_bytes = chunk_bytes
 
-    def completed(
-        self, client: S3Client, parts: list[dict[str, Any]], condition: Mapping[str, str]
-    ) -> Mapping[str, Any]:
-        request = self.bucket.request("CompleteMultipartUpload", self.name) | dict(condition)
-        together: Any = {"Parts": parts}
-        return client.complete_multipart_upload(
-            **request, UploadId=self.id, MultipartUpload=together
-        )
+    def request(self, number: int) -> Request | None:
+        return self.made("UploadPart", self._name, self._parameters(number), self._body(number))
 
-    def aborted(self) -> None:
-        request = self.bucket.request("AbortMultipartUpload", self.name)
-        self.client.abort_multipart_upload(**request, UploadId=self.id)
+    def result(self, number: int, answer: Answer) -> dict[str, Any]:
+        headers = self.judged("UploadPart", answer).headers
+        part: dict[str, Any] = {"PartNumber": number, "ETag": headers["etag"]}
+        if self._requests.config.sends_checksums and "x-amz-checksum-crc32" in headers:
+            part["ChecksumCRC32"] = headers["x-amz-checksum-crc32"]
+        return part
 
-    def _sent(self, number: int) -> dict[str, Any]:
-        start = (number - 1) * self.chunk_bytes
-        body = self.data[start : start + self.chunk_bytes]
-        with self.bucket.translating("UploadPart", self.name):
-            answer: Mapping[str, Any] = self.client.upload_part(
-                **self.of_part, UploadId=self.id, PartNumber=number, Body=body
+    def by_boto3(self, number: int) -> dict[str, Any]:
+        place = self._requests.bucket.place("UploadPart", self._name)
+        try:
+            answer = self._requests.by_boto3(
+                "UploadPart", self._name, self._parameters(number), self._body(number)
             )
+        except failures() as error:
+            raise translated(error, place) from error
         if "ETag" not in answer:
-            raise StorageError(
-                f"{self.bucket.place('UploadPart', self.name)}: the answer has no ETag, as S3's "
-                "has; nothing is stored."
-            )
-        algorithm = self.of_part.get("ChecksumAlgorithm")
+            raise StorageError(f"{place}: the answer has no ETag, as S3's has; nothing is stored.")
+        algorithm = self._requests.bucket.parameters.get("UploadPart", {}).get("ChecksumAlgorithm")
         of_answer = {f"Checksum{algorithm}", "ETag"}.intersection(answer)
         return {"PartNumber": number, **{name: answer[name] for name in of_answer}}
+
+    def _parameters(self, number: int) -> dict[str, Any]:
+        return {"UploadId": self._upload, "PartNumber": number}
+
+    def _body(self, number: int) -> memoryview:
+        start = (number - 1) * self._chunk_bytes
+        return self._data[start : start + self._chunk_bytes]
+
+
+def _document(parts: list[dict[str, Any]]) -> bytes:
+    """Write the last request as boto3 does."""
+    from html import escape
+
+    of_parts = "".join(
+        "<Part>"
+        + "".join(
+            f"<{name}>{escape(str(part[name]), quote=False)}</{name}>"
+            for name in ORDER
+            if name in part
+        )
+        + "</Part>"
+        for part in parts
+    )
+    return (
+        '<CompleteMultipartUpload xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
+        f"{of_parts}</CompleteMultipartUpload>"
+    ).encode()

@@ -1,26 +1,24 @@
 """The options of `aws-s3`, read into one frozen value.
 
-What `[provider_params]` and its `config.` names may be is checked against boto3 itself; their
-types, which boto3 does not tell, are the tables here.
+What `[provider_params]` and its `config.` names may be is checked against boto3 itself, which is
+imported only for a name that is not among the plain ones; their types, which boto3 does not tell,
+are the tables here.
 """
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from functools import cache
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
-
-import boto3.session
-from botocore.config import Config
 
 from cshelve._config import Section, Sections, closest
 from cshelve.exceptions import AuthArgumentError, AuthTypeError, ConfigurationError
 from cshelve.providers.base import DEFAULT_CONCURRENCY
 
-__all__ = ["S3Settings", "settings_from"]
+__all__ = ["ClientConfig", "S3Settings", "settings_from"]
 
 # Which options each way to authenticate needs, and which it may have.
 AUTH_TYPES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -35,13 +33,20 @@ SECRET_AUTH_OPTIONS = ("key_secret", "session_token")
 SECRET_CLIENT_PARAMETERS = ("aws_secret_access_key", "aws_session_token")
 SECRET_PUT_PARAMETERS = ("SSECustomerKey",)
 
-ENGINES = ("auto", "boto3", "crt")
+ENGINES = ("auto", "boto3", "direct")
 
-CLIENT_PARAMETERS = frozenset(inspect.signature(boto3.session.Session.client).parameters) - {
-    "self",
-    "service_name",
-}
-CONFIG_OPTIONS = frozenset(Config.OPTION_DEFAULTS)
+# Names that boto3 surely has, so that it need not be imported to ask it. `direct.plain` knows what
+# they mean.
+PLAIN_CLIENT_PARAMETERS = frozenset(
+    {"endpoint_url", "region_name", "use_ssl", "verify"}
+    | {"aws_access_key_id", "aws_secret_access_key", "aws_session_token"}
+)
+PLAIN_CONFIG_OPTIONS = frozenset(
+    {"connect_timeout", "read_timeout", "max_pool_connections", "retries", "s3"}
+    | {"request_checksum_calculation", "response_checksum_validation"}
+)
+# The one parameter of the call that is none of boto3's client.
+SESSION = "boto3_session"
 
 THRESHOLD_BYTES = 16 * 2**20
 CHUNK_BYTES = 8 * 2**20
@@ -97,6 +102,20 @@ CONFIG_GROUPS: dict[str, frozenset[str] | None] = {
 }
 
 
+class ClientConfig(NamedTuple):
+    """What botocore's Config says of a client, or would say if there were one."""
+
+    endpoint_url: str
+    attempts: int
+    """How often a request is tried, the first time included."""
+    concurrency: int
+    read_timeout: float
+    sends_checksums: bool
+    """Whether requests carry checksums that S3 does not insist on."""
+    checks_checksums: bool
+    """Whether the checksums of answers are compared."""
+
+
 @dataclass(frozen=True, eq=False)
 class S3Settings:
     """Everything that a configuration says about a shelf in S3."""
@@ -119,6 +138,8 @@ class S3Settings:
     client_params: Mapping[str, Any] = field(repr=False)
     config_options: Mapping[str, Any] = field(repr=False)
     """The configuration's `config.` options."""
+    session: Any = field(repr=False)
+    """The caller's own boto3 session, if there is one."""
     put_params: Section = field(repr=False)
     """Checked and typed when there is a client, which has botocore's model of them."""
     source: str
@@ -142,6 +163,7 @@ def settings_from(config: Sections) -> S3Settings:
     )
     threshold_bytes = default.integer("multipart_threshold_bytes", default=THRESHOLD_BYTES, least=0)
     client_params, config_options = _client_parameters(config)
+    session = _session(config, auth_type, client_params)
     return S3Settings(
         bucket_name=bucket_name,
         prefix=prefix,
@@ -166,9 +188,44 @@ def settings_from(config: Sections) -> S3Settings:
         },
         client_params=client_params,
         config_options=config_options,
+        session=session,
         put_params=_put_params(config),
         source=config.source,
     )
+
+
+@cache
+def _client_parameter_names() -> frozenset[str]:
+    import inspect
+
+    from boto3.session import Session
+
+    return frozenset(inspect.signature(Session.client).parameters) - {"self", "service_name"}
+
+
+@cache
+def _config_option_names() -> frozenset[str]:
+    from botocore.config import Config
+
+    return frozenset(Config.OPTION_DEFAULTS)
+
+
+def _session(config: Sections, auth_type: str, parameters: dict[str, Any]) -> Any:
+    """Take the caller's own boto3 session out of the parameters."""
+    session = parameters.pop(SESSION, None)
+    if session is None:
+        return None
+    call = config.call()
+    if auth_type != "default":
+        raise AuthArgumentError(
+            f"{call.where(SESSION)}does not go with auth_type = {auth_type}: the session brings "
+            "its own credentials; write auth_type = default."
+        )
+    # Told from a class, a client or a session of botocore's, without boto3.
+    needed = ("client", "get_credentials", "_session")
+    if isinstance(session, type) or not all(hasattr(session, name) for name in needed):
+        raise call.error(SESSION, f"is a boto3.Session, not of type {type(session).__name__}.")
+    return session
 
 
 def _put_params(config: Sections) -> Section:
@@ -256,10 +313,17 @@ def _client_parameters(config: Sections) -> tuple[dict[str, Any], dict[str, Any]
 
 
 def _client_parameter(section: Section, name: str, value: object) -> object:
-    if name not in CLIENT_PARAMETERS:
-        known = {*CLIENT_PARAMETERS, *(f"config.{option}" for option in CONFIG_OPTIONS)}
+    if name == SESSION:
+        if section.name != "provider_params" or section.is_from_file or isinstance(value, str):
+            raise section.error(name, "is an object, which only the call to open can give.")
+        return value
+    if name not in PLAIN_CLIENT_PARAMETERS and name not in _client_parameter_names():
+        configs = (f"config.{option}" for option in _config_option_names())
+        known = {*_client_parameter_names(), SESSION, *configs}
         raise section.error(name, f"boto3's client has no such parameter{closest(name, known)}.")
     if name == "config":
+        from botocore.config import Config
+
         if not isinstance(value, Config):
             raise section.error(name, "is a botocore Config; in a file: config.<name> = value.")
         return value
@@ -294,8 +358,9 @@ def _nest(section: Section, options: dict[str, Any], name: str, value: object) -
     """Put `a = value` or `a.b = value` where Config expects it."""
     option = f"config.{name}"
     group, _, inner = name.partition(".")
-    if group not in CONFIG_OPTIONS:
-        problem = f"botocore's Config has no such option{closest(group, CONFIG_OPTIONS)}."
+    if group not in PLAIN_CONFIG_OPTIONS and group not in _config_option_names():
+        known = _config_option_names()
+        problem = f"botocore's Config has no such option{closest(group, known)}."
         raise section.error(option, problem)
     if group not in CONFIG_GROUPS:
         if inner:
@@ -308,9 +373,10 @@ def _nest(section: Section, options: dict[str, Any], name: str, value: object) -
         for each, of_each in value.items():
             _nest(section, options, f"{group}.{each}", of_each)
         return
-    known = CONFIG_GROUPS[group]
-    if known is not None and inner not in known:
-        raise section.error(option, f"config.{group} has no such name{closest(inner, known)}.")
+    inner_names = CONFIG_GROUPS[group]
+    if inner_names is not None and inner not in inner_names:
+        problem = f"config.{group} has no such name{closest(inner, inner_names)}."
+        raise section.error(option, problem)
     typed = _typed(section, option, value, CONFIG_TYPES.get(name))
     options[group] = {**options.get(group, {}), inner: typed}
 

@@ -2,95 +2,197 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from botocore.exceptions import BotoCoreError, ClientError
-
-from cshelve._parallel import Ahead
+from cshelve._parallel import refuse_if_stopped
 from cshelve.exceptions import StorageError
 from cshelve.providers.aws_s3.bucket import PROBE
-from cshelve.providers.aws_s3.listing import Objects, read_page
+from cshelve.providers.aws_s3.errors import failures, translated
+from cshelve.providers.aws_s3.listing import Objects, Page, page_from_boto3, plain_page
 
 if TYPE_CHECKING:
-    from cshelve.providers.aws_s3.bucket import Bucket
+    from cshelve.providers.aws_s3.direct.engine import Sent
+    from cshelve.providers.aws_s3.requests import Requests
 
-__all__ = ["pages_of"]
+__all__ = ["pages_of", "require_listing"]
 
 OPERATION = "ListObjectsV2"
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
 KEYS_PER_PAGE = 1000
 
 
-def pages_of(bucket: Bucket, prefix: str, limit: int | None) -> Iterator[Objects]:
+def require_listing(requests: Requests) -> None:
+    """Ask for a listing of one key; raise what its failure means, an absent bucket among it."""
+    Listing(requests, "").page({"MaxKeys": 1}, None)
+
+
+def pages_of(requests: Requests, prefix: str, limit: int | None) -> Iterator[Objects]:
     """Go through the objects whose names begin so.
 
     A limit is a matter of the caller's too: the last page may go past it, where a server gives more
     than it is asked for.
     """
-    return _all_pages(bucket, prefix) if limit is None else _first_pages(bucket, prefix, limit)
+    listing = Listing(requests, prefix)
+    return listing.all_pages() if limit is None else listing.first_pages(limit)
 
 
-def _all_pages(bucket: Bucket, prefix: str) -> Iterator[Objects]:
-    """Ask for a page ahead from the third on: who wants one key has not to pay for two pages."""
+class Listing:
+    """A listing of the names that begin with a prefix."""
 
-    def ask(where: dict[str, Any]) -> Mapping[str, Any]:
-        return bucket.page(prefix, **where)
+    def __init__(self, requests: Requests, prefix: str) -> None:
+        self._requests = requests
+        self._bucket = requests.bucket
+        self._asked = self._bucket.listing(prefix)
+        self._tokens: set[str] = set()
 
-    where: dict[str, Any] = {}
-    with Ahead(ask) as answers:
-        while True:
-            answer = answers.get(where)
-            if where and bucket.connections.concurrency > 1 and (behind := _position(answer)):
-                answers.begin(behind)
-            answer, objects = _read(bucket, answer, prefix, where)
+    def all_pages(self) -> Iterator[Objects]:
+        """Ask for a page ahead from the third on: who wants one key does not pay for two pages."""
+        where: dict[str, Any] = {}
+        ahead = _Ahead(self._requests)
+        try:
+            while True:
+                page = self.page(where, ahead.taken())
+                position = self._position_behind(page)
+                if where and position and self._requests.config.concurrency > 1:
+                    ahead.begin(OPERATION, self._parameters(position))
+                objects = self._objects_on(page, where)
+                with ahead.paused():
+                    yield objects
+                if position is None:
+                    return
+                where = position
+        finally:
+            ahead.close()
+
+    def first_pages(self, limit: int) -> Iterator[Objects]:
+        """Ask for no more than so many keys."""
+        where: dict[str, Any] = {}
+        while limit > 0:
+            where["MaxKeys"] = min(limit, KEYS_PER_PAGE)
+            page = self.page(where, None)
+            objects = self._objects_on(page, where)
             yield objects
-            if not answer.get("IsTruncated"):
+            limit -= len(objects.keys)
+            position = self._position_behind(page)
+            if position is None:
                 return
-            where = _position_or_error(answer, bucket)
+            where = position
 
+    def page(self, where: Mapping[str, Any], sent: Sent | None) -> Page:
+        """Return the page of a position, which may have been asked for already."""
+        with self._requests.permit():
+            answer = (
+                self._requests.answer(OPERATION, None, self._parameters(where))
+                if sent is None
+                else self._requests.finish(sent)
+            )
+            page = None if answer is None else plain_page(answer.body)
+            return page or self.page_of_boto3(where)
 
-def _first_pages(bucket: Bucket, prefix: str, limit: int) -> Iterator[Objects]:
-    where: dict[str, Any] = {}
-    while limit > 0:
-        where["MaxKeys"] = min(limit, KEYS_PER_PAGE)
-        answer, objects = _read(bucket, bucket.page(prefix, **where), prefix, where)
-        yield objects
-        limit -= len(objects.keys)
-        if not answer.get("IsTruncated"):
-            return
-        where = _position_or_error(answer, bucket)
-
-
-def _position(answer: Mapping[str, Any]) -> dict[str, Any]:
-    """Give the parameters that ask for the page after this one; none if there is none."""
-    token = answer.get("NextContinuationToken") if answer.get("IsTruncated") else None
-    return {"ContinuationToken": token} if token else {}
-
-
-def _position_or_error(answer: Mapping[str, Any], bucket: Bucket) -> dict[str, Any]:
-    position = _position(answer)
-    if not position:
+    def page_of_boto3(self, where: Mapping[str, Any]) -> Page:
+        """Have boto3 ask for a page; the caller holds a permit."""
+        place = self._bucket.place(OPERATION)
+        request = {**self._bucket.request(OPERATION), **self._asked, **where}
+        for _ in range(2):
+            try:
+                with self._requests.clients.client() as client:
+                    answer = client.list_objects_v2(**request)
+            except failures() as error:
+                raise translated(error, place) from error
+            # One that was cut to nothing on its way is asked for once more.
+            if {"IsTruncated", "KeyCount", "Name"}.intersection(answer):
+                page = page_from_boto3(answer)
+                if page is None:
+                    raise StorageError(
+                        f"{place}: the server's answer cannot be read (an object without a key)."
+                    )
+                self._requests.note_done_by_boto3()
+                return page
+        # Else a web server that answers anything with a page would be an empty shelf.
         raise StorageError(
-            f"{bucket.place(OPERATION)}: the server cuts the listing short and does not say how "
-            "to go on."
+            f"{place}: the answer is no listing; is that an S3 server at [provider_params] "
+            "endpoint_url?"
         )
-    return position
+
+    def _objects_on(self, page: Page, where: Mapping[str, Any]) -> Objects:
+        """Return the shelf's objects on a page, as whoever can read it has read it."""
+        objects = page.objects()
+        if objects is None:
+            self._requests.note_odd("objects of a listing")
+            with self._requests.permit():
+                objects = self.page_of_boto3(where).objects()
+        assert objects is not None
+        # The prefix itself is no key; servers that don't know StartAfter list it.
+        return objects.without(self._bucket.prefix, PROBE)
+
+    def _parameters(self, where: Mapping[str, Any]) -> dict[str, Any]:
+        # In the order in which boto3 has them.
+        return {**self._asked, **where, "EncodingType": "url"}
+
+    def _position_behind(self, page: Page) -> dict[str, Any] | None:
+        """Return the parameters that ask for the page after this one; None if there is none."""
+        if not page.is_truncated:
+            return None
+        place = self._bucket.place(OPERATION)
+        if not page.token:
+            raise StorageError(
+                f"{place}: the server cuts the listing short and does not say how to go on."
+            )
+        if page.token in self._tokens:
+            raise StorageError(
+                f"{place}: the server gives the same NextContinuationToken twice, so the listing "
+                "would never end; the list of keys is not complete."
+            )
+        self._tokens.add(page.token)
+        return {"ContinuationToken": page.token}
 
 
-def _read(
-    bucket: Bucket, answer: Mapping[str, Any], prefix: str, where: Mapping[str, Any]
-) -> tuple[Mapping[str, Any], Objects]:
-    """Give the answer, as whoever could read it has read it, and the shelf's objects on it."""
+class _Ahead:
+    """A request that was sent and not waited for yet, by a permit that does not lock others out."""
 
-    def read_again(page: bytes) -> Any:
-        return bucket.connections.read_again(OPERATION, bucket.listing(prefix, **where), page)
+    def __init__(self, requests: Requests) -> None:
+        self._requests = requests
+        self._permits = requests.permits
+        self._sent: Sent | None = None
+        self._process = os.getpid()
 
-    try:
-        answer, objects = read_page(answer, read_again)
-    except (ClientError, BotoCoreError):
-        # Damaged on its way. boto3 would have asked again.
-        with bucket.translating(OPERATION):
-            answer, objects = read_page(bucket.page(prefix, **where), read_again)
-    # The prefix itself is no key; servers that don't know StartAfter list it.
-    return answer, objects.without(bucket.prefix, PROBE)
+    def begin(self, operation: str, parameters: Mapping[str, Any]) -> None:
+        """Send a request, if there is a permit for it."""
+        refuse_if_stopped()
+        if self._process == os.getpid() and self._permits.try_acquire(self, self):
+            self._sent = self._requests.sent(operation, parameters)
+            if self._sent is None:
+                self._permits.release(self)
+
+    def taken(self) -> Sent | None:
+        """Return what was sent, for whoever waits for its answer by a permit of his own."""
+        sent, self._sent = self._sent, None
+        self._permits.release(self)
+        if sent is not None and self._process != os.getpid():
+            sent.connection.close()  # The parent's.
+            return None
+        return sent
+
+    def paused(self) -> _Paused:
+        """While the caller has a page, the permit may be somebody else's."""
+        return _Paused(self, self._permits)
+
+    def close(self) -> None:
+        """Give up what was sent."""
+        sent = self.taken()
+        if sent is not None:
+            sent.connection.close()
+
+
+class _Paused:
+    def __init__(self, ahead: _Ahead, permits: Any) -> None:
+        self._ahead = ahead
+        self._permits = permits
+
+    def __enter__(self) -> None:
+        self._permits.pause(self._ahead)
+
+    def __exit__(self, *_: object) -> None:
+        self._permits.resume(self._ahead)

@@ -11,17 +11,25 @@ from __future__ import annotations
 import secrets
 import threading
 from collections.abc import Callable
-from contextlib import suppress
 from enum import Enum
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
-
-from botocore.exceptions import BotoCoreError, ClientError
 
 from cshelve._forks import PerProcess
 from cshelve.exceptions import ConditionsNotSupportedError
-from cshelve.providers.aws_s3.bucket import PROBE, Bucket
-from cshelve.providers.aws_s3.errors import code_of, refuses_conditions, status_of, translated
+from cshelve.providers.aws_s3.bucket import PROBE
+from cshelve.providers.aws_s3.errors import (
+    code_of,
+    did_nothing,
+    failures,
+    is_answer_lost,
+    refuses_conditions,
+    status_of,
+    translated,
+)
+
+if TYPE_CHECKING:
+    from cshelve.providers.aws_s3.requests import Requests
 
 __all__ = ["Condition", "Probe"]
 
@@ -53,11 +61,12 @@ class Condition(Enum):
 class Probe:
     """What is known of the server's conditions. Safe in many threads, which wait for one probe."""
 
-    def __init__(self, bucket: Bucket) -> None:
-        self._bucket = bucket
+    def __init__(self, requests: Requests) -> None:
+        self._requests = requests
+        self._bucket = requests.bucket
         self._locks = PerProcess(threading.Lock)
         self._is_honoured: dict[Condition, bool] = {}
-        host = urlsplit(bucket.connections.meta.endpoint_url).hostname or ""
+        host = urlsplit(requests.config.endpoint_url).hostname or ""
         if host.endswith(AWS_SUFFIXES):
             self._is_honoured = dict.fromkeys(Condition, True)
 
@@ -112,8 +121,7 @@ class Probe:
     def _honours_delete(self) -> bool:
         """Delete an object that we put there, with an If-Match that does not hold."""
         name = _probe_name()
-        with self._bucket.translating("PutObject", name):
-            self._put(name)
+        self._put_or_raise(name)
         try:
             return self._is_refused("DeleteObject", lambda: self._delete(name, IfMatch=NO_ETAG))
         finally:
@@ -123,7 +131,7 @@ class Probe:
         """Send what a server that honours conditions refuses for its condition."""
         try:
             send()
-        except (ClientError, BotoCoreError) as error:
+        except failures() as error:
             if status_of(error) in HONOURED and code_of(error) != "NoSuchBucket":
                 return True
             if refuses_conditions(error):
@@ -136,24 +144,42 @@ class Probe:
         """Raise what a put without a condition ends in: a 400 may be for something else."""
         if operation == "PutObject" and status_of(error) == 400:
             name = _probe_name()
-            with self._bucket.translating(operation, name):
-                self._put(name)
+            self._put_or_raise(name)
             self._remove(name)
 
     def _remove(self, name: str) -> None:
         # What has been found out counts, and nobody sees what is left.
-        with suppress(ClientError, BotoCoreError):
+        try:
             self._delete(name)
+        except failures():
+            return
+
+    def _put_or_raise(self, name: str) -> None:
+        try:
+            self._put(name)
+        except failures() as error:
+            raise translated(error, self._bucket.place("PutObject", name)) from error
 
     def _put(self, name: str, **condition: Any) -> None:
-        request = self._bucket.request("PutObject", name)
-        with self._bucket.connections.client() as client:
-            client.put_object(**request, Body=b"", **condition)
+        self._send("PutObject", name, condition, b"")
 
     def _delete(self, name: str, **condition: Any) -> None:
-        request = self._bucket.request("DeleteObject", name)
-        with self._bucket.connections.client() as client:
-            client.delete_object(**request, **condition)
+        self._send("DeleteObject", name, condition, None)
+
+    def _send(
+        self, operation: str, name: str, condition: dict[str, Any], body: bytes | None
+    ) -> None:
+        """Send a request, and have boto3 send it again if it is not plain what became of it."""
+        if not condition or self._requests.direct() is None:
+            self._requests.send(operation, name, condition, body)
+            return
+        try:
+            self._requests.send_once(operation, name, condition, body, by_boto3=False)
+        except failures() as error:
+            if not (is_answer_lost(error) or did_nothing(error)):
+                raise
+            with self._requests.permit():
+                self._requests.by_boto3(operation, name, condition, body)
 
 
 def _probe_name() -> str:

@@ -22,6 +22,7 @@ from botocore.validate import ParamValidator
 from cshelve._config import Section, closest
 from cshelve._forks import PerProcess
 from cshelve.exceptions import AuthArgumentError, ConfigurationError
+from cshelve.providers.aws_s3.bucket import TOKEN
 from cshelve.providers.aws_s3.options import S3Settings
 
 if TYPE_CHECKING:
@@ -30,14 +31,13 @@ if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
 __all__ = [
-    "TOKEN",
+    "UnreadableAnswerError",
     "attempts_of",
     "authorities_path",
     "build_client",
     "build_session",
-    "checked_put_params",
+    "checked_parameters",
     "credentials_of",
-    "shared_params",
 ]
 
 # boto3 loads and caches data files while it builds a client, which is not safe in many threads.
@@ -48,13 +48,13 @@ OURS = frozenset(
     {"Bucket", "Key", "Body", "IfMatch", "IfNoneMatch", "ContentLength", "ContentMD5"}
     | {"WriteOffsetBytes", "SSECustomerKeyMD5"}
 )
-# Metadata's name for the token of a conditional put (`conditional`), which is sent as
-# `x-amz-meta-cshelve-token`. cshelve 1.x ignores it.
-TOKEN = "cshelve-token"
 # Parameters of a put that other requests need too: who pays, whose bucket, which key to decrypt by.
 SHARED = frozenset(
     {"RequestPayer", "ExpectedBucketOwner", "SSECustomerAlgorithm", "SSECustomerKey"}
 )
+# What boto3 sends with a put and with a part, but does not ask for when an upload begins:
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html
+CHECKSUM = "CRC32"
 # Which of a put's parameters other requests carry, if they know them; None is all.
 CARRYING: dict[str, frozenset[str] | None] = {
     "GetObject": SHARED,
@@ -67,6 +67,12 @@ CARRYING: dict[str, frozenset[str] | None] = {
     "CompleteMultipartUpload": SHARED,
     "AbortMultipartUpload": SHARED,
 }
+
+
+class UnreadableAnswerError(BotoCoreError):
+    """An answer that botocore cannot make sense of."""
+
+    fmt = "the server's answer cannot be read ({error})"
 
 
 class _JsonFiles(JSONFileLoader):
@@ -235,6 +241,17 @@ def checked_put_params(settings: S3Settings, model: ServiceModel) -> dict[str, A
             f"{', '.join(params)}."
         )
     return params
+
+
+def checked_parameters(settings: S3Settings, clients: Any) -> dict[str, dict[str, Any]]:
+    """Check `[put_params]`, and return for each operation what it carries of them."""
+    model = clients.meta.service_model
+    put_params = checked_put_params(settings, model)
+    parameters = shared_params(put_params, model) | {"PutObject": put_params}
+    if clients.client_config.sends_checksums:
+        for operation in ("CreateMultipartUpload", "UploadPart"):
+            parameters[operation].setdefault("ChecksumAlgorithm", CHECKSUM)
+    return parameters
 
 
 def shared_params(put_params: Mapping[str, Any], model: ServiceModel) -> dict[str, dict[str, Any]]:

@@ -1,0 +1,233 @@
+"""What boto3 would send, found out by having it make a request that is kept back.
+
+boto3 decides on host, path, region, headers and checksums by rules that no part of its interface
+tells, a presigned URL least of all (it may name another host). So it makes a whole request, for a
+key that is a mark, and an event hook of boto3's takes the request in place of the network. The
+direct engine sends the like of it.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextvars import ContextVar
+from typing import TYPE_CHECKING, Any
+from urllib.parse import SplitResult, urlsplit
+
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
+from botocore.exceptions import BotoCoreError, ClientError
+
+from cshelve.providers.aws_s3.direct.connections import Endpoint
+from cshelve.providers.aws_s3.direct.signing import EMPTY_SHA256, Credentials
+from cshelve.providers.aws_s3.direct.templates import (
+    CRC32,
+    OPERATIONS,
+    TRACE,
+    NoTemplateError,
+    Template,
+    query_of,
+)
+
+if TYPE_CHECKING:
+    from cshelve.providers.aws_s3.bucket import Bucket
+    from cshelve.providers.aws_s3.clients import Clients
+
+__all__ = ["Capture", "Captured"]
+
+MARK = "cshelve-0-mark"
+# What boto3 raises before it sends anything, its providers of credentials included: some of these
+# raise what the standard library does.
+OF_BOTO3 = (ClientError, BotoCoreError, OSError, RuntimeError, ValueError, LookupError)
+# What boto3 insists on, for operations that have more than a bucket and a key.
+NEEDED: dict[str, dict[str, Any]] = {
+    "PutObject": {"Body": b""},
+    "DeleteObjects": {"Delete": {"Objects": [{"Key": MARK}], "Quiet": False}},
+    "UploadPart": {"UploadId": "id", "PartNumber": 1, "Body": b""},
+    "CompleteMultipartUpload": {
+        "UploadId": "id",
+        "MultipartUpload": {"Parts": [{"PartNumber": 1, "ETag": "e"}]},
+    },
+    "AbortMultipartUpload": {"UploadId": "id"},
+}
+# https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
+AUTHORIZATION = re.compile(r"AWS4-HMAC-SHA256 Credential=[^,]*/([^/,]+)/s3/aws4_request,")
+SHA256 = re.compile("[0-9a-f]{64}")
+# What depends on the moment, the body or the sender's way to send it, and is made for each request.
+OF_ONE_REQUEST = frozenset(
+    {"authorization", "x-amz-date", "x-amz-content-sha256", "x-amz-security-token", CRC32, "host"}
+    | {"amz-sdk-invocation-id", "amz-sdk-request", "expect", "transfer-encoding", "x-amz-trailer"}
+    | {"x-amz-decoded-content-length", "user-agent", "content-length", TRACE}
+)
+
+
+# Where to keep the request that this thread makes, if it is not to be sent. (A context is the
+# greenlet's own, also where the program patched `threading` after we were imported.)
+_kept_requests: ContextVar[list[Any] | None] = ContextVar("kept_requests", default=None)
+
+
+class Capture:
+    """A hook for boto3's event `before-send`, which acts while this thread wants it to."""
+
+    def answer(self, request: Any) -> AWSResponse | None:
+        """Take a request and answer that all is well, so that nothing is sent; None if not."""
+        kept = _kept_requests.get()
+        if kept is None:
+            return None
+        kept.append(request)
+        return AWSResponse(request.url, 200, HTTPHeaders(), _Nothing())
+
+    def request_of(self, call: Callable[[], object]) -> Any:
+        """Return the request that a call of a client's makes; raise what boto3 raises before it."""
+        kept: list[Any] = []
+        _kept_requests.set(kept)
+        try:
+            call()
+            return kept[-1]
+        finally:
+            _kept_requests.set(None)
+
+
+class Captured:
+    """Templates and credentials as boto3's client of this configuration has them."""
+
+    def __init__(self, clients: Clients, bucket: Bucket) -> None:
+        self._clients = clients
+        self._bucket = bucket
+        self._templates: dict[str, Template] = {}
+        self._origin: tuple[str, str] | None = None
+
+    def endpoint(self) -> Endpoint:
+        """Return where requests go."""
+        self.template("GetObject")
+        assert self._origin is not None
+        scheme, netloc = self._origin
+        address = urlsplit(f"//{netloc}")
+        is_secure = scheme == "https"
+        return Endpoint(
+            address.hostname or "",
+            address.port or (443 if is_secure else 80),
+            is_secure,
+            self._clients.authorities_path() if is_secure else None,
+            self._clients.config.connect_timeout,
+        )
+
+    def template(self, operation: str) -> Template:
+        """Return the template of an operation; raise `NoTemplateError`."""
+        known = self._templates.get(operation)
+        if known is None:
+            if operation != "GetObject":
+                self.template("GetObject")
+            known = self._templates[operation] = self._learn(operation)
+        return known
+
+    def credentials(self) -> Credentials | None:
+        """Return the credentials of now; raise `NoTemplateError` where boto3 has none."""
+        try:
+            frozen = self._clients.credentials().get_frozen_credentials()
+        except OF_BOTO3 as error:
+            raise NoTemplateError(f"boto3 has no credentials: {type(error).__name__}") from error
+        return Credentials(frozen.access_key, frozen.secret_key, frozen.token)
+
+    def _learn(self, operation: str) -> Template:
+        is_of_key = OPERATIONS[operation].is_of_key
+        parameters = {**self._bucket.request(operation), **NEEDED.get(operation, {})}
+        if is_of_key:
+            parameters["Key"] = MARK
+        try:
+            request = self._clients.captured(operation, parameters)
+        except KeyError as error:
+            # It found nothing in our answer, which was to another request: buckets of S3 Express
+            # have sessions, which boto3 asks for first.
+            raise NoTemplateError("boto3 sends another request first") from error
+        except OF_BOTO3 as error:
+            raise NoTemplateError(f"boto3 makes no request: {type(error).__name__}") from error
+        url = urlsplit(request.url)
+        if self._origin not in {None, (url.scheme, url.netloc)}:
+            raise NoTemplateError("boto3 sends operations to several hosts")
+        self._origin = url.scheme, url.netloc
+        return _template_of(operation, request, NEEDED.get(operation, {}))
+
+
+def _template_of(operation: str, request: Any, needed: Mapping[str, Any]) -> Template:
+    """Make a template of a request for `MARK`."""
+    url = urlsplit(request.url)
+    model = OPERATIONS[operation]
+    expected = "&".join(f"{n}={v}" if v else n for n, v in (*model.query, *query_of(needed)))
+    if operation == "ListObjectsV2":
+        expected += "&encoding-type=url"
+    path = url.path.removesuffix(MARK)
+    if url.query != expected or (model.is_of_key and not url.path.endswith("/" + MARK)):
+        raise NoTemplateError("boto3 puts more than the key into the address")
+    headers = {name.lower(): _text(value) for name, value in request.headers.items()}
+    signed = headers.get("x-amz-content-sha256", "")
+    if not model.has_body and signed not in {"", EMPTY_SHA256}:
+        raise NoTemplateError("boto3 does not sign that there is no body")
+    return Template(
+        method=request.method,
+        path=path,
+        query=model.query,
+        headers=(("host", headers.get("host") or _host(url)), *_kept(headers)),
+        region=_region(headers.get("authorization")),
+        has_crc32=_has_crc32(headers),
+        signs_body=SHA256.fullmatch(signed) is not None,
+    )
+
+
+def _host(url: SplitResult) -> str:
+    """Return the header Host as http.client has it; boto3 itself writes it for a signature only."""
+    host = url.hostname or ""
+    host = f"[{host}]" if ":" in host else host
+    usual = {"http": 80, "https": 443}.get(url.scheme)
+    return host if url.port in {None, usual} else f"{host}:{url.port}"
+
+
+def _region(authorization: str | None) -> str | None:
+    """Read out of a signature the region that it is for, and refuse all but plain SigV4."""
+    if authorization is None:
+        return None
+    found = AUTHORIZATION.match(authorization)
+    if found is None:
+        raise NoTemplateError(f"boto3 signs by {authorization.partition(' ')[0]:.30}")
+    return found[1]
+
+
+def _has_crc32(headers: Mapping[str, str]) -> bool:
+    """Return whether the body's CRC-32 goes with it; refuse any other checksum."""
+    announced = headers.get("x-amz-trailer", "")
+    sent = {name for name in headers if name.startswith("x-amz-checksum-")} - {
+        "x-amz-checksum-mode",
+        "x-amz-checksum-algorithm",
+    }
+    checksums = sent | ({announced} if announced else set())
+    if checksums - {CRC32} or "content-md5" in headers:
+        raise NoTemplateError("boto3 sends another checksum than CRC-32")
+    return bool(checksums)
+
+
+def _kept(headers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
+    """Return the headers that every request of the kind has."""
+    for name, value in headers.items():
+        if name in OF_ONE_REQUEST:
+            continue
+        if name == "content-encoding" and "x-amz-trailer" in headers:
+            # Of boto3's own, where it sends a checksum behind the body.
+            value = value.removesuffix("aws-chunked").removesuffix(",")
+            if not value:
+                continue
+        if not value.isascii() or not value.isprintable():
+            raise NoTemplateError(f"the header {name} is not plain text")
+        if value != " ".join(value.split()):
+            # It is sent as it is, and signed without them.
+            raise NoTemplateError(f"the header {name} has blanks beside blanks")
+        yield name, value
+
+
+def _text(value: object) -> str:
+    return value.decode("latin-1") if isinstance(value, bytes) else str(value)
+
+
+class _Nothing(io.BytesIO):
+    def stream(self, **_: object) -> Iterator[bytes]:
+        yield b""

@@ -1,0 +1,237 @@
+"""The boto3 clients of a shelf: one that repeats requests, one that sends once, for each process.
+
+They are built when somebody first needs boto3. Whoever makes a request holds a permit (`requests`).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from contextvars import ContextVar
+from functools import cached_property
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import botocore.session
+from botocore import xform_name
+from botocore.exceptions import CredentialRetrievalError
+from botocore.parsers import ResponseParserError
+
+from cshelve._forks import PerProcess
+from cshelve._signals import is_from_signal_handler
+from cshelve.exceptions import Error, StorageError
+from cshelve.providers.aws_s3.captured import Capture
+from cshelve.providers.aws_s3.options import ClientConfig
+from cshelve.providers.aws_s3.session import (
+    UnreadableAnswerError,
+    attempts_of,
+    authorities_path,
+    build_client,
+    build_session,
+    credentials_of,
+)
+
+if TYPE_CHECKING:
+    from botocore.awsrequest import AWSResponse
+    from types_boto3_s3 import S3Client
+
+    from cshelve.providers.aws_s3.options import S3Settings
+
+__all__ = ["Clients"]
+
+# Whose handlers of events change nothing of what is sent. moto registers one when it is imported,
+# which does nothing until a mock begins; `intercepted` sees that.
+NO_STRANGERS = ("botocore.", "boto3.", "s3transfer.", "moto.")
+REDIRECTS = frozenset({301, 302, 303, 307, 308})
+
+# Whether the request that this thread, or greenlet, sends has had an answer.
+_has_answer: ContextVar[bool] = ContextVar("has_answer", default=False)
+
+
+class Clients:
+    """What requests by boto3 are sent by. Safe in many threads; a forked child gets its own."""
+
+    def __init__(self, settings: S3Settings, before_attempt: Callable[[str], None]) -> None:
+        """Build this process's first client, so that wrong parameters show at once."""
+        self._of_processes = PerProcess(lambda: _Clients(settings, before_attempt))
+        config = self.config
+        pool_size: int = getattr(config, "max_pool_connections", 10)
+        self.client_config = ClientConfig(
+            endpoint_url=self.meta.endpoint_url,
+            attempts=attempts_of(config),
+            concurrency=min(settings.concurrency, pool_size),
+            read_timeout=config.read_timeout,
+            sends_checksums=config.request_checksum_calculation == "when_supported",
+            checks_checksums=config.response_checksum_validation == "when_supported",
+        )
+
+    @contextmanager
+    def client(self) -> Iterator[S3Client]:
+        """Give the client that repeats what fails for a passing reason."""
+        ours = self._of_processes.get()
+        with ours.errors_of_botocores():
+            yield ours.repeating
+
+    @contextmanager
+    def client_that_sends_once(self) -> Iterator[S3Client]:
+        """Give the client that never repeats a request."""
+        ours = self._of_processes.get()
+        with ours.errors_of_botocores():
+            yield ours.sending_once
+
+    def captured(self, operation: str, parameters: Mapping[str, Any]) -> Any:
+        """Return the request that boto3 would send, without sending it; raise what boto3 raises."""
+        return self._of_processes.get().captured(operation, parameters)
+
+    def credentials(self) -> Any:
+        """Return the credentials that this process's clients sign with."""
+        return self._of_processes.get().credentials
+
+    def authorities_path(self) -> str | None:
+        """Return the file of the authorities that are trusted; None if anybody is."""
+        return self._of_processes.get().authorities_path()
+
+    def foreign_handler(self) -> str | None:
+        """Return a handler that the caller's session has brought along; None if there is none."""
+        return self._of_processes.get().foreign_handler()
+
+    @property
+    def meta(self) -> Any:
+        """What boto3 knows about the service and the endpoint."""
+        return self._of_processes.get().repeating.meta
+
+    @property
+    def config(self) -> Any:
+        """botocore's Config as it came to be."""
+        return self.meta.config
+
+    def close(self) -> None:
+        """Close this process's connections, if it has any."""
+        ours = self._of_processes.made()
+        if ours is not None:
+            ours.close()
+
+
+class _Clients:
+    """The clients of one process."""
+
+    def __init__(self, settings: S3Settings, before_attempt: Callable[[str], None]) -> None:
+        self._settings = settings
+        self._before_attempt = before_attempt
+        own = settings.session
+        self._core = botocore.session.get_session() if own is None else own._session
+        self._session = build_session(settings, self._core) if own is None else own
+        self._capture = Capture()
+        self.repeating = self._built()
+
+    @cached_property
+    def sending_once(self) -> S3Client:
+        """Built when the first conditional write wants it: most programs have none."""
+        return self._built(sends_once=True)
+
+    @cached_property
+    def credentials(self) -> Any:
+        return credentials_of(self._session, self._settings)
+
+    def authorities_path(self) -> str | None:
+        return authorities_path(self._core, self._settings)
+
+    def captured(self, operation: str, parameters: Mapping[str, Any]) -> Any:
+        call = getattr(self.repeating, xform_name(operation))
+        return self._capture.request_of(lambda: call(**parameters))
+
+    def foreign_handler(self) -> str | None:
+        if self._settings.session is None:
+            return None
+        try:
+            handlers = list(_handlers_of(self.repeating.meta.events))
+        except (AttributeError, KeyError, TypeError):
+            return "some that this version of botocore does not show"
+        for handler in handlers:
+            module = getattr(handler, "__module__", None) or type(handler).__module__
+            is_ours = getattr(handler, "__self__", None) is self
+            if not is_ours and not module.startswith(NO_STRANGERS):
+                return f"{module}.{getattr(handler, '__qualname__', handler)}"
+        return None
+
+    def close(self) -> None:
+        self.repeating.close()
+        if "sending_once" in self.__dict__:
+            self.sending_once.close()
+
+    def _built(self, *, sends_once: bool = False) -> S3Client:
+        client = build_client(self._session, self._settings, sends_once=sends_once)
+        hook: Any = self._before_send  # The stubs know of no hook that answers.
+        client.meta.events.register("before-send.s3", hook)
+        # Written like these, they come before botocore's own, of which one signs and one parses.
+        client.meta.events.register_first("request-created.s3", self._note_attempt)
+        client.meta.events.register_first("before-parse.s3", self._note_answer)
+        client.meta.events.register_first("needs-retry.s3", self._pass_on)
+        return client
+
+    def _before_send(self, event_name: str, request: Any, **_: object) -> AWSResponse | None:
+        """Keep a request that is not meant to be sent; tell of any other."""
+        answer = self._capture.answer(request)
+        if answer is None:
+            self._before_attempt(event_name)
+        return answer
+
+    def _pass_on(self, caught_exception: BaseException | None = None, **_: object) -> None:
+        """Raise what a signal handler of the program has raised, which botocore would repeat."""
+        while caught_exception is not None:
+            if is_from_signal_handler(caught_exception):
+                raise caught_exception
+            caught_exception = caught_exception.__context__
+
+    def _note_attempt(self, **_: object) -> None:
+        _has_answer.set(False)
+
+    def _note_answer(self, response_dict: Mapping[str, Any], **_: object) -> None:
+        _has_answer.set(True)
+        if response_dict["status_code"] in REDIRECTS:
+            self._refuse_redirect(response_dict)
+
+    def _refuse_redirect(self, answer: Mapping[str, Any]) -> None:
+        """Raise an error for a redirect that is not S3's: botocore would run in a circle."""
+        headers = answer["headers"]
+        target = urlsplit(headers.get("location") or "")
+        endpoint = self.repeating.meta.endpoint_url
+        is_to_tls = target.scheme == "https" and urlsplit(endpoint).scheme == "http"
+        is_of_s3 = "x-amz-bucket-region" in headers or b"<Code>" in answer["body"]
+        if target.netloc and (is_to_tls or not is_of_s3):
+            error = StorageError(
+                f"s3://{self._settings.bucket_name}: the server at {endpoint} redirects to "
+                f"{target.scheme}://{target.netloc}; if that is where the bucket is, write it as "
+                "endpoint_url."
+            )
+            error.about_shelf = True
+            raise error
+
+    @contextmanager
+    def errors_of_botocores(self) -> Iterator[None]:
+        """Make errors of botocore's of what it lets pass while it signs, and while it parses.
+
+        A program that prints no JSON, credentials that have expired when they are new; a date that
+        is none: these come as they are.
+        """
+        _has_answer.set(False)
+        try:
+            yield
+        except (RuntimeError, ValueError, KeyError, ResponseParserError) as error:
+            if isinstance(error, Error | RecursionError) or is_from_signal_handler(error):
+                raise  # A RecursionError is about no answer, and about no credentials.
+            what = f"{type(error).__name__}: {error}"
+            if _has_answer.get():
+                raise UnreadableAnswerError(error=what) from error
+            raise CredentialRetrievalError(provider="the configuration", error_msg=what) from error
+
+
+def _handlers_of(events: Any) -> Iterator[Any]:
+    """Go through the handlers of a client's events, which botocore keeps in a tree."""
+    emitter = getattr(events, "_emitter", events)
+    nodes = [emitter._handlers._root]
+    while nodes:
+        node = nodes.pop()
+        nodes.extend(node["children"].values())
+        for handlers in node["values"] or ():
+            yield from handlers

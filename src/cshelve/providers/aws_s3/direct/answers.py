@@ -1,0 +1,245 @@
+"""One answer of HTTP/1.1, read strictly and without any I/O: it is fed bytes until it is whole.
+
+Whatever is not plainly an answer (another version, two lengths, none, a byte too many, a header
+folded over lines, a chunk with an extension) raises `NotPlainError`, and boto3 decides what it is.
+https://www.rfc-editor.org/rfc/rfc9112
+"""
+
+from __future__ import annotations
+
+import io
+import re
+
+__all__ = ["Answer", "NotPlainError", "Reader"]
+
+MOST_HEAD_BYTES = 64 * 1024
+MOST_HEAD_LINES = 100
+# What one call may bring in. A larger buffer would be mapped and unmapped for each answer.
+PIECE_BYTES = 64 * 1024
+LARGE_PIECE_BYTES = 1024 * 1024
+
+STATUS_LINE = re.compile(r"HTTP/1\.1 [1-9][0-9]{2}(?: .*)?")
+TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
+LENGTH = re.compile("[0-9]{1,18}")
+CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,15}")
+# Servers repeat others, such as Vary; of these there is one, or nobody can tell which one counts.
+ONCE = frozenset({"content-length", "transfer-encoding", "etag", "content-range", "location"})
+
+
+class NotPlainError(Exception):
+    """What came back is nothing that may be taken as it is; the text says why."""
+
+    def __init__(self, why: str, status: int = 0) -> None:
+        super().__init__(why)
+        self.status = status
+        """The status of the answer, if it was for that that it is not plain."""
+
+
+class Answer:
+    """An answer. The names of its headers are in lower case, since servers differ in that."""
+
+    __slots__ = ("body", "headers", "status")
+
+    def __init__(self, status: int, headers: dict[str, str], body: bytes = b"") -> None:
+        self.status = status
+        self.headers = headers
+        self.body = body
+
+
+class Reader:
+    """What has arrived of an answer.
+
+    The body grows with what arrives, whatever length the server declares, unless the caller has
+    made a place for it (`receive_into`).
+    """
+
+    __slots__ = (
+        *("_chunk_left", "_has_begun", "_has_continued", "_has_no_body", "_is_cut"),
+        *("_is_last_chunk", "_left", "_pieces", "_rest", "_sink"),
+        *("headers", "is_done", "length", "received", "status"),
+    )
+
+    def __init__(self, method: str) -> None:
+        self.status = 0
+        self.headers: dict[str, str] = {}
+        self.length: int | None = None
+        """How long the body is, once the head has arrived; None if it comes in chunks."""
+        self.received = 0
+        """How much has arrived of the answer."""
+        self.is_done = False
+        self._has_no_body = method == "HEAD"
+        self._has_begun = False
+        self._has_continued = False
+        self._rest = b""
+        self._left = 0
+        self._is_cut = False
+        self._chunk_left = 0
+        self._is_last_chunk = False
+        self._pieces: io.BytesIO | None = None
+        self._sink: memoryview | None = None
+
+    @property
+    def closes(self) -> bool:
+        """Whether the server closes the connection after this answer."""
+        return self._is_cut or "close" in self.headers.get("connection", "").lower()
+
+    @property
+    def wanted_bytes(self) -> int:
+        """How much to receive at once."""
+        left = self._left
+        return PIECE_BYTES if left <= PIECE_BYTES else min(left, LARGE_PIECE_BYTES)
+
+    @property
+    def place(self) -> memoryview | None:
+        """Where the next bytes of the body are to be put, if there is a place for them."""
+        return self._sink
+
+    def filled(self, count: int) -> None:
+        """Take note that so many bytes were put into `place`."""
+        assert self._sink is not None
+        self.received += count
+        self._left -= count
+        self._sink = self._sink[count:] if self._left else None
+        self.is_done = not self._left
+
+    def receive_into(self, buffer: memoryview) -> None:
+        """Put the body into a buffer, and be done when that is full, whatever comes after it.
+
+        To be called when the head has arrived. What has arrived of the body is moved.
+        """
+        arrived = self._pieces.getvalue() if self._pieces is not None else b""
+        count = min(len(arrived), len(buffer))
+        buffer[:count] = arrived[:count]
+        self._pieces = None
+        self._is_cut = self.length != len(buffer)
+        self._left = len(buffer) - count
+        self._sink = buffer[count:] if self._left else None
+        self.is_done = not self._left
+
+    def answer(self) -> Answer:
+        """Return the answer, which is whole."""
+        body = self._pieces.getvalue() if self._pieces is not None else self._rest
+        return Answer(self.status, self.headers, body)
+
+    def feed(self, data: bytes) -> bool:
+        """Take what has arrived, and return whether the answer is whole."""
+        if self.is_done:
+            raise NotPlainError("more than the answer")
+        self.received += len(data)
+        if not self._has_begun:
+            data = self._rest + data if self._rest else data
+            end = data.find(b"\r\n\r\n")
+            if end < 0 or end > MOST_HEAD_BYTES:
+                if len(data) > MOST_HEAD_BYTES:
+                    raise NotPlainError("headers without end")
+                self._rest = data
+                return False
+            self._rest = b""
+            self._read_head(data[:end].decode("latin-1"))
+            data = data[end + 4 :]
+            if self.status == 100:
+                # What a server says to a request that waits for it, as ours never do.
+                if self._has_continued:
+                    raise NotPlainError("status 100 twice")
+                self._has_continued = True
+                self.status = 0
+                self.received -= len(data)  # To be counted again.
+                return self.feed(data) if data else False
+            self._has_begun = True
+            if self.length == len(data):
+                # All of a small answer in one piece: nothing is copied again.
+                self._rest = data
+                self.is_done = True
+                return True
+            self._pieces = io.BytesIO()
+        if self.length is None:
+            self._take_chunks(data)
+        else:
+            self._take(data)
+        return self.is_done
+
+    def _take(self, data: bytes) -> None:
+        if len(data) > self._left:
+            raise NotPlainError("more than the answer")
+        if self._sink is not None:
+            self._sink[: len(data)] = data
+            self.received -= len(data)  # `filled` counts it.
+            self.filled(len(data))
+            return
+        assert self._pieces is not None
+        self._pieces.write(data)
+        self._left -= len(data)
+        self.is_done = not self._left
+
+    def _take_chunks(self, data: bytes) -> None:
+        """Take pieces of a body in chunks; behind the last one there may be nothing more."""
+        assert self._pieces is not None
+        rest = self._rest + data if self._rest else data
+        at = 0
+        while at < len(rest) and not self.is_done:
+            if self._chunk_left > 2:
+                piece = rest[at : at + self._chunk_left - 2]
+                self._pieces.write(piece)
+                self._chunk_left -= len(piece)
+                at += len(piece)
+            elif self._chunk_left:
+                if len(rest) - at < 2:
+                    break
+                if rest[at : at + 2] != b"\r\n":
+                    raise NotPlainError("a chunk that does not end")
+                at += 2
+                self._chunk_left = 0
+                self.is_done = self._is_last_chunk
+            else:
+                end = rest.find(b"\r\n", at, at + 18)
+                if end < 0 and len(rest) - at < 18:
+                    break
+                if not CHUNK_SIZE.fullmatch(rest, at, max(end, at)):
+                    raise NotPlainError("a chunk without a plain size")
+                size = int(rest[at:end], 16)
+                at = end + 2
+                self._chunk_left = size + 2
+                self._is_last_chunk = not size
+        self._rest = rest[at:]
+        if self.is_done and self._rest:
+            raise NotPlainError("more than the answer")
+
+    def _read_head(self, text: str) -> None:
+        lines = text.split("\r\n")
+        first = lines[0]
+        if not STATUS_LINE.fullmatch(first):
+            raise NotPlainError(f"no HTTP/1.1: {first:.20}")
+        if len(lines) > MOST_HEAD_LINES or not "".join(lines).isprintable():
+            raise NotPlainError("headers that are no plain text")
+        self.status = int(first[9:12])
+        if 100 < self.status < 200:
+            raise NotPlainError(f"status {self.status}")
+        headers: dict[str, str] = {}
+        for line in lines[1:]:
+            name, colon, value = line.partition(":")
+            name = name.lower()
+            if not colon or not name or (name in headers and name in ONCE):
+                raise NotPlainError(f"the header {name:.20}")
+            headers[name] = value.strip(" ")
+        if headers and not TOKEN.fullmatch("".join(headers)):
+            raise NotPlainError("names of headers that are none")
+        self.headers = headers
+        if self.status != 100:
+            self._frame(headers)
+
+    def _frame(self, headers: dict[str, str]) -> None:
+        """Find out where the body ends."""
+        length, coding = headers.get("content-length"), headers.get("transfer-encoding")
+        if length is not None and not LENGTH.fullmatch(length):
+            raise NotPlainError("a length that is no number")
+        if self.status == 204 and (coding is not None or length not in {None, "0"}):
+            raise NotPlainError("a body where there is none")
+        if self._has_no_body or self.status in {204, 304}:
+            self.length = 0
+        elif coding is not None:
+            if coding.lower() != "chunked" or length is not None:
+                raise NotPlainError("a body whose end is told in two ways, or in an unknown one")
+        elif length is None:
+            raise NotPlainError("an answer of which the length is not told")
+        else:
+            self.length = self._left = int(length)

@@ -1,0 +1,299 @@
+"""Connections to a server, kept open between requests: one pool a process for each endpoint."""
+
+from __future__ import annotations
+
+import os
+import select
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from cshelve._forks import PerProcess
+from cshelve._signals import is_from_signal_handler
+
+if TYPE_CHECKING:
+    import ssl
+
+__all__ = [
+    *("Connection", "Endpoint", "NotSentError", "Pool", "leave", "pool_of"),
+]
+
+# Servers close idle connections after 5 to 60 seconds; a request on one that is being closed would
+# be sent in vain.
+MOST_IDLE_SECONDS = 15.0
+
+
+class NotSentError(Exception):
+    """There was no connection to send a request by."""
+
+
+class Endpoint(NamedTuple):
+    """Where requests go, and whom to trust there."""
+
+    host: str
+    port: int
+    is_secure: bool
+    ca_path: str | None
+    """The file or folder of the authorities to trust; None if anybody is trusted."""
+    connect_seconds: float
+
+
+class Connection:
+    """A socket that one request at a time goes by. For one thread at a time."""
+
+    __slots__ = ("idle_since", "is_reused", "is_secure", "socket", "would_block")
+
+    def __init__(self, of: Any, *, is_secure: bool, would_block: tuple[type[OSError], ...]) -> None:
+        self.socket = of
+        self.is_secure = is_secure
+        self.is_reused = False
+        self.idle_since = 0.0
+        self.would_block = would_block
+        """What a socket that does not wait raises where it would have to."""
+
+    def __del__(self) -> None:
+        # Ctrl-C may strike where nobody has noted yet that the connection is his, or before it is.
+        if hasattr(self, "socket"):
+            self.close()
+
+    def close(self) -> None:
+        """Close without a word on the wire: a forked child would say it in its parent's name."""
+        self.socket.close()
+
+    def is_fit(self) -> bool:
+        """Return whether another request may go by it."""
+        is_young = time.monotonic() - self.idle_since <= MOST_IDLE_SECONDS
+        return is_young and (not _readable(self.socket) or self.has_nothing_to_say())
+
+    def has_nothing_to_say(self) -> bool:
+        """Return whether what has arrived unasked is nothing: no end, and no answer.
+
+        With TLS there may be a ticket for a later session.
+        """
+        if not self.is_secure:
+            return False
+        self.socket.settimeout(0)
+        try:
+            self.socket.recv(1)
+        except self.would_block:
+            return True
+        except OSError:
+            return False
+        return False
+
+
+class Pool:
+    """The idle connections to an endpoint, of which the last one used is the first one taken.
+
+    Safe in many threads: each step on the list is one that no other thread comes in between.
+    """
+
+    def __init__(self, endpoint: Endpoint) -> None:
+        self.endpoint = endpoint
+        self.users = 0
+        self._idle: list[Connection] = []
+        self._address: Any = None
+        self._context: ssl.SSLContext | None = None
+        self._would_block: tuple[type[OSError], ...] = (BlockingIOError,)
+        self._session: Any = None
+        if endpoint.is_secure:
+            self._context = _tls_context(endpoint.ca_path)
+            self._would_block = _would_block_with_tls()
+
+    def take(self) -> Connection | None:
+        """Return an idle connection that is fit for a request, if there is one."""
+        while self._idle:
+            try:
+                connection = self._idle.pop()
+            except IndexError:  # Another thread was faster.
+                return None
+            if connection.is_fit():
+                connection.is_reused = True
+                return connection
+            connection.close()
+        return None
+
+    def keep(self, connection: Connection) -> None:
+        """Take back a connection whose answer was read to its end."""
+        connection.idle_since = now = time.monotonic()
+        self._idle.append(connection)
+        if now - self._idle[0].idle_since > MOST_IDLE_SECONDS:
+            self._close_old(now)
+        if self.users <= 0:
+            self.close()
+
+    def open(self) -> Connection:
+        """Open a connection, and wait until it is there; raises `NotSentError`."""
+        host, port, _, _, seconds = self.endpoint
+        try:
+            connected = socket.create_connection((host, port), timeout=seconds)
+        except OSError as error:
+            if is_from_signal_handler(error):
+                raise
+            raise NotSentError(str(error)) from error
+        try:
+            self._address = connected.family, connected.getpeername()
+            connection = self._made(connected)
+            if connection.is_secure:
+                connection.socket.do_handshake()
+        except BaseException as error:
+            connected.close()
+            if isinstance(error, OSError | ValueError) and not is_from_signal_handler(error):
+                raise NotSentError(str(error)) from error
+            raise
+        return connection
+
+    def begin_to_open(self) -> Connection | None:
+        """Begin to open a connection to where the last one went, without waiting for it.
+
+        None if there was none yet: names may stand for several addresses, which `open` tries.
+        """
+        if self._address is None:
+            return None
+        family, address = self._address
+        connecting = socket.socket(family, socket.SOCK_STREAM)
+        try:
+            connecting.setblocking(False)
+            connecting.connect_ex(address)
+            return self._made(connecting)
+        except BaseException as error:
+            connecting.close()
+            if isinstance(error, OSError | ValueError) and not is_from_signal_handler(error):
+                return None
+            raise
+
+    def note_session(self, connection: Connection) -> None:
+        """Remember the TLS session of a connection that has had an answer, for the next one."""
+        if self._context is not None:
+            self._session = connection.socket.session
+
+    def close(self) -> None:
+        """Close what is idle."""
+        while self._idle:
+            try:
+                self._idle.pop().close()
+            except IndexError:
+                return
+
+    def _made(self, connected: socket.socket) -> Connection:
+        connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if self._context is None:
+            return Connection(connected, is_secure=False, would_block=self._would_block)
+        secure = self._context_of_now(self._context).wrap_socket(
+            connected,
+            server_hostname=self.endpoint.host,
+            do_handshake_on_connect=False,
+            session=self._session,
+        )
+        return Connection(secure, is_secure=True, would_block=self._would_block)
+
+    def _context_of_now(self, made: Any) -> ssl.SSLContext:
+        """Make another one where the program has patched `ssl` since, as for gevent or eventlet.
+
+        The old one makes sockets of the old kind, and out of the new kind none at all.
+        """
+        import ssl
+
+        if isinstance(made, ssl.SSLContext):
+            return made
+        self._session = None  # Which is of the old one.
+        self._context = context = _tls_context(self.endpoint.ca_path)
+        return context
+
+    def _close_old(self, now: float) -> None:
+        while self._idle and now - self._idle[0].idle_since > MOST_IDLE_SECONDS:
+            try:
+                self._idle.pop(0).close()
+            except IndexError:
+                return
+
+
+class _Pools:
+    """The pools of one process. A child that is forked closes what it has of its parent's."""
+
+    def __init__(self) -> None:
+        for inherited in _pools.of_others():
+            for pool in inherited.of.values():
+                pool.close()
+        self.lock = threading.Lock()
+        self.of: dict[tuple[object, ...], Pool] = {}
+
+
+_pools = PerProcess(_Pools)
+
+
+def pool_of(endpoint: Endpoint) -> Pool:
+    """Return this process's pool for an endpoint, and count its user; `leave` counts it down.
+
+    A pool is told from others by the version of the file of authorities as well.
+    """
+    pools = _pools.get()
+    key: tuple[object, ...] = (endpoint, *_version_of(endpoint.ca_path))
+    with pools.lock:
+        pool = pools.of.get(key)
+        if pool is None:
+            pool = pools.of[key] = Pool(endpoint)
+        pool.users += 1
+        return pool
+
+
+def leave(pool: Pool) -> None:
+    """Count down the users of a pool; the last one closes it."""
+    pools = _pools.get()
+    with pools.lock:
+        pool.users -= 1
+        if pool.users <= 0:
+            pool.close()
+            for key in [key for key, each in pools.of.items() if each is pool]:
+                del pools.of[key]
+
+
+def _version_of(ca_path: str | None) -> tuple[int, int]:
+    if ca_path is None:
+        return 0, 0
+    try:
+        file = os.stat(ca_path)
+    except OSError as error:
+        raise NotSentError(str(error)) from error
+    return file.st_mtime_ns, file.st_size
+
+
+def _tls_context(ca_path: str | None) -> ssl.SSLContext:
+    """Make what botocore makes: it trusts this file alone, and takes what OpenSSL takes by itself.
+
+    `ssl.create_default_context` is stricter from Python 3.13 on, and would refuse authorities that
+    boto3 takes.
+    """
+    import ssl  # Only here: many endpoints in tests and in private networks have no TLS.
+
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_TICKET
+    if ca_path is None:
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        return context
+    context.hostname_checks_common_name = False
+    try:
+        if os.path.isdir(ca_path):
+            context.load_verify_locations(capath=ca_path)
+        else:
+            context.load_verify_locations(cafile=ca_path)
+    except (OSError, ssl.SSLError) as error:
+        raise NotSentError(str(error)) from error
+    return context
+
+
+def _would_block_with_tls() -> tuple[type[OSError], ...]:
+    import ssl
+
+    return BlockingIOError, ssl.SSLWantReadError, ssl.SSLWantWriteError
+
+
+def _readable(of: Any) -> bool:
+    """Return whether something has arrived, an end included."""
+    if hasattr(select, "poll"):
+        poll = select.poll()
+        poll.register(of, select.POLLIN)
+        return bool(poll.poll(0))
+    return bool(select.select([of], [], [], 0)[0])
