@@ -382,6 +382,19 @@ class TestFailures:
             assert direct.get("k").data == b"value"
         assert not is_pinned(caplog, "")
 
+    def test_of_many_what_a_busy_server_refuses_is_asked_for_once_more(
+        self, s3: S3Rig, direct: Provider
+    ) -> None:
+        names = [f"k{number}" for number in range(8)]
+        for operation, act in (
+            (PUT, lambda: direct.put_many((name, name.encode()) for name in names)),
+            (GET, lambda: list(direct.get_many(names))),
+        ):
+            s3.proxy.inject(Answer(503, "SlowDown"), operation=operation, after=3)
+            with s3.proxy.counting() as seen:
+                act()
+            assert [is_direct(request) for request in seen.requests] == [True] * 9
+
     @pytest.mark.usefixtures("quick_boto3")
     def test_every_attempt_is_counted(self, s3: S3Rig, direct: Provider) -> None:
         before = direct.stats.requests.copy()

@@ -181,9 +181,12 @@ class _Ahead:
 
     def close(self) -> None:
         """Give up what was sent."""
-        sent = self.taken()
-        if sent is not None:
-            sent.connection.close()
+        try:
+            sent = self.taken()
+            if sent is not None:
+                sent.connection.close()
+        finally:
+            self._permits.resume(self)
 
 
 class _Paused:

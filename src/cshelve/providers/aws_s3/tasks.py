@@ -74,9 +74,11 @@ class ReadMany(EngineTask[str, "Item | None"]):
 
     def by_boto3(self, name: str) -> Item | None:
         try:
-            return self._get_by_boto3(name)
+            item = self._get_by_boto3(name)
         except KeyNotFoundError:
-            return None
+            item = None
+        self._requests.note_done_by_boto3()
+        return item
 
 
 class WriteMany(EngineTask["tuple[str, bytes]", Outcome]):
@@ -113,7 +115,10 @@ class WriteMany(EngineTask["tuple[str, bytes]", Outcome]):
         return Outcome(name, None, len(data))
 
     def by_boto3(self, item: tuple[str, bytes]) -> Outcome:
-        return self._outcome_of(*item, self._put_by_boto3)
+        outcome = self._outcome_of(*item, self._put_by_boto3)
+        if outcome.failure is None:
+            self._requests.note_done_by_boto3()
+        return outcome
 
     def apart(self, item: tuple[str, bytes]) -> Outcome:
         return self._outcome_of(*item, self._put)

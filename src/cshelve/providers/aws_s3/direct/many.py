@@ -38,6 +38,9 @@ if TYPE_CHECKING:
 
 __all__ = ["all_at_once"]
 
+# What a server answers that has too much to do, and did nothing.
+BUSY = frozenset({429, 503})
+
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -46,7 +49,8 @@ class Job(Generic[T, R]):
     """An item on its way to its result."""
 
     __slots__ = (
-        *("__weakref__", "error", "has_result", "is_second", "item", "request", "result", "thread"),
+        *("__weakref__", "error", "has_result", "is_repeated", "is_second", "item", "request"),
+        *("result", "thread"),
     )
 
     def __init__(self, item: T) -> None:
@@ -55,6 +59,8 @@ class Job(Generic[T, R]):
         self.thread: Future[R] | None = None
         self.is_second = False
         """Whether its request is sent for the second time, as the first connection was stale."""
+        self.is_repeated = False
+        """Whether its request was sent again, as the server was busy."""
         self.has_result = False
         self.result: Any = None
         self.error: BaseException | None = None
@@ -345,10 +351,11 @@ class _Loop(Generic[T, R]):
         """Send or receive what can be sent or received now."""
         try:
             if not line.is_open:
-                self._greet(line)
-            if line.is_open and line.out:
+                self._greet(line)  # Or raise what says that it takes longer.
+            was_sent = not line.out
+            if not was_sent:
                 self._push(line, job)
-            elif line.is_open and events & selectors.EVENT_READ:
+            if line.job is job and events & selectors.EVENT_READ and (was_sent or line.out):
                 self._pull(line, job)
         except line.connection.would_block:
             return
@@ -396,6 +403,8 @@ class _Loop(Generic[T, R]):
         while True:
             had_head = reader.length is not None
             receive(line.connection, reader)
+            if line.out:
+                raise NotPlainError("an answer before the request was whole")
             if reader.is_done:
                 self._landed(line, job, reader)
                 return
@@ -417,8 +426,14 @@ class _Loop(Generic[T, R]):
             self._free.append(line)
         try:
             result = self._task.result(job.item, reader.answer())
-        except NotPlainError:
-            self._to_boto3(job)
+        except NotPlainError as error:
+            if error.status in BUSY and not job.is_repeated and not self._is_ending:
+                # Of many requests a busy server refuses some. boto3 would ask again at once as
+                # well, but takes ten times as long for it, and the others would wait.
+                job.is_repeated = True
+                self._fly(job)
+            else:
+                self._to_boto3(job)
         else:
             self._done(job, result)
 
