@@ -672,3 +672,28 @@ def test_a_process_may_be_forked_while_another_thread_reads(direct: Provider) ->
     finally:
         is_over.set()
         reader.join()
+
+
+class TestALargeValueOfWhichTheEngineReadsTheBeginning:
+    @pytest.fixture
+    def stored(self, opened: Callable[..., Provider]) -> tuple[Any, bytes]:
+        direct = opened(multipart_threshold_bytes=0, multipart_chunk_bytes=5 * MIB)
+        large = os.urandom(16 * MIB)
+        direct.put("large", large)
+        return direct, large
+
+    def test_is_whole_although_boto3_does_all_from_there_on(
+        self, stored: tuple[Any, bytes], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        direct, large = stored
+        engines = iter([direct._requests.direct()])
+        monkeypatch.setattr(direct._requests, "direct", lambda: next(engines, None))
+        assert direct.get("large").data == large
+
+    def test_is_whole_although_a_range_is_answered_by_nothing(
+        self, s3: S3Rig, stored: tuple[Any, bytes]
+    ) -> None:
+        direct, large = stored
+        emptied = EditResponse(lambda answer: replace(answer, body=b""))
+        s3.proxy.inject(emptied, operation=GET, after=1)
+        assert direct.get("large").data == large

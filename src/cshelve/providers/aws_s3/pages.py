@@ -57,9 +57,9 @@ class Listing:
                 position = self._position_behind(page)
                 if where and position and self._requests.config.concurrency > 1:
                     ahead.begin(OPERATION, self._parameters(position))
-                objects = self._objects_on(page, where)
                 with ahead.paused():
-                    yield objects
+                    # This may need a permit, and others may wait for ours.
+                    yield self._objects_on(page, where)
                 if position is None:
                     return
                 where = position

@@ -31,7 +31,7 @@ from cshelve.providers.aws_s3.pages import pages_of, require_listing
 from cshelve.providers.aws_s3.probe import Condition, Probe
 from cshelve.providers.aws_s3.ranged_reads import First, RangedReads, UnfitRangeError
 from cshelve.providers.aws_s3.requests import Requests
-from cshelve.providers.aws_s3.tasks import ReadMany, WriteMany, item_of
+from cshelve.providers.aws_s3.tasks import NO_VERSION, ReadMany, WriteMany, item_of
 from cshelve.providers.base import Capabilities, Entry, Item, Outcome, Provider
 
 if TYPE_CHECKING:
@@ -236,7 +236,7 @@ class AwsS3(Provider):
         if begun is not None:
             first = First.of_engine(begun)
             try:
-                return Item(self._ranged_reads.read(name, first), first.etag)
+                return Item(self._ranged_reads.read(name, first), first.etag or NO_VERSION)
             except UnfitRangeError as error:
                 replaced_etag = error.etag
             except (OSError, NotPlainError) as error:

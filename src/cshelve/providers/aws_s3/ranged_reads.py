@@ -205,7 +205,11 @@ class _Reading(EngineTask[int, None]):
             place = self.place(start, reader)
             assert place is not None
             place[:] = answer.body
-        elif answer.status not in {200, 206}:
+            return
+        told = answer.headers.get("content-range"), answer.headers.get("content-length")
+        if start and (answer.status != 206 or told != self._told_of(start)):
+            raise NotPlainError("not the range that was asked for", answer.status)
+        if not start and answer.status != 200:
             raise NotPlainError("a refusal", answer.status)
 
     def by_boto3(self, start: int) -> None:
@@ -245,6 +249,10 @@ class _Reading(EngineTask[int, None]):
     def _parameters(self, start: int) -> dict[str, str]:
         # In the order in which boto3 has them.
         return {"Range": f"bytes={start}-{self._stop(start) - 1}", "IfMatch": self._first.etag}
+
+    def _told_of(self, start: int) -> tuple[str, str]:
+        stop = self._stop(start)
+        return f"bytes {start}-{stop - 1}/{self._first.size}", str(stop - start)
 
     def _stop(self, start: int) -> int:
         return min(start + self._range_bytes, self._first.size)

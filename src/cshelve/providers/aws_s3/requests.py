@@ -12,6 +12,7 @@ import threading
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from html import unescape
+from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cshelve._forks import PerProcess
@@ -50,7 +51,7 @@ R = TypeVar("R")
 # all: each of them was a request in vain.
 MOST_IN_VAIN = 3
 # boto3 may learn from these where the bucket is.
-REDIRECTS = frozenset({301, 302, 307, 308, 400})
+REDIRECTS = frozenset({301, 302, 307, 308})
 XML_TEXT = r"<{}>([^<]*)</{}>"
 META = "x-amz-meta-"
 
@@ -337,6 +338,10 @@ class Requests:
                 engine, self.permits, task, items, most, key_of, begun
             )
             return done
+        if begun is not None:
+            # Its answer is the engine's, which is not to be asked any more: it begins anew.
+            begun[1].connection.close()
+            items = chain((begun[0],), items)
         return map_in_order(task.apart, items, most, apart=key_of, is_last=task.is_last)
 
     def note_failure(self, error: BaseException) -> None:
@@ -352,7 +357,8 @@ class Requests:
             status = getattr(error, "status", 0)
             if status >= 500 or status == 429:
                 self._in_vain = 0  # A busy server's answer, to boto3 as well.
-            if status in REDIRECTS:
+            if status in REDIRECTS or getattr(error, "code", "") in WRONG_REGION:
+                self._in_vain = 0
                 self._ask_boto3_where()
         elif isinstance(error, NotSentError | OSError):
             self._in_vain = 0  # The server, or the way to it, has stopped working for anybody.
@@ -363,8 +369,9 @@ class Requests:
     def note_done_by_boto3(self) -> None:
         """Hear that boto3 has done it: what the engine was not able to take, boto3 was."""
         if self._in_vain >= MOST_IN_VAIN and self._engine is not None:
-            self._engine.close()
-            self._engine = None
+            engine, self._engine = self._engine, None
+            if engine is not None:  # Another thread may have been faster.
+                engine.close()
             self.engine, self.reason = "boto3", "the server's answers are not plain"
             self._logger.warning(
                 "%s: engine boto3 from now on, which is slower: the server's answers are not what "

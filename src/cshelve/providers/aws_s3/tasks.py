@@ -50,6 +50,9 @@ class EngineTask(Task[T, R]):
         """Return an answer that is plain; have it noted, and raise, if it is not."""
         return self._requests.judged(operation, answer)
 
+    def odd(self, error: NotPlainError) -> None:
+        self._requests.note_failure(error)
+
     def apart(self, item: T) -> R:
         with self._requests.permit():
             return self.by_boto3(item)

@@ -29,8 +29,10 @@ ONCE = frozenset({"content-length", "transfer-encoding", "etag", "content-range"
 class NotPlainError(Exception):
     """What came back is nothing that may be taken as it is; the text says why."""
 
-    def __init__(self, why: str, status: int = 0) -> None:
+    def __init__(self, why: str, status: int = 0, code: str = "") -> None:
         super().__init__(why)
+        self.code = code
+        """S3's code in the answer, if there is one."""
         self.status = status
         """The status of the answer, if it was for that that it is not plain."""
 

@@ -42,11 +42,13 @@ class Endpoint(NamedTuple):
 class Connection:
     """A socket that one request at a time goes by. For one thread at a time."""
 
-    __slots__ = ("idle_since", "is_reused", "is_secure", "socket", "would_block")
+    __slots__ = ("idle_since", "is_reused", "is_secure", "pool", "socket", "would_block")
 
-    def __init__(self, of: Any, *, is_secure: bool, would_block: tuple[type[OSError], ...]) -> None:
+    def __init__(self, of: Any, pool: Pool, *, would_block: tuple[type[OSError], ...]) -> None:
         self.socket = of
-        self.is_secure = is_secure
+        self.pool = pool
+        self.is_secure = False
+        """Whether there is TLS on it."""
         self.is_reused = False
         self.idle_since = 0.0
         self.would_block = would_block
@@ -118,8 +120,7 @@ class Pool:
         """Take back a connection whose answer was read to its end."""
         connection.idle_since = now = time.monotonic()
         self._idle.append(connection)
-        if now - self._idle[0].idle_since > MOST_IDLE_SECONDS:
-            self._close_old(now)
+        self._close_old(now)
         if self.users <= 0:
             self.close()
 
@@ -128,13 +129,14 @@ class Pool:
         host, port, _, _, seconds = self.endpoint
         try:
             connected = socket.create_connection((host, port), timeout=seconds)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             if is_from_signal_handler(error):
                 raise
             raise NotSentError(str(error)) from error
         try:
             self._address = connected.family, connected.getpeername()
             connection = self._made(connected)
+            self.secure(connection)
             if connection.is_secure:
                 connection.socket.do_handshake()
         except BaseException as error:
@@ -152,16 +154,37 @@ class Pool:
         if self._address is None:
             return None
         family, address = self._address
-        connecting = socket.socket(family, socket.SOCK_STREAM)
+        connecting = None
         try:
+            connecting = socket.socket(family, socket.SOCK_STREAM)
             connecting.setblocking(False)
             connecting.connect_ex(address)
             return self._made(connecting)
-        except BaseException as error:
-            connecting.close()
-            if isinstance(error, OSError | ValueError) and not is_from_signal_handler(error):
-                return None
-            raise
+        except (OSError, ValueError) as error:
+            if connecting is not None:
+                connecting.close()
+            if is_from_signal_handler(error):
+                raise
+            return None
+
+    def secure(self, connection: Connection) -> None:
+        """Have TLS on a connection, where the endpoint has it; the handshake is yet to be made.
+
+        Once the connection is there: before, Python takes it for one that was closed.
+        """
+        if self._context is None:
+            return
+        connection.socket = self._context_of_now(self._context).wrap_socket(
+            connection.socket,
+            server_hostname=self.endpoint.host,
+            do_handshake_on_connect=False,
+            session=self._session,
+        )
+        connection.is_secure = True
+
+    def forget_address(self) -> None:
+        """Look up the name again for the next connection: nobody answers at the last address."""
+        self._address = None
 
     def note_session(self, connection: Connection) -> None:
         """Remember the TLS session of a connection that has had an answer, for the next one."""
@@ -178,15 +201,7 @@ class Pool:
 
     def _made(self, connected: socket.socket) -> Connection:
         connected.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        if self._context is None:
-            return Connection(connected, is_secure=False, would_block=self._would_block)
-        secure = self._context_of_now(self._context).wrap_socket(
-            connected,
-            server_hostname=self.endpoint.host,
-            do_handshake_on_connect=False,
-            session=self._session,
-        )
-        return Connection(secure, is_secure=True, would_block=self._would_block)
+        return Connection(connected, self, would_block=self._would_block)
 
     def _context_of_now(self, made: Any) -> ssl.SSLContext:
         """Make another one where the program has patched `ssl` since, as for gevent or eventlet.
@@ -202,11 +217,16 @@ class Pool:
         return context
 
     def _close_old(self, now: float) -> None:
-        while self._idle and now - self._idle[0].idle_since > MOST_IDLE_SECONDS:
-            try:
-                self._idle.pop(0).close()
-            except IndexError:
+        # A part of the list, as another thread may take what there is at any moment.
+        for oldest in self._idle[:1]:
+            if now - oldest.idle_since <= MOST_IDLE_SECONDS:
                 return
+            try:
+                self._idle.remove(oldest)
+            except ValueError:
+                return
+            oldest.close()
+            self._close_old(now)
 
 
 class _Pools:

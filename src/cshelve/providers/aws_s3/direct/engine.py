@@ -116,10 +116,11 @@ class Engine:
         body: Data | None = None,
     ) -> Request:
         """Make a request, signed as of now."""
+        pool = self.pool
         template = self.source.template(operation)
         credentials = self.source.credentials() if template.region is not None else None
         head = template.request(key, credentials, parameters, body)
-        return Request(operation, head, body)
+        return Request(operation, head, body, pool)
 
     def send(self, request: Request, *, may_repeat: bool = True) -> Answer:
         """Send a request and return the whole answer, whatever it says."""
@@ -147,7 +148,8 @@ class Engine:
 
     def post(self, request: Request) -> Sent:
         """Send a request without waiting for its answer, which `finish` does."""
-        connection = self.pool.take() or self.pool.open()
+        pool = self._pool_for(request)
+        connection = pool.take() or pool.open()
         try:
             self.count(request.operation)
             self._put(connection, request)
@@ -177,7 +179,7 @@ class Engine:
             self._judge_absence(operation, answer)
             return answer
         if status not in SUCCESS.get(operation, {200}):
-            raise NotPlainError(f"status {status}", status)
+            raise NotPlainError(f"status {status}", status, code_of(answer))
         is_like_s3 = "etag" in headers or any(name in headers for name in OF_S3)
         if operation in WITH_ETAG and "etag" not in headers:
             raise NotPlainError("no ETag")
@@ -204,7 +206,7 @@ class Engine:
     def _begin(
         self, request: Request, *, may_repeat: bool, most_bytes: int | None
     ) -> tuple[Reader, Connection]:
-        pool = self.pool
+        pool = self._pool_for(request)
         connection = pool.take()
         while True:
             is_reused = connection is not None
@@ -232,8 +234,15 @@ class Engine:
             else:
                 return reader, connection
 
-    def _end(self, reader: Reader, connection: Connection) -> None:
+    def _pool_for(self, request: Request) -> Pool:
+        """Return the pool that a request was made for; it may have been left after a redirect."""
         pool = self.pool
+        if request.pool is not pool:
+            raise NotSentError("requests go elsewhere now")
+        return pool
+
+    def _end(self, reader: Reader, connection: Connection) -> None:
+        pool = connection.pool
         if reader.closes:
             connection.close()
             return

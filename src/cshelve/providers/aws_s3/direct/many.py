@@ -194,10 +194,10 @@ class _Loop(Generic[T, R]):
         self._permits.pause(self)
         return time.monotonic()
 
-    def resume(self, since: float) -> None:
+    def resume(self, since: float, *, is_going_on: bool) -> None:
         self._permits.resume(self)
         self._shift += time.monotonic() - since
-        if os.getpid() != self._process:
+        if is_going_on and os.getpid() != self._process:
             raise StorageError(
                 "this iteration began before a fork, and its requests fly in the parent process: "
                 "begin another one here"
@@ -301,6 +301,8 @@ class _Loop(Generic[T, R]):
 
     def _request_of(self, job: Job[T, R]) -> Request | None:
         try:
+            if self._engine.pool is not self._pool:
+                return None  # A redirect came in between: requests go elsewhere now.
             return self._task.request(job.item)
         except TROUBLE as error:
             # boto3 meets it when it does the request, and has the words for it.
@@ -311,8 +313,10 @@ class _Loop(Generic[T, R]):
     def _fly(self, job: Job[T, R]) -> None:
         """Send the request of a job, by a connection that is free or a new one."""
         try:
-            line = self._free.pop() if self._free and not job.is_second else self._new_line(job)
-        except NotSentError:
+            line = self._free_line(job) or self._new_line(job)
+        except (NotSentError, OSError) as error:
+            if is_from_signal_handler(error):
+                raise
             self._to_boto3(job)
             return
         request = job.request
@@ -333,6 +337,15 @@ class _Loop(Generic[T, R]):
         if line.is_open:
             self._push(line, job)
         self._touched = None
+
+    def _free_line(self, job: Job[T, R]) -> _Line | None:
+        """Return a connection of ours that is free, and fit for another request."""
+        while self._free and not job.is_second:
+            line = self._free.pop()
+            if line.connection.is_fit():
+                return line
+            self._drop(line)
+        return None
 
     def _new_line(self, job: Job[T, R]) -> _Line:
         connection = None if job.is_second else self._pool.take()
@@ -368,6 +381,13 @@ class _Loop(Generic[T, R]):
         problem = connection.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if problem:
             raise OSError(problem, os.strerror(problem))
+        if not connection.is_secure:
+            # TLS has a socket of its own, with the same descriptor.
+            self._selector.unregister(connection.socket)
+            try:
+                self._pool.secure(connection)
+            finally:
+                self._selector.register(connection.socket, line.events, line)
         if connection.is_secure:
             try:
                 connection.socket.do_handshake()
@@ -423,6 +443,7 @@ class _Loop(Generic[T, R]):
             if not line.connection.is_reused:
                 self._pool.note_session(line.connection)
                 line.connection.is_reused = True
+            line.connection.idle_since = time.monotonic()
             self._free.append(line)
         try:
             result = self._task.result(job.item, reader.answer())
@@ -451,6 +472,10 @@ class _Loop(Generic[T, R]):
         """Send a request again that a stale connection swallowed; else leave it to boto3."""
         if is_from_signal_handler(error):
             raise error
+        if isinstance(error, NotPlainError):
+            self._task.odd(error)
+        if not line.is_open:
+            self._pool.forget_address()
         is_stale = line.connection.is_reused and isinstance(error, ConnectionError)
         has_answer = line.reader is not None and line.reader.received
         del self._in_flight[line]
@@ -492,7 +517,8 @@ class _Loop(Generic[T, R]):
             self._selector.register(ours, selectors.EVENT_READ, None)
             self._workers = Workers(_done_to, self._most, self._task.is_last)
         self._threaded.add(job)
-        job.thread = self._workers.start((act, job.item))
+        with self.paused():  # Where there can be no thread, it is done here and now.
+            job.thread = self._workers.start((act, job.item))
         job.thread.add_done_callback(self._wake_up)
 
     def _wake_up(self, _: object) -> None:
@@ -543,5 +569,5 @@ class _Pause:
     def __enter__(self) -> None:
         self._since = self._loop.pause()
 
-    def __exit__(self, *_: object) -> None:
-        self._loop.resume(self._since)
+    def __exit__(self, kind: object, *_: object) -> None:
+        self._loop.resume(self._since, is_going_on=kind is None)

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from typing import TYPE_CHECKING, Generic, TypeVar
 
 if TYPE_CHECKING:
-    from cshelve.providers.aws_s3.direct.answers import Answer, Reader
+    from cshelve.providers.aws_s3.direct.answers import Answer, NotPlainError, Reader
     from cshelve.providers.aws_s3.direct.templates import Request
 
 __all__ = ["Task"]
@@ -45,6 +45,9 @@ class Task(ABC, Generic[T, R]):
     def place(self, item: T, reader: Reader) -> memoryview | None:
         """Make a place for the body, once the head of its answer has arrived."""
         return None
+
+    def odd(self, error: NotPlainError) -> None:  # nothing is a good answer
+        """Hear of an answer that could not be taken."""
 
     def is_last(self, result: R) -> bool:
         """Return whether nothing more is to be begun after a result."""

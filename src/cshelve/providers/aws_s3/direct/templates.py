@@ -161,6 +161,8 @@ class Request(NamedTuple):
     operation: str
     head: bytes
     body: Data | None = None
+    pool: object = None
+    """The connections of where it is to go."""
 
     @property
     def method(self) -> str:
