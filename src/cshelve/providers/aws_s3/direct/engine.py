@@ -116,7 +116,8 @@ class Engine:
         body: Data | None = None,
     ) -> Request:
         """Make a request, signed as of now."""
-        pool = self.pool
+        # None before the first one is sent, which goes wherever requests go then.
+        pool = self._of_processes.made()
         template = self.source.template(operation)
         credentials = self.source.credentials() if template.region is not None else None
         head = template.request(key, credentials, parameters, body)
@@ -237,7 +238,7 @@ class Engine:
     def _pool_for(self, request: Request) -> Pool:
         """Return the pool that a request was made for; it may have been left after a redirect."""
         pool = self.pool
-        if request.pool is not pool:
+        if request.pool is not None and request.pool is not pool:
             raise NotSentError("requests go elsewhere now")
         return pool
 
