@@ -30,7 +30,7 @@ def server_with_bucket() -> Iterator[SeaweedFS]:
 
 
 def config_in(server: SeaweedFS, endpoint_url: str = "", **options: Any) -> dict[str, Any]:
-    """Give the configuration of a shelf, with these options in its first section."""
+    """Return the configuration of a shelf, with these options in its first section."""
     default = {
         "provider": "aws-s3",
         "bucket_name": BUCKET,

@@ -154,7 +154,7 @@ def print_processor_time(
 def taken_for_one(
     act: str, course: Course, contestants: Mapping[str, Contestant]
 ) -> dict[str, Taken]:
-    """Give what an act takes for one value, of all who can do it."""
+    """Return what an act takes for one value, of all who can do it."""
     values = {
         name: course.values(act, name) for name, each in contestants.items() if act in each.acts
     }

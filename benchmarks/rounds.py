@@ -21,7 +21,7 @@ class Taken(NamedTuple):
 
 
 def medians(acts: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, Taken]:
-    """Give the medians of what each act takes, their order another one each round."""
+    """Return the medians of what each act takes, their order another one each round."""
     return medians_of({name: partial(taken_by, act) for name, act in acts.items()}, rounds)
 
 

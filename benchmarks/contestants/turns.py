@@ -27,7 +27,7 @@ PROTOCOL = 5
 
 
 def values_of(count: int) -> Values:
-    """Give so many values, a pickle of which has about 1 kB."""
+    """Return so many values, a pickle of which has about 1 kB."""
     return {
         f"key-{number:05}": {"id": number, "name": "n" * 800, "tags": list(range(60))}
         for number in range(count)

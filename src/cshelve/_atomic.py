@@ -119,7 +119,7 @@ class Atomic:
         raise conflict
 
     def popitem(self, objects: Objects) -> tuple[str, Any]:
-        """Take any pair. Keys that someone else is modifying are skipped.
+        """Remove any pair and return it. Keys that someone else is modifying are skipped.
 
         So is what is no record of this shelf, such as a console's marker of a folder.
         """

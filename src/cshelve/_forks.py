@@ -28,7 +28,7 @@ class PerProcess(Generic[T]):
         return self._made.get(os.getpid())
 
     def of_others(self) -> list[T]:
-        """Give what the parents of this process had made when it was forked."""
+        """Return what the parents of this process had made when it was forked."""
         return [made for process, made in self._made.items() if process != os.getpid()]
 
     def drop(self) -> T | None:

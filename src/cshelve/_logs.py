@@ -11,7 +11,7 @@ __all__ = ["logger_or_own"]
 
 
 def logger_or_own(given: logging.Logger | None) -> logging.Logger:
-    """Give the logger that the call to `open` named, or our own."""
+    """Return the logger that the call to `open` named, or our own."""
     if given is not None:
         return given
     # Only now, as it is a third of what else has to be imported to open a shelf.

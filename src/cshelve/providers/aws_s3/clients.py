@@ -67,14 +67,14 @@ class Clients:
 
     @contextmanager
     def client(self) -> Iterator[S3Client]:
-        """Give the client that repeats what fails for a passing reason."""
+        """Lend the client that repeats what fails for a passing reason."""
         ours = self._of_processes.get()
         with ours.errors_of_botocores():
             yield ours.repeating
 
     @contextmanager
     def client_that_sends_once(self) -> Iterator[S3Client]:
-        """Give the client that never repeats a request."""
+        """Lend the client that never repeats a request."""
         ours = self._of_processes.get()
         with ours.errors_of_botocores():
             yield ours.sending_once
