@@ -18,7 +18,7 @@ from benchmarks.bucket import BUCKET, PREFIX, SIGNATURE, server_with_bucket, she
 from benchmarks.machine import described
 from benchmarks.raw import Raw, get
 from benchmarks.rounds import medians
-from cshelve._records import Records
+from cshelve._values.records import Records
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client

@@ -8,7 +8,7 @@ import cshelve
 from benchmarks.contestants.mapping import ini, mapping_acts
 from benchmarks.contestants.turns import Acts, Turns
 from benchmarks.machine import versions
-from cshelve._records import Records
+from cshelve._values.records import Records
 from cshelve.providers.aws_s3.provider import AwsS3
 
 

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from cshelve._atomic import DEFAULT_TIMEOUT_SECONDS, Atomic
-from cshelve._config import Section, Sections, sections_from_dict
-from cshelve._objects import Objects
-from cshelve._recipe import Call, Recipe
-from cshelve._records import Records
-from cshelve._serializers import PickleSerializer, serializer_from
-from cshelve._shelf import CloudShelf
-from cshelve._writeback import WritebackCache
+from cshelve._config.sections import Section, Sections
+from cshelve._shelf.atomic import DEFAULT_TIMEOUT_SECONDS, Atomic
+from cshelve._shelf.pickling import Call, Recipe
+from cshelve._shelf.shelf import CloudShelf
+from cshelve._values.records import Records
+from cshelve._values.serializers import PickleSerializer, serializer_from
+from cshelve._values.values import Objects
+from cshelve._values.writeback import WritebackCache
 from cshelve.codec.settings import codec_from
 from cshelve.exceptions import ConfigurationError, DBDoesNotExistsError
 from cshelve.providers import load
@@ -21,7 +21,7 @@ from cshelve.providers.base import Provider
 if TYPE_CHECKING:
     import logging
 
-__all__ = ["Call", "check_flag", "prepare", "sections_from_url", "shelf_from"]
+__all__ = ["Call", "check_flag", "prepare", "shelf_from"]
 
 FLAGS = {
     "r": "read an existing shelf",
@@ -29,19 +29,6 @@ FLAGS = {
     "c": "as w, and create it if need be",
     "n": "empty it first, and create it if need be",
 }
-
-
-def sections_from_url(url: str) -> dict[str, dict[str, object]]:
-    """Write out the configuration that `s3://bucket/prefix` stands for."""
-    _, _, place = url.partition("://")
-    bucket, _, prefix = place.partition("/")
-    if not bucket:
-        raise ConfigurationError(f"{url!r} names no bucket: write s3://bucket/prefix.")
-    # What is in a URL is meant as it is there: a dollar names no variable.
-    literal = {"bucket_name": bucket, "key_prefix": prefix}
-    escaped = {name: "$" + text if text.startswith("$") else text for name, text in literal.items()}
-    config = {"default": {"provider": "aws-s3", "auth_type": "default", **escaped}}
-    return sections_from_dict(config, url)
 
 
 def shelf_from(

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     import logging
     from typing import Any
 
-    from cshelve._serializers import Deserialize, Serialize
-    from cshelve._shelf import CloudShelf
+    from cshelve._shelf.shelf import CloudShelf
+    from cshelve._values.serializers import Deserialize, Serialize
 
 __all__ = ["open", "open_from_dict"]
 
@@ -58,8 +58,9 @@ def open(
         )
     is_file = name.lower().endswith(".ini")
     if is_file or name.lower().startswith(S3_SCHEME):
-        from cshelve._assembly import Call, sections_from_url, shelf_from
-        from cshelve._ini import sections_from_file
+        from cshelve._assembly import Call, shelf_from
+        from cshelve._config.ini import sections_from_file
+        from cshelve._config.url import sections_from_url
 
         contents = sections_from_file(name) if is_file else sections_from_url(name)
         call = Call(protocol, writeback, serializer, deserializer)
@@ -94,7 +95,7 @@ def open_from_dict(
     environment as in a file.
     """
     from cshelve._assembly import Call, shelf_from
-    from cshelve._config import sections_from_dict
+    from cshelve._config.sections import sections_from_dict
 
     source = "the configuration"
     contents = sections_from_dict(config, source)

@@ -6,7 +6,7 @@ import base64
 import struct
 from typing import Any
 
-from cshelve._config import Sections
+from cshelve._config.sections import Sections
 from cshelve.codec import Codec
 from cshelve.codec.settings import codec_from
 

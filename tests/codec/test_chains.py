@@ -11,9 +11,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import cshelve
+from tests.codec.golden.make import from_text, to_text
 from tests.codec.making import EAX, GCM, HMAC
-from tests.golden.make import from_text, to_text
-from tests.test_serializers import json_values, msgpack_values
+from tests.values.test_serializers import json_values, msgpack_values
 
 
 def has(*modules: str) -> bool:

@@ -19,13 +19,13 @@ from collections.abc import Iterable
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from cshelve._config import without_quotes
+from cshelve._config.sections import without_quotes
 from cshelve.codec.keys import previous_keys, written_key
 from cshelve.codec.stage import Data, Pieces
 from cshelve.exceptions import EncryptedDataCorruptionError, MissingDependencyError
 
 if TYPE_CHECKING:
-    from cshelve._config import Section
+    from cshelve._config.sections import Section
 
 __all__ = ["KEY_SIZES", "AesEax", "aes_eax_from"]
 

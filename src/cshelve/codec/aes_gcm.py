@@ -27,7 +27,7 @@ from cshelve.exceptions import (
 )
 
 if TYPE_CHECKING:
-    from cshelve._config import Section
+    from cshelve._config.sections import Section
 
 try:
     from cryptography.exceptions import InvalidTag

@@ -7,7 +7,7 @@ import zlib
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
-from cshelve._config import closest
+from cshelve._config.sections import closest
 from cshelve.codec.stage import Compression, Compressor, Data, Pieces, parts_of, size_of
 from cshelve.exceptions import (
     CorruptRecordError,
@@ -18,7 +18,7 @@ from cshelve.exceptions import (
 )
 
 if TYPE_CHECKING:
-    from cshelve._config import Section
+    from cshelve._config.sections import Section
 
 __all__ = ["Lz4", "Zlib", "Zstd", "compressed", "compression_by", "compression_from"]
 

@@ -11,11 +11,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from cshelve._config import without_quotes
+from cshelve._config.sections import without_quotes
 from cshelve.exceptions import ConfigurationError, MissingEncryptionKeyError
 
 if TYPE_CHECKING:
-    from cshelve._config import Section
+    from cshelve._config.sections import Section
 
 __all__ = [
     "KEY_ID_BYTES",

@@ -6,14 +6,14 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from cshelve._config import closest
+from cshelve._config.sections import closest
 from cshelve.codec import MAX_VALUE_BYTES, Codec
 from cshelve.codec.compression import compression_from
 from cshelve.codec.stage import Cipher, Compression, Seal
 from cshelve.exceptions import ConfigurationError, UnknownEncryptionAlgorithmError
 
 if TYPE_CHECKING:
-    from cshelve._config import Section, Sections
+    from cshelve._config.sections import Section, Sections
 
 __all__ = ["codec_from"]
 

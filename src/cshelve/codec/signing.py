@@ -13,13 +13,13 @@ from __future__ import annotations
 import hmac
 from typing import TYPE_CHECKING
 
-from cshelve._config import closest
+from cshelve._config.sections import closest
 from cshelve.codec.keys import KEY_ID_BYTES, Key, Keys, previous_keys
 from cshelve.codec.stage import Binding, Data, Pieces, copy_into
 from cshelve.exceptions import ConfigurationError, UntrustedRecordError
 
 if TYPE_CHECKING:
-    from cshelve._config import Section
+    from cshelve._config.sections import Section
 
 __all__ = ["Hmac", "signing_from"]
 

@@ -6,7 +6,7 @@ import importlib.util
 import sys
 from typing import NamedTuple
 
-from cshelve._config import closest
+from cshelve._config.sections import closest
 from cshelve.exceptions import MissingDependencyError, UnknownProviderError
 from cshelve.providers.base import Provider
 
@@ -24,7 +24,7 @@ class _Where(NamedTuple):
 
 PROVIDERS = {
     "aws-s3": _Where("cshelve.providers.aws_s3.provider", "AwsS3", "aws-s3", "boto3"),
-    "filesystem": _Where("cshelve.providers.filesystem", "Filesystem"),
+    "filesystem": _Where("cshelve.providers.filesystem.provider", "Filesystem"),
     "in-memory": _Where("cshelve.providers.in_memory", "InMemory"),
 }
 

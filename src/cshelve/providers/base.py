@@ -12,15 +12,15 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from cshelve._forks import PerProcess
-from cshelve._parallel import map_in_order
-from cshelve._tally import Outcome, Tally, failure_of
+from cshelve._concurrency.outcomes import Outcome, Tally, failure_of
+from cshelve._concurrency.parallel import map_in_order
+from cshelve._concurrency.per_process import PerProcess
 from cshelve.exceptions import KeyNotFoundError
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from cshelve._config import Sections
+    from cshelve._config.sections import Sections
 
 __all__ = ["Capabilities", "Entry", "Item", "Outcome", "Provider", "Stats"]
 

@@ -8,12 +8,12 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple, Self
 
-from cshelve._forks import PerProcess
+from cshelve._concurrency.per_process import PerProcess
 from cshelve.exceptions import ConflictError, DBDoesNotExistsError, KeyNotFoundError
 from cshelve.providers.base import Capabilities, Entry, Item, Provider
 
 if TYPE_CHECKING:
-    from cshelve._config import Sections
+    from cshelve._config.sections import Sections
 
 __all__ = ["InMemory"]
 

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NoReturn, TypeVar
 
 from cshelve._assembly import check_flag, prepare
-from cshelve._atomic import DEFAULT_TIMEOUT_SECONDS, Atomic
-from cshelve._config import Sections
-from cshelve._objects import Objects
-from cshelve._records import Records
-from cshelve._serializers import PickleSerializer
-from cshelve._shelf import CloudShelf
-from cshelve._writeback import WritebackCache
+from cshelve._config.sections import Sections
+from cshelve._shelf.atomic import DEFAULT_TIMEOUT_SECONDS, Atomic
+from cshelve._shelf.shelf import CloudShelf
+from cshelve._values.records import Records
+from cshelve._values.serializers import PickleSerializer
+from cshelve._values.values import Objects
+from cshelve._values.writeback import WritebackCache
 from cshelve.codec import Codec
 from cshelve.exceptions import ConfigurationError
 from cshelve.providers.base import Entry, Item, Outcome, Provider

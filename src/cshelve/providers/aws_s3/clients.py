@@ -17,8 +17,8 @@ from botocore import xform_name
 from botocore.exceptions import CredentialRetrievalError
 from botocore.parsers import ResponseParserError
 
-from cshelve._forks import PerProcess
-from cshelve._signals import is_from_signal_handler
+from cshelve._concurrency.per_process import PerProcess
+from cshelve._concurrency.signals import is_from_signal_handler
 from cshelve.exceptions import Error, StorageError
 from cshelve.providers.aws_s3.captured import Capture
 from cshelve.providers.aws_s3.options import ClientConfig

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
-from cshelve._parallel import unstoppable
+from cshelve._concurrency.parallel import unstoppable
 from cshelve.exceptions import StorageError
 from cshelve.providers.aws_s3.bucket import etag_of
 from cshelve.providers.aws_s3.errors import code_of, failures, translated

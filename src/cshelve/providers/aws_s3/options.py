@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-from cshelve._config import Section, Sections, closest
+from cshelve._config.sections import Section, Sections, closest
 from cshelve.exceptions import AuthArgumentError, AuthTypeError, ConfigurationError
 from cshelve.providers.base import DEFAULT_CONCURRENCY
 

@@ -6,7 +6,7 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
-from cshelve._parallel import refuse_if_stopped
+from cshelve._concurrency.parallel import refuse_if_stopped
 from cshelve.exceptions import StorageError
 from cshelve.providers.aws_s3.bucket import PROBE
 from cshelve.providers.aws_s3.errors import failures, translated

@@ -15,7 +15,7 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from cshelve._forks import PerProcess
+from cshelve._concurrency.per_process import PerProcess
 from cshelve.exceptions import ConditionsNotSupportedError
 from cshelve.providers.aws_s3.bucket import PROBE
 from cshelve.providers.aws_s3.errors import (

@@ -37,7 +37,7 @@ from cshelve.providers.base import Capabilities, Entry, Item, Outcome, Provider
 if TYPE_CHECKING:
     import logging
 
-    from cshelve._config import Sections
+    from cshelve._config.sections import Sections
     from cshelve.providers.aws_s3.by_boto3 import ByBoto3
     from cshelve.providers.aws_s3.direct.engine import Begun
 

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cshelve._parallel import refuse_if_stopped
+from cshelve._concurrency.parallel import refuse_if_stopped
 from cshelve.exceptions import StorageError
 from cshelve.providers.aws_s3.direct.answers import Answer, NotPlainError, Reader
 from cshelve.providers.aws_s3.direct.engine import Begun

@@ -15,10 +15,10 @@ from html import unescape
 from itertools import chain
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from cshelve._forks import PerProcess
-from cshelve._parallel import map_in_order, refuse_if_stopped
-from cshelve._permits import Holder, Permits
-from cshelve._signals import is_from_signal_handler
+from cshelve._concurrency.parallel import map_in_order, refuse_if_stopped
+from cshelve._concurrency.per_process import PerProcess
+from cshelve._concurrency.permits import Holder, Permits
+from cshelve._concurrency.signals import is_from_signal_handler
 from cshelve.providers.aws_s3.direct.answers import Answer, NotPlainError
 from cshelve.providers.aws_s3.direct.connections import NotSentError
 from cshelve.providers.aws_s3.direct.engine import (

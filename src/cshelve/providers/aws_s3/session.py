@@ -19,8 +19,8 @@ from botocore.httpsession import where
 from botocore.loaders import JSONFileLoader, Loader, create_loader
 from botocore.validate import ParamValidator
 
-from cshelve._config import Section, closest
-from cshelve._forks import PerProcess
+from cshelve._concurrency.per_process import PerProcess
+from cshelve._config.sections import Section, closest
 from cshelve.exceptions import AuthArgumentError, ConfigurationError
 from cshelve.providers.aws_s3.bucket import TOKEN
 from cshelve.providers.aws_s3.options import S3Settings

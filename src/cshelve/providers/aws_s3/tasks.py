@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
-from cshelve._parallel import StoppedError
-from cshelve._tally import Outcome
+from cshelve._concurrency.outcomes import Outcome
+from cshelve._concurrency.parallel import StoppedError
 from cshelve.exceptions import KeyNotFoundError
 from cshelve.providers.aws_s3.direct.answers import Answer, NotPlainError
 from cshelve.providers.aws_s3.direct.task import Task

@@ -9,8 +9,8 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cshelve._forks import PerProcess
-from cshelve._signals import is_from_signal_handler
+from cshelve._concurrency.per_process import PerProcess
+from cshelve._concurrency.signals import is_from_signal_handler
 
 if TYPE_CHECKING:
     import ssl

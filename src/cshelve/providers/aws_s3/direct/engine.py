@@ -10,8 +10,8 @@ import zlib
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, Protocol
 
-from cshelve._forks import PerProcess
-from cshelve._signals import is_from_signal_handler
+from cshelve._concurrency.per_process import PerProcess
+from cshelve._concurrency.signals import is_from_signal_handler
 from cshelve.providers.aws_s3.direct.answers import Answer, NotPlainError, Reader
 from cshelve.providers.aws_s3.direct.connections import (
     Connection,

@@ -15,9 +15,9 @@ from collections.abc import Callable, Generator, Iterable
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from cshelve._parallel import StoppedError, Workers, refuse_if_stopped
-from cshelve._permits import Permits
-from cshelve._signals import is_from_signal_handler
+from cshelve._concurrency.parallel import StoppedError, Workers, refuse_if_stopped
+from cshelve._concurrency.permits import Permits
+from cshelve._concurrency.signals import is_from_signal_handler
 from cshelve.exceptions import StorageError
 from cshelve.providers.aws_s3.direct.answers import NotPlainError, Reader
 from cshelve.providers.aws_s3.direct.connections import Connection, NotSentError

@@ -1,0 +1,1 @@
+"""What every layer needs for many keys, threads and processes."""

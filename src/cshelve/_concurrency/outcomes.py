@@ -1,0 +1,153 @@
+"""What becomes of the keys of an operation on many: counted, told of, and raised in the end."""
+
+from __future__ import annotations
+
+import shelve
+from collections.abc import Callable, Generator, Sized
+from contextlib import closing
+from typing import NamedTuple, Self
+
+from cshelve._concurrency.parallel import StoppedError
+from cshelve.exceptions import BulkError, Error, StorageError
+
+__all__ = ["Outcome", "Progress", "ProgressCallback", "Tally", "failure_of", "size_of"]
+
+# How many failed keys a message names.
+NAMED = 3
+
+
+class Outcome(NamedTuple):
+    """What became of one name of an operation on many."""
+
+    name: str
+    failure: Error | None = None
+    size_bytes: int = 0
+    """How much was stored or read under it."""
+
+    def ends_all(self) -> bool:
+        """Tell whether it failed as every other name would."""
+        return self.failure is not None and self.failure.about_shelf
+
+
+class Progress(NamedTuple):
+    """How far an operation on many keys has come."""
+
+    done: int
+    """Keys dealt with, the failed and the missing ones included."""
+    total: int | None
+    """Keys in all; None if what was given has no length, or a listing has to tell."""
+    bytes: int
+    """Bytes stored or read so far, as they are in the store."""
+
+
+ProgressCallback = Callable[[Progress], object]
+
+
+class Tally:
+    """Take the outcomes of an operation one by one, and at its end raise what has to be raised.
+
+    A context manager for the operation: leaving it is the end. An error that is about the shelf
+    and comes from elsewhere, such as a listing, gets the numbers on its way out.
+    """
+
+    def __init__(
+        self, done: str, *, total: int | None = None, progress: ProgressCallback | None = None
+    ) -> None:
+        """Take what the keys of this operation become, such as `written`, for the message."""
+        self._done = done
+        self._total = total
+        self._progress = progress
+        self._stored = 0
+        self._failed = 0
+        self._bytes = 0
+        self._count = 0
+        self._failures: dict[str, Error] = {}
+        self._about_shelf: Error | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if error is None:
+            self._finish()
+        elif isinstance(error, Error) and error.about_shelf:
+            self._put_numbers_on(error)
+
+    @property
+    def is_over(self) -> bool:
+        """Tell whether something failed that would fail for every other key alike."""
+        return self._about_shelf is not None
+
+    def add(self, outcome: Outcome) -> None:
+        """Count one outcome, and call `progress`."""
+        self._count += 1
+        if outcome.failure is None:
+            self._stored += 1
+            self._failures.pop(outcome.name, None)  # Given twice, and the later write counts.
+        else:
+            self._failed += 1
+            self._failures[outcome.name] = outcome.failure
+            if outcome.ends_all() and self._about_shelf is None:
+                self._about_shelf = outcome.failure
+        self.moved(outcome.size_bytes)
+
+    def moved(self, size_bytes: int, *, keys: int = 0) -> None:
+        """Count bytes, and keys that need no outcome, and call `progress`."""
+        self._count += keys
+        self._bytes += size_bytes
+        if self._progress is not None:
+            self._progress(Progress(self._count, self._total, self._bytes))
+
+    def take(self, outcomes: Generator[Outcome]) -> None:
+        """Add all of these outcomes."""
+        # Closed by us, since the traceback of an error would keep it, and its threads, alive.
+        with closing(outcomes):
+            for outcome in outcomes:
+                self.add(outcome)
+
+    def know_total(self, total: int) -> None:
+        """Say how many keys there are in all, where that shows only in the end."""
+        self._total = total
+
+    def _put_numbers_on(self, failure: Error) -> None:
+        failure.stored = self._stored
+        failure.failed = self._failed
+        if self._total is not None:
+            failure.not_attempted = max(0, self._total - self._count)
+
+    def _finish(self) -> None:
+        """Raise the error that is about the shelf, or one `BulkError` for all keys that failed."""
+        if self._about_shelf is not None:
+            self._put_numbers_on(self._about_shelf)
+            raise self._about_shelf
+        if not self._failures:
+            return
+        cause = next(iter(self._failures.values()))
+        first = ", ".join(repr(name) for name in list(self._failures)[:NAMED])
+        more = ", …" if len(self._failures) > NAMED else ""
+        keys = "1 key" if len(self._failures) == 1 else f"{len(self._failures)} keys"
+        raise BulkError(
+            f"{keys} could not be {self._done}: {first}{more}; the first because: {cause}",
+            self._failures,
+        ) from cause
+
+
+def failure_of(place: str, operation: Callable[[], object]) -> Error | None:
+    """Run an operation on one key, which `place` names, and give the error it ends in, if any."""
+    try:
+        operation()
+    except Error as error:
+        return error
+    except StoppedError:
+        return StorageError(
+            f"{place}: given up between two attempts, since the operation ended; whether it was "
+            "done is not known"
+        )
+    return None
+
+
+def size_of(keys: object) -> int | None:
+    """Tell how many keys were given, where that can be told without going through them."""
+    if isinstance(keys, shelve.Shelf) or isinstance(getattr(keys, "_mapping", None), shelve.Shelf):
+        return None  # The length of a shelf, or of a view of one, is a listing.
+    return len(keys) if isinstance(keys, Sized) else None

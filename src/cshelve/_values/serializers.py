@@ -1,0 +1,340 @@
+"""From Python objects to payloads and back: the innermost step, before any transformation.
+
+A pickle and plain bytes have no letter in a record, as in cshelve 1.x; everything else has one and
+is never guessed.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Protocol
+
+from cshelve._concurrency.signals import is_from_signal_handler
+from cshelve._config.sections import closest
+from cshelve.codec.stage import Data, Pieces
+from cshelve.exceptions import (
+    ConfigurationError,
+    CorruptRecordError,
+    DataProcessingSignatureError,
+    MissingDependencyError,
+    ValueTypeError,
+)
+
+if TYPE_CHECKING:
+    from cshelve._config.sections import Section
+
+__all__ = [
+    "BytesSerializer",
+    "Deserialize",
+    "PickleSerializer",
+    "Serialize",
+    "Serializer",
+    "is_own",
+    "loads_by",
+    "serializer_from",
+]
+
+Serialize = Callable[[Any, int], bytes]
+Deserialize = Callable[[bytes], Any]
+
+
+class Serializer(Protocol):
+    """Turn a value into bytes and back. Safe in many threads."""
+
+    name: str
+    letter: bytes
+    letter_if_sealed: bytes
+    """In sealed and signed records, which need not look like those of 1.x."""
+    is_exact: bool
+    """Whether what comes back equals what was written, if it can be written at all."""
+
+    def dumps(self, value: Any) -> Pieces:
+        """Make the payload of a value, raising what the value's own pickling raises."""
+
+    def loads(self, payload: Data) -> Any:
+        """Make a value of a payload, or raise a `RecordError`."""
+
+
+class PickleSerializer:
+    """Pickle, as in `shelve`. Reading a pickle can run code: read only what you trust."""
+
+    name = "pickle"
+    letter = b""
+    letter_if_sealed = b""
+    is_exact = True
+
+    def __init__(self, protocol: int | None = None) -> None:
+        self._protocol = checked_protocol(protocol)
+
+    def dumps(self, value: Any) -> Pieces:
+        # No pickle.dumps, which copies: a pickler gives large bytes away as they are.
+        pieces = _Pieces()
+        pickle.Pickler(pieces, self._protocol).dump(value)
+        return pieces.made
+
+    def loads(self, payload: Data) -> Any:
+        try:
+            return pickle.loads(payload)
+        except Exception as error:
+            # Broad because unpickling runs the constructors of anybody's classes, which may raise
+            # anything, a KeyError included; and damaged pickles raise nearly everything too, a
+            # MemoryError for a length that was never there among it.
+            if is_from_signal_handler(error):
+                raise
+            raise _unreadable("unpickled", error) from error
+
+
+class _Pieces:
+    """A file for a pickler, which keeps what it is given."""
+
+    def __init__(self) -> None:
+        self.made: list[bytes] = []
+
+    def write(self, data: Any) -> None:
+        # What is no bytes object could be changed by its owner before it is stored.
+        self.made.append(data if type(data) is bytes else bytes(data))
+
+
+class BytesSerializer:
+    """`use_pickle = false`: values are bytes and are stored as they are given."""
+
+    name = "bytes"
+    letter = b""
+    letter_if_sealed = b"B"
+    is_exact = True
+
+    def dumps(self, value: Any) -> Pieces:
+        if not isinstance(value, bytes | bytearray | memoryview):
+            raise ValueTypeError(
+                "with serializer = bytes, or use_pickle = false, a value is bytes, not "
+                f"{type(value).__name__}"
+            )
+        return (value if type(value) is bytes else bytes(value),)
+
+    def loads(self, payload: Data) -> bytes:
+        return bytes(payload)
+
+
+class JsonSerializer:
+    """JSON in UTF-8: what `json` makes of a value, so that a tuple comes back as a list.
+
+    NaN and the infinities are not written, as they are no JSON.
+    """
+
+    name = "json"
+    letter = b"j"
+    letter_if_sealed = b"j"
+    is_exact = False
+
+    def __init__(self) -> None:
+        import json
+
+        self._json = json
+
+    def dumps(self, value: Any) -> Pieces:
+        try:
+            text = self._json.dumps(
+                value, ensure_ascii=False, allow_nan=False, separators=(",", ":")
+            )
+            return (text.encode(),)
+        except (TypeError, ValueError, RecursionError) as error:
+            failure = _not_serializable(self.name, error)
+        raise failure  # Out here, as the error may carry the whole text, and would be its context.
+
+    def loads(self, payload: Data) -> Any:
+        try:
+            return self._json.loads(str(payload, "utf-8"))
+        except (ValueError, RecursionError) as error:
+            failure = _unreadable("read as JSON", error)
+        raise failure  # Out here, as above.
+
+
+class MsgpackSerializer:
+    """MessagePack, for exactly what it has types for: others, tuples too, are refused."""
+
+    name = "msgpack"
+    letter = b"M"
+    letter_if_sealed = b"M"
+    is_exact = True
+
+    def __init__(self) -> None:
+        try:
+            import msgpack
+        except ModuleNotFoundError as error:
+            raise MissingDependencyError(
+                "serializer = msgpack needs the package msgpack: pip install 'cshelve[msgpack]'",
+                name=error.name,
+            ) from error
+        self._msgpack: Any = msgpack
+
+    def dumps(self, value: Any) -> Pieces:
+        try:
+            return (self._msgpack.packb(value, strict_types=True),)
+        except (TypeError, ValueError, OverflowError) as error:
+            failure = _not_serializable(self.name, error)
+        raise failure  # Out here, as the error may carry values, and would be its context.
+
+    def loads(self, payload: Data) -> Any:
+        try:
+            return self._msgpack.unpackb(payload, strict_map_key=False)
+        except (self._msgpack.UnpackException, ValueError, TypeError) as error:
+            failure = _unreadable("read as MessagePack", error)
+        raise failure  # Out here, as above.
+
+
+class FunctionsSerializer:
+    """The program's own two functions, `serializer(obj, protocol)` and `deserializer(data)`."""
+
+    name = "the program's own serializer"
+    letter = b"f"
+    letter_if_sealed = b"f"
+    is_exact = True
+
+    def __init__(
+        self, serialize: Serialize, deserialize: Deserialize, protocol: int | None
+    ) -> None:
+        self._serialize = serialize
+        self._deserialize = deserialize
+        self._protocol = checked_protocol(protocol)
+
+    def dumps(self, value: Any) -> Pieces:
+        payload: object = self._serialize(value, self._protocol)
+        if not isinstance(payload, bytes | bytearray | memoryview):
+            raise ValueTypeError(
+                f"the serializer has to return bytes, not {type(payload).__name__}"
+            )
+        return (payload if type(payload) is bytes else bytes(payload),)
+
+    def loads(self, payload: Data) -> Any:
+        try:
+            return self._deserialize(bytes(payload))
+        except Exception as error:
+            # Broad because it is anybody's function: what it can't read is the key's failure alone.
+            if is_from_signal_handler(error):
+                raise
+            raise _unreadable("read by the deserializer", error) from error
+
+
+# Those that need nothing but their letter to read.
+_BY_LETTER: dict[bytes, Callable[[], Serializer]] = {
+    BytesSerializer.letter_if_sealed: BytesSerializer,
+    JsonSerializer.letter: JsonSerializer,
+    MsgpackSerializer.letter: MsgpackSerializer,
+}
+_NAMES = ("pickle", "bytes", "json", "msgpack")
+
+
+def is_own(serializer: Serializer, letter: bytes) -> bool:
+    """Tell whether what a record says, or does not say, is that this one has written it."""
+    return letter in (serializer.letter, serializer.letter_if_sealed)
+
+
+def loads_by(serializer: Serializer, letter: bytes, payload: Data) -> Any:
+    """Make a value of a payload that a record names a serializer of; ours only if that is it.
+
+    Raises `DataProcessingSignatureError` for what this shelf has no serializer for. Nothing without
+    a letter is read by one that has one: it may be a stranger's pickle.
+    """
+    if is_own(serializer, letter):
+        return serializer.loads(payload)
+    if not letter:
+        raise DataProcessingSignatureError(
+            f"the record does not say that it was written by {serializer.name}, as all that this "
+            "shelf writes does: it is a pickle, or plain bytes, and is not guessed at"
+        )
+    if letter not in _BY_LETTER:
+        raise DataProcessingSignatureError(
+            "the record was written by a program's own serializer: give open() the serializer and "
+            "the deserializer"
+        )
+    try:
+        reader = _BY_LETTER[letter]()
+    except MissingDependencyError as error:
+        raise DataProcessingSignatureError(f"the record cannot be read: {error}") from error
+    return reader.loads(payload)
+
+
+def serializer_from(
+    default: Section,
+    protocol: int | None,
+    serialize: Serialize | None,
+    deserialize: Deserialize | None,
+) -> Serializer:
+    """Make what `[default] serializer` or `use_pickle` names, or the call's functions."""
+    name = _name_from(default)
+    if serialize is None and deserialize is None:
+        return _named(name or "pickle", protocol)
+    if serialize is None or deserialize is None:
+        given, absent = ("serializer", "deserializer")[:: 1 if deserialize is None else -1]
+        raise ConfigurationError(f"the call gives a {given} and no {absent}: give both or neither.")
+    if not callable(serialize) or not callable(deserialize):
+        raise ConfigurationError(
+            "serializer and deserializer are functions; one by name is written in the "
+            "configuration, as [default] serializer."
+        )
+    if name is not None:
+        option = "serializer" if default.raw("serializer") is not None else "use_pickle"
+        raise ConfigurationError(
+            f"{default.where(option)}the call has functions for that, and the configuration "
+            f"says {name}: take one of them out."
+        )
+    return FunctionsSerializer(serialize, deserialize, protocol)
+
+
+def checked_protocol(protocol: int | None) -> int:
+    """Give pickle's default protocol for None, and refuse one that this Python has not."""
+    protocol = pickle.DEFAULT_PROTOCOL if protocol is None else protocol
+    if not isinstance(protocol, int) or protocol > pickle.HIGHEST_PROTOCOL:
+        raise ConfigurationError(
+            f"protocol: this Python pickles up to protocol {pickle.HIGHEST_PROTOCOL}, "
+            f"not {protocol}."
+        )
+    # As pickle has it: a negative one is the highest.
+    return pickle.HIGHEST_PROTOCOL if protocol < 0 else protocol
+
+
+def _name_from(default: Section) -> str | None:
+    """Read which serializer the configuration names, in the words of 1.x or in ours."""
+    name = default.text("serializer")
+    uses_pickle = default.boolean("use_pickle", default=True)
+    if name is None:
+        return None if uses_pickle else "bytes"
+    if name.lower() not in _NAMES:
+        raise default.error(
+            "serializer",
+            f"there is no serializer {name!r:.40}{closest(name, _NAMES)}; there are "
+            f"{', '.join(_NAMES)}.",
+        )
+    as_in_1x = "pickle" if uses_pickle else "bytes"
+    if default.raw("use_pickle") is not None and name.lower() != as_in_1x:
+        raise default.error("serializer", f"is {name}, and use_pickle says {as_in_1x}.")
+    return name.lower()
+
+
+def _named(name: str, protocol: int | None) -> Serializer:
+    match name:
+        case "bytes":
+            return BytesSerializer()
+        case "json":
+            return JsonSerializer()
+        case "msgpack":
+            return MsgpackSerializer()
+        case _:
+            return PickleSerializer(protocol)
+
+
+def _not_serializable(name: str, error: Exception) -> ValueTypeError:
+    return ValueTypeError(f"the value can't be written with serializer = {name}: {error}")
+
+
+# Of these, pickle itself says what module or name is missing.
+_ABOUT_NAMES = (ImportError, AttributeError, EOFError, pickle.UnpicklingError)
+
+
+def _unreadable(done: str, error: Exception) -> CorruptRecordError:
+    """Make the error of a payload that can't be read, quoting nothing of it."""
+    # What was raised further down than in our own frame was raised by a value's own class.
+    is_pickles = error.__traceback__ is not None and error.__traceback__.tb_next is None
+    said = f": {error}" if is_pickles and isinstance(error, _ABOUT_NAMES) else ""
+    return CorruptRecordError(f"the value can't be {done}: {type(error).__name__}{said}")
