@@ -18,7 +18,6 @@ from benchmarks.bucket import BUCKET, PREFIX, SIGNATURE, server_with_bucket, she
 from benchmarks.machine import described
 from benchmarks.raw import Raw, get
 from benchmarks.rounds import medians
-from cshelve._values.records import Records
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -35,9 +34,7 @@ def main(keys: int = 10_000) -> None:
         closing(Raw(server.endpoint_url)) as raw,
     ):
         db.set_many((f"user/{number:07}", number) for number in range(keys))
-        records = db.dict
-        assert isinstance(records, Records)
-        provider = records.provider
+        provider = db.provider
         client = server.client(config=SIGNATURE)
         pages = [get(url) for url in signed_pages(client)]
         bare = "the pages, thrown away"

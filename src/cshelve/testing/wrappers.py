@@ -7,22 +7,17 @@ import time
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from cshelve._assembly import check_flag, prepare
-from cshelve._config.sections import Sections
-from cshelve._shelf.atomic import DEFAULT_TIMEOUT_SECONDS, Atomic
-from cshelve._shelf.shelf import CloudShelf
-from cshelve._values.records import Records
-from cshelve._values.serializers import PickleSerializer
-from cshelve._values.values import Objects
-from cshelve._values.writeback import WritebackCache
-from cshelve.codec import Codec
-from cshelve.exceptions import ConfigurationError
+from cshelve._open import open_provider
 from cshelve.providers.base import Entry, Item, Outcome, Provider
+from cshelve.providers.bulk import delete_each, get_each, put_each
+from cshelve.providers.wrapper import Wrapper
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from cshelve._shelf.shelf import CloudShelf
 
 __all__ = ["Call", "CountingProvider", "FailingProvider", "SlowProvider", "shelf_over"]
 
@@ -30,73 +25,8 @@ T = TypeVar("T")
 
 
 def shelf_over(provider: Provider, flag: str = "c", *, writeback: bool = False) -> CloudShelf:
-    """Open a shelf of pickles over a provider that you made; closing it closes the provider.
-
-    Raises what `cshelve.open` raises for the flag, with the provider closed.
-    """
-    try:
-        check_flag(flag)
-        prepare(provider, flag)
-    except BaseException:
-        provider.close()
-        raise
-    records = Records(provider, Codec(), read_only=flag == "r")
-    objects = Objects(records, PickleSerializer(), WritebackCache(is_on=writeback))
-    return CloudShelf(objects, Atomic(DEFAULT_TIMEOUT_SECONDS))
-
-
-class _Wrapper(Provider):
-    """Hand on every single operation; bulk operations are made of those, as in `Provider`.
-
-    So whatever a subclass does to `put` happens to each put of a `put_many` as well.
-    """
-
-    def __init__(self, inner: Provider) -> None:
-        super().__init__(concurrency=inner.concurrency)
-        self.inner = inner
-        self.capabilities = inner.capabilities
-        self.stats = inner.stats
-
-    @classmethod
-    def from_config(cls, config: Sections) -> NoReturn:
-        """Refuse: a wrapper is made round a provider, not from a configuration."""
-        raise ConfigurationError(
-            f"{config.source}: {cls.__name__} wraps a provider that you made; give it to "
-            "cshelve.testing.shelf_over"
-        )
-
-    @property
-    def location(self) -> str:
-        return self.inner.location
-
-    def exists(self) -> bool:
-        return self.inner.exists()
-
-    def create(self) -> None:
-        self.inner.create()
-
-    def close(self) -> None:
-        self.inner.close()
-
-    def get(self, name: str) -> Item:
-        return self.inner.get(name)
-
-    def contains(self, name: str) -> bool:
-        return self.inner.contains(name)
-
-    def put(
-        self, name: str, data: bytes, *, if_absent: bool = False, if_version: str | None = None
-    ) -> str:
-        return self.inner.put(name, data, if_absent=if_absent, if_version=if_version)
-
-    def delete(self, name: str, *, if_version: str | None = None) -> bool | None:
-        return self.inner.delete(name, if_version=if_version)
-
-    def entries(self, prefix: str = "", *, limit: int | None = None) -> Iterator[Entry]:
-        return self.inner.entries(prefix, limit=limit)
-
-    def names(self, prefix: str = "", *, limit: int | None = None) -> Iterator[str]:
-        return self.inner.names(prefix, limit=limit)
+    """Open a shelf of pickles over a provider: a short form of `cshelve.open_provider`."""
+    return open_provider(provider, flag, writeback=writeback)
 
 
 @dataclass
@@ -108,7 +38,7 @@ class Call:
     """Of a bulk operation, the names taken from its source so far; of a listing, none."""
 
 
-class CountingProvider(_Wrapper):
+class CountingProvider(Wrapper):
     """Write down in `calls` what is asked of the inner provider; a bulk operation is one call."""
 
     def __init__(self, inner: Provider) -> None:
@@ -162,19 +92,19 @@ class CountingProvider(_Wrapper):
         self._note("names")
         return super().names(prefix, limit=limit)
 
-    def get_many(self, names: Iterable[str]) -> Iterator[tuple[str, Item]]:
+    def get_many(self, names: Iterable[str]) -> Iterator[tuple[str, Item | None]]:
         return self.inner.get_many(_noted(self._note("get_many"), names, str))
 
-    def putting(self, items: Iterable[tuple[str, bytes]]) -> Generator[Outcome]:
+    def put_many(self, items: Iterable[tuple[str, bytes]]) -> Generator[Outcome]:
         call = self._note("put_many")
-        yield from self.inner.putting(_noted(call, items, lambda item: item[0]))
+        yield from self.inner.put_many(_noted(call, items, lambda item: item[0]))
 
-    def deleting(self, names: Iterable[str]) -> Generator[Outcome]:
-        yield from self.inner.deleting(_noted(self._note("delete_many"), names, str))
+    def delete_many(self, names: Iterable[str]) -> Generator[Outcome]:
+        yield from self.inner.delete_many(_noted(self._note("delete_many"), names, str))
 
-    def purging(self) -> Generator[Outcome]:
+    def purge(self) -> Generator[Outcome]:
         self._note("purge")
-        yield from self.inner.purging()
+        yield from self.inner.purge()
 
     def _note(self, method: str, *names: str) -> Call:
         call = Call(method, list(names))
@@ -212,7 +142,7 @@ class _Plan:
         return True
 
 
-class FailingProvider(_Wrapper):
+class FailingProvider(Wrapper):
     """Fail as planned with `fail`, and do what the inner provider does otherwise.
 
     Bulk operations are made of single ones here, so a plan for `put` also hits a `put_many`, and
@@ -281,19 +211,19 @@ class FailingProvider(_Wrapper):
         yield from super().names(prefix, limit=limit)
         self._strike("names", None, before=False)
 
-    def get_many(self, names: Iterable[str]) -> Iterator[tuple[str, Item]]:
+    def get_many(self, names: Iterable[str]) -> Iterator[tuple[str, Item | None]]:
         self._strike("get_many", None, before=True)
-        yield from super().get_many(names)
+        yield from get_each(self, names)
         self._strike("get_many", None, before=False)
 
-    def putting(self, items: Iterable[tuple[str, bytes]]) -> Generator[Outcome]:
-        yield from self._around_many("put_many", super().putting(items))
+    def put_many(self, items: Iterable[tuple[str, bytes]]) -> Generator[Outcome]:
+        yield from self._around_many("put_many", put_each(self, items))
 
-    def deleting(self, names: Iterable[str]) -> Generator[Outcome]:
-        yield from self._around_many("delete_many", super().deleting(names))
+    def delete_many(self, names: Iterable[str]) -> Generator[Outcome]:
+        yield from self._around_many("delete_many", delete_each(self, names))
 
-    def purging(self) -> Generator[Outcome]:
-        yield from self._around_many("purge", super().purging())
+    def purge(self) -> Generator[Outcome]:
+        yield from self._around_many("purge", delete_each(self, self.names()))
 
     def _around_many(self, method: str, outcomes: Generator[Outcome]) -> Generator[Outcome]:
         self._strike(method, None, before=True)
@@ -314,7 +244,7 @@ class FailingProvider(_Wrapper):
             raise error if isinstance(error, Exception) else error(f"planned: {method} of {name!r}")
 
 
-class SlowProvider(_Wrapper):
+class SlowProvider(Wrapper):
     """Wait before each single operation, as for a far store; bulk operations wait in parallel.
 
     How many wait at once in a bulk operation is `concurrency`, which is the inner provider's unless

@@ -39,6 +39,7 @@ from cshelve.exceptions import (
     StorageError,
 )
 from cshelve.providers.base import Capabilities, Entry, Item, Outcome, Provider
+from cshelve.providers.bulk import delete_each
 from cshelve.providers.filesystem.folder import (
     ABSENT,
     ATTEMPTS,
@@ -223,7 +224,7 @@ class Filesystem(Provider):
         self.stats.count("entries")
         return islice((name for name, _ in self._walk(prefix)), limit)
 
-    def purging(self) -> Generator[Outcome]:
+    def purge(self) -> Generator[Outcome]:
         """Delete every name, and the directories that this leaves empty; links are not followed.
 
         Raises `ConfigurationError` where the folder is only the current one by default.
@@ -233,7 +234,7 @@ class Filesystem(Provider):
                 f"This would delete all files in the current folder, {self._location}: write"
                 " `folder_path = .` in [default] if that is meant, else the path of another folder"
             )
-        yield from super().purging()
+        yield from delete_each(self, self.names())
         self._folder.sweep()
 
     def _read(self, name: str, look: Callable[[bytes], T]) -> T | None:

@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
+from cshelve._concurrency.outcomes import finish
 from cshelve.exceptions import (
     ConflictError,
     Error,
     KeyNotFoundError,
 )
-from cshelve.providers.base import Provider
+from cshelve.providers.base import Outcome, Provider
 
 E = TypeVar("E", bound=BaseException)
 T = TypeVar("T")
@@ -54,6 +55,11 @@ def is_done(able: bool, act: Callable[[], object], *refusals: type[Error]) -> bo
 
 def falsy(outcome: object) -> None:
     assert not outcome
+
+
+def done(outcomes: Generator[Outcome]) -> None:
+    """Run an operation on many names to its end, and raise what its failures amount to."""
+    finish(outcomes, "done")
 
 
 def error_of(kind: type[E], act: Callable[[], object]) -> E:

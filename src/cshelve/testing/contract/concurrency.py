@@ -104,10 +104,10 @@ class ConcurrencyContract(PlaceOfATest):
             "entries": lambda p: list(p.entries()),
             "names": lambda p: list(p.names()),
             "get_many": lambda p: list(p.get_many(["name"])),
-            "put_many": lambda p: p.put_many([("name", b"value")]),
+            "put_many": lambda p: list(p.put_many([("name", b"value")])),
             "delete": lambda p: p.delete("name"),
-            "delete_many": lambda p: p.delete_many(["name"]),
-            "purge": lambda p: p.purge(),
+            "delete_many": lambda p: list(p.delete_many(["name"])),
+            "purge": lambda p: list(p.purge()),
         }
         uncounted = []
         with self.provider() as provider:

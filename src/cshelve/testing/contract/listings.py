@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 
 from cshelve.testing.contract._checks import (
+    done,
     meanwhile,
 )
 from cshelve.testing.contract._place import PlaceOfATest
@@ -78,7 +79,7 @@ class ListingsContract(PlaceOfATest):
     def test_each_name_may_be_deleted_while_they_are_listed(self) -> None:
         names = {f"{number % 7}/{number}" for number in range(50)}
         with self.provider() as provider:
-            provider.put_many((name, b"value") for name in names)
+            done(provider.put_many((name, b"value") for name in names))
             for name in provider.names():
                 provider.delete(name)
         assert self.raw_names() == set()
@@ -87,7 +88,7 @@ class ListingsContract(PlaceOfATest):
         stay = {f"{number % 7}/{number}-stays" for number in range(40)}
         go = {f"{number % 7}/{number}-goes" for number in range(40)}
         with self.provider() as provider:
-            provider.put_many((name, b"value") for name in stay | go)
+            done(provider.put_many((name, b"value") for name in stay | go))
             listed = []
             for name in provider.names():
                 listed.append(name)
@@ -113,6 +114,6 @@ class ListingsContract(PlaceOfATest):
         self.raw_write_many(names)
         with self.provider() as provider:
             listed = list(provider.names())
-            provider.purge()
+            done(provider.purge())
         assert (len(listed), set(listed)) == (len(names), names)
         assert self.raw_names() == set()

@@ -9,6 +9,7 @@ from cshelve.exceptions import (
     Error,
 )
 from cshelve.testing.contract._checks import (
+    done,
     error_of,
 )
 from cshelve.testing.contract._place import PlaceOfATest
@@ -64,7 +65,7 @@ class PlacesContract(PlaceOfATest):
 
     def test_writing_many_to_an_absent_place_is_refused(self) -> None:
         with self.absent() as provider:
-            error_of(DBDoesNotExistsError, lambda: provider.put_many([("name", b"value")]))
+            error_of(DBDoesNotExistsError, lambda: done(provider.put_many([("name", b"value")])))
 
     def test_deleting_from_an_absent_place_is_refused(self) -> None:
         with self.absent() as provider:
@@ -72,7 +73,7 @@ class PlacesContract(PlaceOfATest):
 
     def test_deleting_many_from_an_absent_place_is_refused(self) -> None:
         with self.absent() as provider:
-            error_of(DBDoesNotExistsError, lambda: provider.delete_many(["name"]))
+            error_of(DBDoesNotExistsError, lambda: done(provider.delete_many(["name"])))
 
     def test_listing_an_absent_place_is_refused(self) -> None:
         with self.absent() as provider:
