@@ -85,7 +85,7 @@ class PlacesContract(PlaceOfATest):
 
     def test_purging_an_absent_place_is_refused(self) -> None:
         with self.absent() as provider:
-            error_of(DBDoesNotExistsError, provider.purge)
+            error_of(DBDoesNotExistsError, lambda: done(provider.purge()))
 
     def test_a_refused_write_does_not_make_the_place(self) -> None:
         with self.absent() as provider:
