@@ -57,29 +57,15 @@ class WritebackCache(MutableMapping[str, Any]):
         limit: int | None = None,
         logger: logging.Logger | None = None,
     ) -> None:
+        self.is_on = is_on
+        """Whether values that are read or written are kept."""
+        self.entries: dict[str, CachedValue] = {}
+        """What is kept; there may be some after `writeback` was turned off."""
         self.limit = limit
         self._logger = logger
         self._new_digest: type[blake2b] | None = None
-        self.is_on = is_on
-        self.entries: dict[str, CachedValue] = {}
         self._readings: list[set[str]] = []
         self._locks = PerProcess(threading.RLock)
-
-    @property
-    def is_on(self) -> bool:
-        """Whether values that are read or written are kept."""
-        return self._is_on
-
-    @is_on.setter
-    def is_on(self, is_on: bool) -> None:
-        if is_on:
-            self._get_ready()
-        self._is_on = is_on
-
-    @property
-    def is_in_use(self) -> bool:
-        """Whether values are kept, or were before `writeback` was turned off."""
-        return self._is_on or bool(self.entries)
 
     @property
     def lock(self) -> AbstractContextManager[bool]:
@@ -155,23 +141,23 @@ class WritebackCache(MutableMapping[str, Any]):
 
     def digest_of(self, payload: Pieces) -> bytes:
         """Return 16 bytes that tell a serialized form from any other."""
-        assert self._new_digest is not None
-        digest = self._new_digest(digest_size=16)
+        digest = self._get_ready()(digest_size=16)
         for piece in payload:
             digest.update(piece)
         return digest.digest()
 
-    def _get_ready(self) -> None:
+    def _get_ready(self) -> type[blake2b]:
         """Import what it takes to keep values, and to say so if some were never written.
 
-        Most shelves keep none, and at the end of the interpreter, when what was not closed says
-        so, nothing can be imported any more.
+        Most shelves keep none; and at the end of the interpreter, when a shelf that was not closed
+        says so, nothing can be imported any more.
         """
         if self._new_digest is None:
             from hashlib import blake2b
 
             self._new_digest = blake2b
             self._logger = self.logger
+        return self._new_digest
 
 
 class _Write(NamedTuple):
