@@ -6,17 +6,21 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cshelve._concurrency.outcomes import finish
 from cshelve._config.sections import Section, Sections, sections_from_dict
 from cshelve._shelf.atomic import DEFAULT_TIMEOUT_SECONDS, Atomic
 from cshelve._shelf.pickling import OpenArguments, PickledShelf
 from cshelve._shelf.shelf import CloudShelf
-from cshelve._values.serializers import PickleSerializer, Serializer, serializer_from
+from cshelve._values.serializers import (
+    PickleSerializer,
+    PlainPickleSerializer,
+    Serializer,
+    serializer_from,
+)
 from cshelve._values.values import Values
 from cshelve._values.writeback import WritebackCache
 from cshelve.codec import Codec
 from cshelve.codec.settings import codec_from
-from cshelve.exceptions import ConfigurationError, DBDoesNotExistsError
+from cshelve.exceptions import ConfigurationError
 from cshelve.providers import load
 from cshelve.providers.base import Provider
 
@@ -25,11 +29,15 @@ if TYPE_CHECKING:
 
 __all__ = ["OpenArguments", "shelf_from_sections", "shelf_over_provider"]
 
-FLAGS = {
-    "r": "read an existing shelf",
-    "w": "read and write an existing shelf",
-    "c": "as w, and create it if need be",
-    "n": "empty it first, and create it if need be",
+# What a local shelf has none of, as its values are what `shelve` writes.
+NOT_LIKE_SHELVE = {
+    "default": (
+        *("serializer", "use_pickle", "use_versionning", "use_versioning", "key_prefix"),
+        *("checksum", "compatibility", "max_value_bytes", "shelf_name"),
+    ),
+    "compression": (),
+    "encryption": (),
+    "signing": (),
 }
 
 
@@ -69,19 +77,20 @@ def shelf_over_provider(
         )
     source = "the configuration"
     with _closed_on_failure(provider):
-        _check_flag(flag)
+        provider.check_flag(flag)
         contents = sections_from_dict(config or {}, source)
         sections = Sections(source, contents, from_file=False, flag=flag, logger=logger)
-        return _finished(provider, sections, _parts(sections, arguments))
+        parts = _parts(sections, arguments, like_shelve=provider.like_shelve)
+        return _finished(provider, sections, parts)
 
 
 def _opened(config: Sections, arguments: OpenArguments) -> CloudShelf:
     """Open a shelf whose provider its configuration names."""
-    _check_flag(config.flag)
     default = config.require("default")
     provider_class = load(default.required_text("provider"), default.where("provider"))
     # What can be wrong without a provider is found before there is one.
-    parts = _parts(config, arguments)
+    provider_class.check_flag(config.flag)
+    parts = _parts(config, arguments, like_shelve=provider_class.like_shelve)
     provider = provider_class.from_config(config)
     with _closed_on_failure(provider):
         reopen = (_opened, arguments) if provider.can_be_reopened else None
@@ -97,12 +106,16 @@ class _Parts(NamedTuple):
     atomic: Atomic
 
 
-def _parts(config: Sections, arguments: OpenArguments) -> _Parts:
+def _parts(config: Sections, arguments: OpenArguments, *, like_shelve: bool) -> _Parts:
     default = config.section("default")
+    if like_shelve:
+        _refuse_what_shelve_lacks(config, arguments)
     serializer = serializer_from(
         default, arguments.protocol, arguments.serializer, arguments.deserializer
     )
     codec = codec_from(config, serializer.letter, serializer.letter_if_sealed)
+    if like_shelve:
+        serializer, codec = PlainPickleSerializer(arguments.protocol), Codec(versioned=False)
     logger = config.logger_of_call
     limit = _writeback_limit(default)
     timeout = default.number("modify_timeout_seconds", default=DEFAULT_TIMEOUT_SECONDS)
@@ -120,7 +133,7 @@ def _finished(
 ) -> CloudShelf:
     """Do what the flag asks for, and return the shelf; `reopen` is how its pickle opens it."""
     config.finish()
-    _prepare(provider, config.flag)
+    provider.prepare(config.flag)
     serializer, codec, cache, atomic = parts
     if isinstance(serializer, PickleSerializer) and provider.is_shared and not codec.is_protected:
         config.logger.info(
@@ -128,7 +141,8 @@ def _finished(
             "in the programs that read them; [signing] or [encryption] prevents that.",
             provider.location,
         )
-    values = Values(provider, serializer, codec, read_only=config.flag == "r")
+    read_only = config.flag.startswith("r")
+    values = _values_class(provider)(provider, serializer, codec, read_only=read_only)
     pickled = None
     if reopen is not None:
         open_again, arguments = reopen
@@ -151,23 +165,26 @@ def _writeback_limit(default: Section) -> int | None:
     return limit or None
 
 
-def _check_flag(flag: str) -> None:
-    """Refuse what is no flag."""
-    if not isinstance(flag, str) or flag not in FLAGS:
-        meanings = "; ".join(f"{letter}: {meaning}" for letter, meaning in FLAGS.items())
-        raise ConfigurationError(f"flag: there is no flag {flag!r}. There are {meanings}.")
+def _values_class(provider: Provider) -> Callable[..., Values]:
+    """Return what a shelf's values are: those of a local shelf go a shorter way."""
+    if provider.like_shelve:
+        from cshelve._values.local import LocalValues
+        from cshelve.providers.dbm import Dbm
+
+        if isinstance(provider, Dbm):
+            return LocalValues
+    return Values
 
 
-def _prepare(provider: Provider, flag: str) -> None:
-    """Do what the flag asks for before the first use, with as few requests as can be."""
-    if flag == "n":
-        try:
-            finish(provider.purge(), "deleted")
-        except DBDoesNotExistsError:
-            provider.create()
-    elif not provider.exists():
-        if flag != "c":
-            raise DBDoesNotExistsError(
-                f"{provider.location} does not exist; flag 'c' would create it (this is {flag!r})."
-            )
-        provider.create()
+def _refuse_what_shelve_lacks(config: Sections, arguments: OpenArguments) -> None:
+    """Raise `ConfigurationError` for what would make another file than `shelve` makes."""
+    why = "has nothing but pickles as shelve writes them, so that shelve can read them"
+    for name, options in NOT_LIKE_SHELVE.items():
+        if not options and config.has(name):
+            raise ConfigurationError(f"{config.source}, [{name}]: a local shelf {why}.")
+        section = config.section(name)
+        for option in options:
+            if section.raw(option) is not None:
+                raise section.error(option, f"a local shelf {why}.")
+    if arguments.serializer is not None or arguments.deserializer is not None:
+        raise ConfigurationError(f"{config.source}: a local shelf has no serializer; it {why}.")

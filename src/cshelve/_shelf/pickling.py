@@ -72,7 +72,7 @@ class PickledShelf:
             source=self._source,
             contents=self._contents,
             from_file=self._from_file,
-            flag="r" if self._flag == "r" else "w",
+            flag=("r" if self._flag.startswith("r") else "w") + self._flag[1:],
             call_params=self._call_params,
             logger=self._logger,
         )

@@ -62,8 +62,11 @@ class CloudShelf(shelve.Shelf[Any]):
     ) -> None:
         self.cache = cache
         # By a weak reference, so that a shelf that nobody closed is noticed as soon as it is gone.
-        payloads = Payloads(partial(_values_of, ref(self)))
-        super().__init__(payloads, writeback=cache.is_on)  # type: ignore[arg-type]  # payloads may be views
+        payloads: Any = Payloads(partial(_values_of, ref(self)))
+        self._payloads = payloads
+        # Programs that look at `dict` of a local shelf look for what `dbm.open` returned.
+        database = values.database if parent is None else None
+        super().__init__(payloads if database is None else database, writeback=cache.is_on)
         self.cache = cache  # Where the base class has put a dict.
         self._plain_values = values
         self._kept_values = WritebackValues(values, cache)
@@ -72,6 +75,7 @@ class CloudShelf(shelve.Shelf[Any]):
         self._parent = parent
         self._owns_parent = owns_parent
         self._is_closed = False
+        self._close_has_failed = False
         self._repr = f"<cshelve.CloudShelf in {values.location}>"
 
     def __repr__(self) -> str:
@@ -345,6 +349,7 @@ class CloudShelf(shelve.Shelf[Any]):
         """
         if self._is_open():
             self._kept_values.sync(Outcomes("written", progress=progress))
+            self._plain_values.provider.sync()
 
     def close(self) -> None:
         """Write what `sync` writes, and close the connections.
@@ -353,17 +358,27 @@ class CloudShelf(shelve.Shelf[Any]):
         """
         if not self._is_open():
             return
-        self.sync()
+        try:
+            self.sync()
+        except BaseException:
+            self._close_has_failed = True
+            raise
         self._is_closed = True
+        self.dict = self._payloads  # Which refuses everything from now on.
         if self._parent is None:
             self._plain_values.provider.close()
         elif self._owns_parent:
             self._parent.close()
 
     def __del__(self) -> None:
+        if getattr(self, "_is_closed", True) or self._parent is not None:
+            return
+        if self._plain_values.provider.like_shelve:
+            self._close_as_shelve_does()
+            return
         # The standard library writes the cache here. Over a network that could hang or fail where
         # nobody can see it, so we say what was lost instead.
-        if getattr(self, "_is_closed", True) or self._parent is not None or not self.cache:
+        if not self.cache:
             return
         unwritten = self._kept_values.count_unwritten()
         if unwritten:
@@ -371,6 +386,14 @@ class CloudShelf(shelve.Shelf[Any]):
             message = f"{self!r} was never closed: {values} not written"
             self.cache.logger.warning(message)
             warnings.warn(message, ResourceWarning, source=self, stacklevel=2)
+
+    def _close_as_shelve_does(self) -> None:
+        """Write the cache and close, when nobody has the shelf any more."""
+        try:
+            if not self._close_has_failed:  # Else somebody has seen why, and left it so.
+                self.close()
+        finally:
+            self._plain_values.provider.close()
 
     @property
     def _values(self) -> Values:

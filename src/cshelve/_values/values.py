@@ -47,6 +47,9 @@ class Values:
     Each method costs what the provider's method of the same purpose does. Safe in many threads.
     """
 
+    database: Any = None
+    """What a local shelf has for its `dict`: the object that `dbm.open` returned."""
+
     def __init__(
         self,
         provider: Provider,
@@ -64,7 +67,7 @@ class Values:
 
     def under(self, prefix: str) -> Values:
         """Return the values whose keys begin with a prefix, under the rest of their keys."""
-        return Values(
+        return type(self)(
             self.provider,
             self.serializer,
             self.codec,

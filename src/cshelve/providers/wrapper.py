@@ -35,6 +35,7 @@ class Wrapper(Provider):
         self.capabilities = inner.capabilities
         self.stats = inner.stats
         self.is_shared = inner.is_shared
+        self.like_shelve = inner.like_shelve
         self.can_be_reopened = False  # From a configuration comes the one inside, without this.
 
     @classmethod
@@ -54,6 +55,9 @@ class Wrapper(Provider):
 
     def create(self) -> None:
         self.inner.create()
+
+    def sync(self) -> None:
+        self.inner.sync()
 
     def close(self) -> None:
         self.inner.close()
