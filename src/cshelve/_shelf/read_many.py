@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from cshelve._concurrency.outcomes import Outcomes
 from cshelve._values.values import Fetched, Values
-from cshelve.exceptions import KeyNotFoundError, RecordError
+from cshelve.exceptions import KeyNotFoundError
 
 if TYPE_CHECKING:
     from cshelve._shelf.shelf import CloudShelf
@@ -42,10 +42,9 @@ class Pairs(Iterator[tuple[str, Any]]):
                 return fetched.key, self._values.load(fetched)
             except KeyNotFoundError:
                 continue  # It was absent, or deleted since it was taken.
-            except RecordError:
-                raise
-            except BaseException:
-                self.close()
+            except BaseException as error:
+                if not isinstance(error, self._values.unreadable):
+                    self.close()
                 raise
 
     def close(self) -> None:

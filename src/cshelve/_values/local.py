@@ -24,6 +24,7 @@ class LocalValues(Values):
     """
 
     provider: Dbm
+    unreadable = Exception  # What unpickling raises, as it is.
 
     def __init__(
         self,

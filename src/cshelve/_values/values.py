@@ -49,6 +49,8 @@ class Values:
 
     database: Any = None
     """What a local shelf has for its `dict`: the object that `dbm.open` returned."""
+    unreadable: type[Exception] = RecordError
+    """What `load` raises for one value, so that a caller can go on with the next."""
 
     def __init__(
         self,

@@ -184,6 +184,7 @@ class WritebackValues(Values):
             read_only=values.read_only,
             prefix=values.prefix,
         )
+        self.unreadable = values.unreadable
         self._cache = cache
 
     def read(self, key: str) -> Any:

@@ -126,7 +126,7 @@ class Provider(ABC):
                 )
             self.create()
 
-    def sync(self) -> None:
+    def sync(self) -> None:  # noqa: B027  # only some have anything to do
         """Write what the client holds back of what was put; most write at once."""
 
     @abstractmethod

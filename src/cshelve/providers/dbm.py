@@ -29,7 +29,6 @@ from cshelve.exceptions import (
     ConflictError,
     CreateRefusedError,
     DBDoesNotExistsError,
-    Error,
     KeyNotFoundError,
     StorageError,
 )
@@ -47,6 +46,10 @@ LOCKED = (errno.EAGAIN, errno.EACCES)
 # Shelves of one file share a lock. Not by `setdefault`, which is not atomic with weak references.
 _locks: WeakValueDictionary[str, PerProcess[threading.RLock]] = WeakValueDictionary()
 _locks_guard = PerProcess(threading.Lock)
+
+
+class FlagTypeError(ConfigurationError, TypeError):
+    """The flag is no `str`, for which `dbm.open` raises a `TypeError`."""
 
 
 class Database(Protocol):
@@ -93,7 +96,7 @@ class Dbm(Provider):
     def check_flag(cls, flag: str) -> None:
         """Refuse what cannot be a flag; which there are depends on the backend, which says so."""
         if not isinstance(flag, str):
-            raise ConfigurationError(f"flag: is a text, not of type {type(flag).__name__}.")
+            raise FlagTypeError(f"flag: is a text, not of type {type(flag).__name__}.")
 
     @property
     def location(self) -> str:
@@ -111,7 +114,8 @@ class Dbm(Provider):
             self._open(flag)
 
     def exists(self) -> bool:
-        return dbm.whichdb(self._path) is not None
+        # `dbm.dumb` may write its index only when it is closed.
+        return self._database is not None or dbm.whichdb(self._path) is not None
 
     def create(self) -> None:
         with self._locks.get():
@@ -154,7 +158,7 @@ class Dbm(Provider):
         with self._locks.get():
             self.stats.requests["contains"] += 1
             database = self.database
-            return self._translated(name, lambda: name.encode() in database)
+            return bool(self._translated(name, lambda: name.encode() in database))
 
     def put(
         self, name: str, data: bytes, *, if_absent: bool = False, if_version: str | None = None
@@ -217,13 +221,14 @@ class Dbm(Provider):
         if self._is_closed:
             raise ValueError("invalid operation on closed shelf")
         try:
-            self._database = cast("Database", dbm.open(self._path, cast("Any", flag)))
-            return self._database
+            opened = dbm.open(self._path, cast("Any", flag))  # noqa: SIM115  # `close` closes it
         except ValueError as error:
             raise ConfigurationError(f"{self._path}: {error}") from error
         except dbm.error as error:
             kind = self._kind_of(error, flag)
             raise _error(kind, error, f"{self._path}: {error}", self._path) from error
+        self._database = cast("Database", opened)
+        return self._database
 
     def _kind_of(self, error: Exception, flag: str) -> type[StorageError]:
         """Return what it means that the files could not be opened."""
@@ -294,11 +299,9 @@ def _version_of(data: bytes) -> str:
     return blake2b(data, digest_size=16).hexdigest()
 
 
-def _error(
-    ours: type[StorageError], error: Exception, message: str, path: str
-) -> StorageError:
+def _error(ours: type[StorageError], error: Exception, message: str, path: str) -> StorageError:
     """Make an error of ours that is also what `dbm` raised."""
-    kind = _both(ours, type(error))
+    kind = _both(ours, type(error))  # type: ignore[arg-type]  # classes are hashable
     if not isinstance(error, OSError) or error.errno is None:
         return kind(message)
     said = error.strerror
