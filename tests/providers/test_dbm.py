@@ -32,14 +32,9 @@ class TestContract(ProviderContract):
             provider.close()
 
     @pytest.fixture(autouse=True)
-    def _not_what_the_backend_cannot_do(
-        self, request: pytest.FixtureRequest, _a_path: None
-    ) -> None:
+    def _without_what_it_cannot_do(self, request: pytest.FixtureRequest, _a_path: None) -> None:
         name = request.function.__name__
-        if (
-            self.backend in ONE_AT_A_TIME
-            and name == "test_a_second_provider_sees_what_the_first_wrote"
-        ):
+        if self.backend in ONE_AT_A_TIME and name in NEEDS_TWO_AT_A_TIME:
             pytest.skip("the file is open for one at a time")
         if self.backend == "dbm.sqlite3" and name in NEEDS_THREADS:
             pytest.skip("its connection is for one thread")
@@ -57,7 +52,7 @@ class TestContract(ProviderContract):
     def raw_read(self, name: str) -> bytes | None:
         with self._raw() as database:
             key = name.encode()
-            return database[key] if key in database else None
+            return database[key] if key in database else None  # noqa: SIM401  # not ndbm's
 
     def raw_write(self, name: str, data: bytes) -> None:
         with self._raw() as database:
@@ -95,6 +90,7 @@ class TestContract(ProviderContract):
             database.close()
 
 
+NEEDS_TWO_AT_A_TIME = {"test_a_second_provider_sees_what_the_first_wrote"}
 NEEDS_THREADS = {
     "test_a_reader_sees_the_old_value_or_the_new_one",
     "test_of_writers_that_race_if_absent_one_wins",
