@@ -50,7 +50,7 @@ def shelf_from_sections(
     logger: logging.Logger | None,
     *,
     from_file: bool = False,
-) -> CloudShelf:
+) -> CloudShelf[Any]:
     """Open the shelf that the sections of a configuration describe."""
     config = Sections(
         source=source,
@@ -69,7 +69,7 @@ def shelf_over_provider(
     arguments: OpenArguments,
     config: Mapping[str, Mapping[str, Any]] | None,
     logger: logging.Logger | None,
-) -> CloudShelf:
+) -> CloudShelf[Any]:
     """Open a shelf over a provider that the caller made; on failure, close the provider."""
     if not isinstance(provider, Provider):
         raise ConfigurationError(
@@ -84,7 +84,7 @@ def shelf_over_provider(
         return _finished(provider, sections, parts)
 
 
-def _opened(config: Sections, arguments: OpenArguments) -> CloudShelf:
+def _opened(config: Sections, arguments: OpenArguments) -> CloudShelf[Any]:
     """Open a shelf whose provider its configuration names."""
     default = config.require("default")
     provider_class = load(default.required_text("provider"), default.where("provider"))
@@ -129,8 +129,9 @@ def _finished(
     provider: Provider,
     config: Sections,
     parts: _Parts,
-    reopen: tuple[Callable[[Sections, OpenArguments], CloudShelf], OpenArguments] | None = None,
-) -> CloudShelf:
+    reopen: tuple[Callable[[Sections, OpenArguments], CloudShelf[Any]], OpenArguments]
+    | None = None,
+) -> CloudShelf[Any]:
     """Do what the flag asks for, and return the shelf; `reopen` is how its pickle opens it."""
     config.finish()
     provider.prepare(config.flag)

@@ -37,7 +37,7 @@ def open(
     logger: logging.Logger | None = None,
     serializer: Serialize | None = None,
     deserializer: Deserialize | None = None,
-) -> CloudShelf:
+) -> CloudShelf[Any]:
     """Open the shelf that a name stands for; close it when you are done.
 
     A name that ends in `.ini` is a configuration file. A `str` such as `s3://bucket/prefix` is a
@@ -102,7 +102,7 @@ def open_from_dict(
     logger: logging.Logger | None = None,
     serializer: Serialize | None = None,
     deserializer: Deserialize | None = None,
-) -> CloudShelf:
+) -> CloudShelf[Any]:
     """Open a shelf as `open` does, from a dict of sections in place of a file.
 
     Values may have their natural types. A text that begins with `$` is looked up in the environment
@@ -129,7 +129,7 @@ def open_provider(
     logger: logging.Logger | None = None,
     serializer: Serialize | None = None,
     deserializer: Deserialize | None = None,
-) -> CloudShelf:
+) -> CloudShelf[Any]:
     """Open a shelf over a provider that you made; closing the shelf closes the provider.
 
     `config` may have the sections that are not the provider's: `[compression]`, `[encryption]`,

@@ -10,11 +10,11 @@ import shelve
 import warnings
 from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping, ValuesView
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 from weakref import ref
 
 from cshelve._concurrency.outcomes import Outcomes, ProgressCallback, length_of
-from cshelve._shelf.atomic import REQUIRED, Atomic
+from cshelve._shelf.atomic import REQUIRED, Atomic, _Sentinel
 from cshelve._shelf.read_many import Items, Pairs, ValuesOfShelf
 from cshelve._shelf.rewriting import rewrite_all
 from cshelve._values.payloads import Payloads
@@ -29,13 +29,26 @@ from cshelve.exceptions import (
 )
 
 if TYPE_CHECKING:
+    from _typeshed import SupportsKeysAndGetItem
+    from typing_extensions import TypeVar
+
     from cshelve._shelf.pickling import PickledShelf
     from cshelve.providers.base import Provider
 
-__all__ = ["CloudShelf"]
+    # A shelf of whatever values, where an annotation says only `CloudShelf`.
+    V = TypeVar("V", default=Any)
+else:
+    from typing import TypeVar  # Which knows defaults from Python 3.13 on.
+
+    V = TypeVar("V")
+
+__all__ = ["CloudShelf", "Shelf"]
+
+T = TypeVar("T")
+Deletion = Literal[_Sentinel.DELETE]
 
 
-class CloudShelf(shelve.Shelf[Any]):
+class CloudShelf(shelve.Shelf[V]):
     """A `shelve.Shelf` whose values are stored in a bucket, a folder or memory, one object a key.
 
     Values are pickled copies, as in `shelve`: changing a value that was read changes nothing in the
@@ -57,7 +70,7 @@ class CloudShelf(shelve.Shelf[Any]):
         cache: WritebackCache,
         *,
         pickled: PickledShelf | None = None,
-        parent: CloudShelf | None = None,
+        parent: CloudShelf[V] | None = None,
         owns_parent: bool = False,
     ) -> None:
         self.cache = cache
@@ -106,14 +119,15 @@ class CloudShelf(shelve.Shelf[Any]):
     def writeback(self, is_on: bool) -> None:
         self.cache.is_on = is_on
 
-    def __getitem__(self, key: str) -> Any:
+    def __getitem__(self, key: str) -> V:
         """Return the value of a key, or raise `KeyNotFoundError`, which is a `KeyError`.
 
         One request, or none if the value is in the writeback cache.
         """
-        return self._values.read(_to_read(key))
+        value: V = self._values.read(_to_read(key))
+        return value
 
-    def __setitem__(self, key: str, value: Any) -> None:
+    def __setitem__(self, key: str, value: V) -> None:
         """Store a value, atomically. One request."""
         self._values.write(checked_key(key), value)
 
@@ -163,6 +177,12 @@ class CloudShelf(shelve.Shelf[Any]):
 
     __hash__ = None  # type: ignore[assignment]  # as every mutable mapping
 
+    @overload
+    def get(self, key: str, default: None = None) -> V | None: ...
+    @overload
+    def get(self, key: str, default: V) -> V: ...
+    @overload
+    def get(self, key: str, default: T) -> V | T: ...
     def get(self, key: str, default: Any = None) -> Any:
         """Return the value of a key, or the default if the key is missing. One request."""
         try:
@@ -170,17 +190,17 @@ class CloudShelf(shelve.Shelf[Any]):
         except KeyNotFoundError:
             return default
 
-    def items(self) -> ItemsView[str, Any]:
+    def items(self) -> ItemsView[str, V]:
         """Return a view of the pairs; iterating costs the listing and one request a key."""
         return Items(self)
 
-    def values(self) -> ValuesView[Any]:
+    def values(self) -> ValuesView[V]:
         """Return a view of the values; iterating costs the listing and one request a key."""
         return ValuesOfShelf(self)
 
     def get_many(
         self, keys: Iterable[str], *, progress: ProgressCallback | None = None
-    ) -> Iterator[tuple[str, Any]]:
+    ) -> Iterator[tuple[str, V]]:
         """Read many keys in parallel, and yield their pairs in the order of the keys.
 
         Missing keys are left out. Costs one request a key, none for values in the writeback cache;
@@ -198,7 +218,7 @@ class CloudShelf(shelve.Shelf[Any]):
 
     def set_many(
         self,
-        items: Mapping[str, Any] | Iterable[tuple[str, Any]],
+        items: Mapping[str, V] | Iterable[tuple[str, V]],
         *,
         progress: ProgressCallback | None = None,
     ) -> None:
@@ -223,6 +243,10 @@ class CloudShelf(shelve.Shelf[Any]):
         outcomes = Outcomes("deleted", total=length_of(keys), progress=progress)
         self._values.delete_many(keys, outcomes)
 
+    @overload
+    def setdefault(self: CloudShelf[T | None], key: str, default: None = None) -> T | None: ...
+    @overload
+    def setdefault(self, key: str, default: V) -> V: ...
     def setdefault(self, key: str, default: Any = None) -> Any:
         """Return the value of a key; if it is missing, store the default and return that.
 
@@ -232,6 +256,12 @@ class CloudShelf(shelve.Shelf[Any]):
         """
         return self._atomic.setdefault(self._values, checked_key(key), default)
 
+    @overload
+    def pop(self, key: str) -> V: ...
+    @overload
+    def pop(self, key: str, default: V) -> V: ...
+    @overload
+    def pop(self, key: str, default: T) -> V | T: ...
     def pop(self, key: str, default: Any = REQUIRED) -> Any:
         """Delete a key and return its value; if many callers do so, only one of them gets it.
 
@@ -246,13 +276,19 @@ class CloudShelf(shelve.Shelf[Any]):
                 raise
             return default
 
-    def popitem(self) -> tuple[str, Any]:
+    def popitem(self) -> tuple[str, V]:
         """Remove any pair and return it, as `pop` does, or raise a `KeyError` if there is none.
 
         Three requests, and more while other callers take the same keys.
         """
         return self._atomic.popitem(self._values)
 
+    # It also returns DELETE where the function does. With that in the type, a lambda's result would
+    # be nothing that type checkers know, and every other caller would have to rule it out.
+    @overload
+    def modify(self, key: str, function: Callable[[V], V | Deletion]) -> V: ...
+    @overload
+    def modify(self, key: str, function: Callable[[V | T], V | Deletion], default: T) -> V: ...
     def modify(self, key: str, function: Callable[[Any], Any], default: Any = REQUIRED) -> Any:
         """Replace a value by what a function makes of it, atomically, and return the new value.
 
@@ -270,13 +306,13 @@ class CloudShelf(shelve.Shelf[Any]):
         """
         return self._atomic.modify(self._values, checked_key(key), function, default)
 
-    def get_versioned(self, key: str) -> tuple[Any, str]:
+    def get_versioned(self, key: str) -> tuple[V, str]:
         """Return the value of a key and its version, for `replace` and `delete`. One request."""
         key = _to_read(key)
         self._values.settle(key)
         return self._values.read_versioned(key)
 
-    def replace(self, key: str, value: Any, version: str | None) -> str:
+    def replace(self, key: str, value: V, version: str | None) -> str:
         """Store a value if the key still has this version, and return the new version.
 
         With None for the version, only if the key is missing. One request. Raises `ConflictError`
@@ -299,7 +335,12 @@ class CloudShelf(shelve.Shelf[Any]):
         if not self._values.remove(key, if_version=_checked_version(version)):
             raise ConflictError(f"{key!r} in {self._values.location} was deleted since it was read")
 
-    def update(self, other: Any = (), /, **more: Any) -> None:
+    def update(
+        self,
+        other: SupportsKeysAndGetItem[str, V] | Iterable[tuple[str, V]] = (),
+        /,
+        **more: V,
+    ) -> None:
         """Store many pairs in parallel; takes what `dict.update` takes. See `set_many`."""
         length = length_of(other)
         total = None if length is None else length + len(more)
@@ -328,7 +369,7 @@ class CloudShelf(shelve.Shelf[Any]):
         outcomes = Outcomes("rewritten", progress=progress)
         return rewrite_all(self._values, self._atomic, outcomes, exclusive=exclusive)
 
-    def prefix(self, prefix: str) -> CloudShelf:
+    def prefix(self, prefix: str) -> CloudShelf[V]:
         """Return a shelf of the keys that begin with a prefix, without it in their names.
 
         Costs nothing: connections and writeback cache are shared with this shelf. Its `sync` and
@@ -427,7 +468,7 @@ class CloudShelf(shelve.Shelf[Any]):
     ) -> None:
         self._values.write_many(pairs, Outcomes("written", total=total, progress=progress))
 
-    def _view(self, prefix: str, *, owns_parent: bool) -> CloudShelf:
+    def _view(self, prefix: str, *, owns_parent: bool) -> CloudShelf[V]:
         self._refuse_if_closed()
         return CloudShelf(
             self._plain_values.under(checked_key(prefix)),
@@ -439,7 +480,11 @@ class CloudShelf(shelve.Shelf[Any]):
         )
 
 
-def _values_of(shelf: ref[CloudShelf]) -> Values:
+Shelf = CloudShelf
+"""What annotations call it: `db: cshelve.Shelf[User] = cshelve.open("users.ini")`."""
+
+
+def _values_of(shelf: ref[CloudShelf[Any]]) -> Values:
     found = shelf()
     if found is None:
         raise ValueError("invalid operation on closed shelf")
