@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from cshelve._config.sections import Section, Sections
-from cshelve._shelf.atomic import DEFAULT_TIMEOUT_SECONDS, Atomic
+from cshelve._config.sections import Sections
+from cshelve._shelf.atomic import Atomic
 from cshelve._shelf.pickling import Call, Recipe
 from cshelve._shelf.shelf import CloudShelf
 from cshelve._values.records import Records
@@ -15,6 +15,7 @@ from cshelve._values.values import Objects
 from cshelve._values.writeback import WritebackCache
 from cshelve.codec.settings import codec_from
 from cshelve.exceptions import ConfigurationError, DBDoesNotExistsError
+from cshelve.options import MODIFY_TIMEOUT_SECONDS, PROVIDER, SHELF_OPTIONS, WRITEBACK_LIMIT
 from cshelve.providers import load
 from cshelve.providers.base import Provider
 
@@ -56,19 +57,18 @@ def shelf_from(
 def _shelf(config: Sections, call: Call) -> CloudShelf:
     """Put a shelf together from its configuration: provider, codec, serializer, and the flag."""
     check_flag(config.flag)
-    default = config.require("default")
-    name = default.required_text("provider")
-    provider_class = load(name, default.where("provider"))
+    config.declare(SHELF_OPTIONS)
+    provider_class = load(config.take(PROVIDER), config.where(PROVIDER))
+    config.declare(provider_class.options)
+    config.refuse_unknown()
+    default = config.section("default")
     serializer = serializer_from(default, call.protocol, call.serializer, call.deserializer)
     codec = codec_from(config, serializer.letter, serializer.letter_if_sealed)
-    limit = _writeback_limit(default)
+    limit = config.take(WRITEBACK_LIMIT) or None
     cache = WritebackCache(is_on=call.writeback, limit=limit, logger=config.logger_of_call)
-    timeout = default.number("modify_timeout_seconds", default=DEFAULT_TIMEOUT_SECONDS)
-    # Options of 1.x that any provider may be given; none of ours has a client that logs by them.
-    config.section("logging").accept("http", "credentials", "level", "enabled")
+    timeout = config.take(MODIFY_TIMEOUT_SECONDS)
     provider = provider_class.from_config(config)
     try:
-        config.finish()
         prepare(provider, config.flag)
     except BaseException:
         provider.close()
@@ -90,12 +90,6 @@ def _shelf(config: Sections, call: Call) -> CloudShelf:
 def _recipe(config: Sections, call: Call, provider: Provider) -> Recipe | None:
     """Note how to open the shelf again, for its pickle; None if that would be another shelf."""
     return Recipe(_shelf, config, call, provider.location) if provider.can_be_reopened else None
-
-
-def _writeback_limit(default: Section) -> int | None:
-    """Read how many values the writeback cache may hold; without the option, all."""
-    limit = default.integer("writeback_limit", default=0, least=0)
-    return limit or None
 
 
 def check_flag(flag: str) -> None:

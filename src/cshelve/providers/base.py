@@ -10,7 +10,7 @@ import threading
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Generator, Iterable, Iterator
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from cshelve._concurrency.outcomes import Outcome, Tally, failure_of
 from cshelve._concurrency.parallel import map_in_order
@@ -20,6 +20,7 @@ from cshelve.exceptions import KeyNotFoundError
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from cshelve._config.options import Option
     from cshelve._config.sections import Sections
 
 __all__ = ["Capabilities", "Entry", "Item", "Outcome", "Provider", "Stats"]
@@ -94,6 +95,8 @@ class Provider(ABC):
     the client's error. A `put` is atomic: a reader sees the old value or the new one.
     """
 
+    options: ClassVar[tuple[Option[Any], ...]] = ()
+    """What `from_config` takes; any other option of a configuration is refused."""
     capabilities: Capabilities
     can_be_reopened: bool = True
     """Whether the same configuration, in another process, leads to the same values."""
@@ -107,7 +110,7 @@ class Provider(ABC):
     @classmethod
     @abstractmethod
     def from_config(cls, config: Sections) -> Self:
-        """Make a provider from a configuration, taking out of it each option that is its own.
+        """Return a provider that a configuration describes; `config.take` reads `options`.
 
         Sends nothing. Raises `ConfigurationError` for an option that is absent or unusable.
         """
