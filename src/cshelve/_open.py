@@ -95,7 +95,7 @@ def open_from_dict(
     environment as in a file.
     """
     from cshelve._assembly import Call, shelf_from
-    from cshelve._config.sections import sections_from_dict
+    from cshelve._config.mapping import sections_from_dict
 
     source = "the configuration"
     contents = sections_from_dict(config, source)

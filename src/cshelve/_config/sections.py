@@ -12,19 +12,17 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from cshelve._config.options import ANY_NAME, Option, type_of
+from cshelve._config.mapping import checked_names
+from cshelve._config.options import ANY_NAME, Option
 from cshelve._logs import logger_or_own
 from cshelve.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
     import logging
 
-__all__ = ["Section", "Sections", "closest", "sections_from_dict", "with_folded_names"]
+__all__ = ["Section", "Sections", "closest", "without_quotes"]
 
 T = TypeVar("T")
-
-# Their options are somebody else's parameters, which tell upper from lower case.
-CASE_SENSITIVE_SECTIONS = frozenset({"provider_params", "put_params"})
 
 
 class Section:
@@ -183,10 +181,10 @@ class Sections:
         call_params: Mapping[str, object] | None = None,
         logger: logging.Logger | None = None,
     ) -> None:
-        """Take the file's name, or what else to call the configuration in a message.
+        """`source` is the file's name, or what else a message calls the configuration.
 
-        `call_params` are `provider_params` of the call; where the configuration has the same, that
-        wins.
+        `call_params` are `provider_params` of the call; the same ones in the configuration take
+        precedence.
         """
         self.source = source
         self.contents = contents
@@ -196,7 +194,7 @@ class Sections:
         self.logger_of_call = logger
         self._sections: dict[str, Section] = {}
         of_call = "the call to open"
-        parameters = _checked_names(of_call, "provider_params", self.call_params)
+        parameters = checked_names(of_call, "provider_params", self.call_params)
         self.call = Section(of_call, "provider_params", parameters, from_file=False, looks_up=False)
         """`provider_params` of the call: Python values, in which `$` means nothing."""
 
@@ -265,43 +263,11 @@ class Sections:
             section.refuse_unknown()
 
 
-def sections_from_dict(
-    config: Mapping[str, Mapping[str, object]], source: str
-) -> dict[str, dict[str, object]]:
-    """Read sections out of a mapping of mappings, values of any type."""
-    if not isinstance(config, Mapping):
-        raise ConfigurationError(f"{source} is a dict of sections, not {type_of(config)}.")
-    for name, options in config.items():
-        if not isinstance(name, str):
-            raise ConfigurationError(f"{source}: a section's name is text, not {type_of(name)}.")
-        _checked_names(source, name, options)
-    return with_folded_names(source, config)
-
-
 def without_quotes(text: str) -> str:
-    """Take one pair of single or double quotes off a text that is wholly in them."""
+    """Return a text without the pair of single or double quotes round all of it."""
     if len(text) >= 2 and text[0] == text[-1] and text[0] in "'\"":
         return text[1:-1]
     return text
-
-
-def with_folded_names(
-    source: str, contents: Mapping[str, Mapping[str, object]]
-) -> dict[str, dict[str, object]]:
-    """Make option names lower-case where case does not count, refusing two that become one."""
-    for name in contents:
-        if name != "default" and name.lower() == "default":
-            raise ConfigurationError(f"{source}, [{name}]: write [default], in lower case.")
-    folded: dict[str, dict[str, object]] = {}
-    for name, options in contents.items():
-        section: dict[str, object] = {}
-        for option, value in options.items():
-            known_as = option if name in CASE_SENSITIVE_SECTIONS else option.lower()
-            if known_as in section:
-                raise ConfigurationError(f"{source}, [{name}] {option}: the option is given twice.")
-            section[known_as] = value
-        folded[name] = section
-    return folded
 
 
 def closest(name: str, known: Iterable[str], form: str = "did you mean {}?") -> str:
@@ -326,17 +292,3 @@ def _depth_of_package() -> int:
 def _listed(known: Iterable[str]) -> str:
     names = sorted(known)
     return f"; there are {', '.join(names)}" if names else ""
-
-
-def _checked_names(source: str, section: str, options: object) -> Mapping[str, object]:
-    """Refuse what is no dict of options by name."""
-    if not isinstance(options, Mapping):
-        raise ConfigurationError(
-            f"{source}, [{section}] is a dict of options, not {type_of(options)}."
-        )
-    for option in options:
-        if not isinstance(option, str):
-            raise ConfigurationError(
-                f"{source}, [{section}]: names are text, not {type_of(option)}."
-            )
-    return options

@@ -232,7 +232,7 @@ OPTIONS: tuple[Option[Any], ...] = (SERIALIZER, USE_PICKLE)
 
 
 def is_own(serializer: Serializer, letter: bytes) -> bool:
-    """Tell whether what a record says, or does not say, is that this one has written it."""
+    """Return whether the letter of a record, or its absence, means this serializer."""
     return letter in (serializer.letter, serializer.letter_if_sealed)
 
 
@@ -289,7 +289,7 @@ def serializer_from(
 
 
 def checked_protocol(protocol: int | None) -> int:
-    """Give pickle's default protocol for None, and refuse one that this Python has not."""
+    """Return pickle's default protocol for None; refuse one that this Python does not have."""
     protocol = pickle.DEFAULT_PROTOCOL if protocol is None else protocol
     if not isinstance(protocol, int) or protocol > pickle.HIGHEST_PROTOCOL:
         raise ConfigurationError(

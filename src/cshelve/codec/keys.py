@@ -65,7 +65,7 @@ class Key:
 
     @classmethod
     def of(cls, secret: bytes, algorithm: str) -> Key:
-        """Take a secret for an algorithm; the same one is called otherwise for another."""
+        """Return the key of a secret; its id differs between algorithms."""
         label = f"cshelve key id, {algorithm}\0".encode()
         return cls(secret, hashlib.sha256(label + secret).digest()[:KEY_ID_BYTES])
 
@@ -79,7 +79,7 @@ class Keys:
 
     @classmethod
     def from_section(cls, section: Section, algorithm: str, previous: Sequence[Written]) -> Keys:
-        """Take the keys that a section names, refusing what is no base64 of 32 bytes."""
+        """Read the keys that a section names; refuse what is no base64 of 32 bytes."""
         present = Key.of(_decoded(section, written_key(section)), algorithm)
         return cls(present, [Key.of(_decoded(section, each), algorithm) for each in previous])
 
@@ -113,7 +113,7 @@ def previous_keys(section: Section) -> list[Written]:
 
 
 def is_key(written: Written) -> bool:
-    """Tell whether this is base64 of 32 bytes, or they themselves."""
+    """Return whether this is 32 bytes, or their base64."""
     return len(_bytes_of(written)) == KEY_BYTES
 
 
