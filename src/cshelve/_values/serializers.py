@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cshelve._concurrency.signals import is_from_signal_handler
-from cshelve._config.sections import closest
+from cshelve._config.options import Option, boolean, word
 from cshelve.codec.stage import Data, Pieces
 from cshelve.exceptions import (
     ConfigurationError,
@@ -222,11 +222,17 @@ _BY_LETTER: dict[bytes, Callable[[], Serializer]] = {
     JsonSerializer.letter: JsonSerializer,
     MsgpackSerializer.letter: MsgpackSerializer,
 }
+
 _NAMES = ("pickle", "bytes", "json", "msgpack")
+SERIALIZER = Option("serializer", word, "pickle", "How values become bytes.", choices=_NAMES)
+USE_PICKLE = Option(
+    "use_pickle", boolean, True, "Whether values are pickled; `false` means `serializer = bytes`."
+)
+OPTIONS: tuple[Option[Any], ...] = (SERIALIZER, USE_PICKLE)
 
 
 def is_own(serializer: Serializer, letter: bytes) -> bool:
-    """Tell whether what a record says, or does not say, is that this one has written it."""
+    """Return whether the letter of a record, or its absence, means this serializer."""
     return letter in (serializer.letter, serializer.letter_if_sealed)
 
 
@@ -274,7 +280,7 @@ def serializer_from(
             "configuration, as [default] serializer."
         )
     if name is not None:
-        option = "serializer" if default.raw("serializer") is not None else "use_pickle"
+        option = USE_PICKLE if default.written(SERIALIZER) is None else SERIALIZER
         raise ConfigurationError(
             f"{default.where(option)}the call has functions for that, and the configuration "
             f"says {name}: take one of them out."
@@ -283,7 +289,7 @@ def serializer_from(
 
 
 def checked_protocol(protocol: int | None) -> int:
-    """Give pickle's default protocol for None, and refuse one that this Python has not."""
+    """Return pickle's default protocol for None; refuse one that this Python does not have."""
     protocol = pickle.DEFAULT_PROTOCOL if protocol is None else protocol
     if not isinstance(protocol, int) or protocol > pickle.HIGHEST_PROTOCOL:
         raise ConfigurationError(
@@ -296,20 +302,13 @@ def checked_protocol(protocol: int | None) -> int:
 
 def _name_from(default: Section) -> str | None:
     """Read which serializer the configuration names, in the words of 1.x or in ours."""
-    name = default.text("serializer")
-    uses_pickle = default.boolean("use_pickle", default=True)
-    if name is None:
-        return None if uses_pickle else "bytes"
-    if name.lower() not in _NAMES:
-        raise default.error(
-            "serializer",
-            f"there is no serializer {name!r:.40}{closest(name, _NAMES)}; there are "
-            f"{', '.join(_NAMES)}.",
-        )
+    name, uses_pickle = default.take(SERIALIZER), default.take(USE_PICKLE)
     as_in_1x = "pickle" if uses_pickle else "bytes"
-    if default.raw("use_pickle") is not None and name.lower() != as_in_1x:
-        raise default.error("serializer", f"is {name}, and use_pickle says {as_in_1x}.")
-    return name.lower()
+    if default.written(SERIALIZER) is None:
+        return None if uses_pickle else as_in_1x
+    if default.written(USE_PICKLE) is not None and name != as_in_1x:
+        raise default.error(SERIALIZER, f"is {name}, and use_pickle says {as_in_1x}.")
+    return name
 
 
 def _named(name: str, protocol: int | None) -> Serializer:

@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING
 
 from cshelve._config.sections import without_quotes
 from cshelve.codec.keys import previous_keys, written_key
+from cshelve.codec.options import KEY
 from cshelve.codec.stage import Data, Pieces
 from cshelve.exceptions import EncryptedDataCorruptionError, MissingDependencyError
 
@@ -77,7 +78,7 @@ class AesEax:
 def aes_eax_from(section: Section) -> AesEax:
     """Make the cipher of an `[encryption]` with the algorithm aes256, as 1.x has it."""
     written = written_key(section)
-    if written.option == "key" and not written.is_raw:
+    if written.option == KEY.name and not written.is_raw:
         written = written._replace(text=_with_quotes_of_1x(section, written.text))
     keys = [written, *previous_keys(section)]
     for each in keys:
@@ -97,7 +98,7 @@ def aes_eax_from(section: Section) -> AesEax:
 
 def _with_quotes_of_1x(section: Section, text: bytes) -> bytes:
     """Give the key's text with its quotes, if 1.x took them for a part of it and had to."""
-    raw = section.raw("key")
+    raw = section.written(KEY)
     quoted = raw if isinstance(raw, str) else ""
     if (
         section.is_from_file
@@ -107,7 +108,7 @@ def _with_quotes_of_1x(section: Section, text: bytes) -> bytes:
         and len(text) not in KEY_SIZES
     ):
         section.warn(
-            "key",
+            KEY,
             "the quotes are taken as a part of the key, as 1.x did, since only with them it has a "
             "key's length. Replace the key, and write it without quotes.",
         )

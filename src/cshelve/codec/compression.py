@@ -5,22 +5,17 @@ from __future__ import annotations
 import sys
 import zlib
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from cshelve._config.sections import closest
 from cshelve.codec.stage import Compression, Compressor, Data, Pieces, parts_of, size_of
 from cshelve.exceptions import (
     CorruptRecordError,
     DataProcessingSignatureError,
     MissingDependencyError,
     RecordError,
-    UnknownCompressionAlgorithmError,
 )
 
-if TYPE_CHECKING:
-    from cshelve._config.sections import Section
-
-__all__ = ["Lz4", "Zlib", "Zstd", "compressed", "compression_by", "compression_from"]
+__all__ = ["ALGORITHMS", "Lz4", "Zlib", "Zstd", "compressed", "compression_by"]
 
 # How much goes in at once, so that a value that grows is given up early.
 PART_BYTES = 1 << 20
@@ -205,22 +200,6 @@ def compression_by(letter: bytes) -> Compression:
         return algorithm()
     except MissingDependencyError as error:
         raise DataProcessingSignatureError(f"the record cannot be expanded: {error}") from error
-
-
-def compression_from(section: Section) -> Compression:
-    """Make the stage that `[compression]` describes."""
-    name = section.required_text("algorithm")
-    algorithm = ALGORITHMS.get(name.lower())
-    if algorithm is None:
-        raise UnknownCompressionAlgorithmError(
-            f"{section.where('algorithm')}there is no compression {name!r:.14}"
-            f"{closest(name, ALGORITHMS)}; there are {', '.join(ALGORITHMS)}."
-        )
-    levels = algorithm.levels
-    level = section.integer("level", default=algorithm.default_level, least=levels.start)
-    if level not in levels:
-        raise section.error("level", f"is {levels.start} to {levels.stop - 1}, not {level}.")
-    return algorithm(level)
 
 
 def _expanded(decompressor: Any, data: Data, max_bytes: int) -> bytes:

@@ -11,19 +11,13 @@ The payload becomes::
 from __future__ import annotations
 
 import hmac
-from typing import TYPE_CHECKING
 
-from cshelve._config.sections import closest
-from cshelve.codec.keys import KEY_ID_BYTES, Key, Keys, previous_keys
+from cshelve.codec.keys import KEY_ID_BYTES, Key, Keys
 from cshelve.codec.stage import Binding, Data, Pieces, copy_into
-from cshelve.exceptions import ConfigurationError, UntrustedRecordError
+from cshelve.exceptions import UntrustedRecordError
 
-if TYPE_CHECKING:
-    from cshelve._config.sections import Section
+__all__ = ["Hmac"]
 
-__all__ = ["Hmac", "signing_from"]
-
-ALGORITHM = "hmac-sha256"
 MAC_BYTES = 32
 
 
@@ -62,17 +56,6 @@ class Hmac:
                 "shelf or another shelf_name"
             )
         return signed, key_id == self._present.id
-
-
-def signing_from(section: Section) -> Hmac:
-    """Make the seal that `[signing]` describes."""
-    algorithm = section.required_text("algorithm")
-    if algorithm.lower() != ALGORITHM:
-        raise ConfigurationError(
-            f"{section.where('algorithm')}there is no signature {algorithm!r:.14}"
-            f"{closest(algorithm, [ALGORITHM])}; write {ALGORITHM}."
-        )
-    return Hmac(Keys.from_section(section, ALGORITHM, previous_keys(section)))
 
 
 def _mac(key: Key, binding: Binding, signed: Data) -> bytes:

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, NamedTuple, Self
 
 from cshelve._concurrency.per_process import PerProcess
+from cshelve._config.options import Option, boolean, text
 from cshelve.exceptions import ConflictError, DBDoesNotExistsError, KeyNotFoundError
 from cshelve.providers.base import Capabilities, Entry, Item, Provider
 
@@ -16,6 +17,11 @@ if TYPE_CHECKING:
     from cshelve._config.sections import Sections
 
 __all__ = ["InMemory"]
+
+PERSIST_KEY = Option(
+    "persist-key", text, None, "Shelves with the same name share their values within the process."
+)
+EXISTS = Option("exists", boolean, False, "Whether the shelf is taken to exist already.")
 
 
 class _Held(NamedTuple):
@@ -45,6 +51,7 @@ _named_locks = PerProcess(threading.Lock)
 class InMemory(Provider):
     """A shelf in this process's memory. Atomic between threads; gone with the process."""
 
+    options = (PERSIST_KEY, EXISTS)
     capabilities = Capabilities(conditional_put=True, conditional_delete=True, delete_reports=True)
     is_shared = False
 
@@ -64,11 +71,7 @@ class InMemory(Provider):
 
     @classmethod
     def from_config(cls, config: Sections) -> Self:
-        """Take `persist-key` and `exists` from `[default]`."""
-        default = config.section("default")
-        return cls(
-            persist_key=default.text("persist-key"), exists=default.boolean("exists", default=False)
-        )
+        return cls(persist_key=config.take(PERSIST_KEY), exists=config.take(EXISTS))
 
     @property
     def location(self) -> str:

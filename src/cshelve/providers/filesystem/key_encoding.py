@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import codecs
-from typing import TYPE_CHECKING
 
+from cshelve._config.options import text
 from cshelve.exceptions import KeyNotStorableError
 
-if TYPE_CHECKING:
-    from cshelve._config.sections import Section
-
-__all__ = ["KeyEncoding", "encoding_from"]
+__all__ = ["KeyEncoding", "encoding_name"]
 
 
 class KeyEncoding:
@@ -41,14 +38,12 @@ class KeyEncoding:
             return None
 
 
-def encoding_from(section: Section) -> str | None:
-    """Take `encoding`, which has to agree with ASCII: 1.x could write no key in any other."""
-    written = section.text("encoding")
-    if written is None:
-        return None
+def encoding_name(value: object) -> str:
+    """Read the name of an encoding that agrees with ASCII: 1.x could write no key in any other."""
+    written = text(value)
     try:
         if b"abc/xyz".decode(written) == "abc/xyz":
             return codecs.lookup(written).name
     except (LookupError, ValueError):
         pass
-    raise section.error("encoding", "is utf-8 or another that agrees with ASCII, such as latin-1.")
+    raise ValueError("is utf-8 or another that agrees with ASCII, such as latin-1.")

@@ -27,6 +27,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Self, TypeVar
 
+from cshelve._config.options import Option, text
 from cshelve.exceptions import (
     AuthError,
     CanNotCreateDBError,
@@ -53,7 +54,7 @@ from cshelve.providers.filesystem.folder import (
     status_of,
     version_of,
 )
-from cshelve.providers.filesystem.key_encoding import KeyEncoding, encoding_from
+from cshelve.providers.filesystem.key_encoding import KeyEncoding, encoding_name
 from cshelve.providers.filesystem.paths import (
     SCRATCH,
     encode,
@@ -69,6 +70,11 @@ if TYPE_CHECKING:
 __all__ = ["Filesystem"]
 
 T = TypeVar("T")
+
+FOLDER_PATH = Option("folder_path", text, None, "The folder; without one, the current folder.")
+ENCODING = Option(
+    "encoding", encoding_name, "utf-8", "What the bytes of a key mean as the name of its file."
+)
 
 _ADVICE = {
     errno.ENOSPC: "make room on its disk",
@@ -86,6 +92,11 @@ class Filesystem(Provider):
     A write costs a new file and a rename, a read one open; a listing reads directories only.
     """
 
+    options = (
+        FOLDER_PATH,
+        ENCODING,
+        *(each._replace(section="provider_params") for each in (FOLDER_PATH, ENCODING)),
+    )
     capabilities = Capabilities(conditional_put=True, conditional_delete=True, delete_reports=True)
 
     def __init__(
@@ -107,16 +118,13 @@ class Filesystem(Provider):
 
     @classmethod
     def from_config(cls, config: Sections) -> Self:
-        """Take `folder_path` and `encoding` from `[default]` or `[provider_params]`."""
-        sections = [config.section("default"), config.section("provider_params"), config.call()]
-        folders = [section.text("folder_path") for section in sections]
-        encodings = [encoding_from(section) for section in sections]
+        # In files of 1.x they are in `[provider_params]` too; the first that is given counts.
+        sections = (config.section("default"), config.section("provider_params"), config.call)
+        folders = [section.take(FOLDER_PATH) for section in sections]
+        encodings = [section.take(ENCODING._replace(default="")) for section in sections]
         folder = next(filter(None, folders), None)
-        return cls(
-            folder or ".",
-            named=folder is not None,
-            encoding=next(filter(None, encodings), "utf-8"),
-        )
+        encoding = next(filter(None, encodings), ENCODING.default)
+        return cls(folder or ".", named=folder is not None, encoding=encoding)
 
     @property
     def location(self) -> str:
