@@ -136,7 +136,7 @@ class AuthTypeError(AuthError, ConfigurationError):
 
 
 class AuthArgumentError(AuthError, ConfigurationError):
-    """An option that the chosen `auth_type` needs is missing, or is set and does not fit it."""
+    """An option that the chosen `auth_type` needs is missing, or one that it forbids is set."""
 
 
 class DBDoesNotExistsError(StorageError):
@@ -190,7 +190,7 @@ class BulkError(StorageError):
 
 
 class KeyNotStorableError(Error, ValueError):
-    """The store cannot hold a key, because it is empty, too long, or contains what it refuses."""
+    """The store cannot hold such a key: empty, too long, or with characters that are refused."""
 
 
 class KeyTypeError(Error, TypeError, AttributeError):
@@ -198,7 +198,7 @@ class KeyTypeError(Error, TypeError, AttributeError):
 
 
 class ValueTypeError(Error, TypeError):
-    """The shelf's serializer cannot store a value, or a version is not a text.
+    """The shelf's serializer cannot store a value, or a version is not a `str`.
 
     With `use_pickle = false`, for example, values have to be bytes.
     """
@@ -216,7 +216,7 @@ class NotPicklableError(Error, PicklingError):
 
 
 class RecordError(Error, ValueError):
-    """The record of a key cannot be read by this shelf; other keys are not affected."""
+    """This shelf cannot read the record of a key; other keys are not affected."""
 
 
 class DataProcessingSignatureError(RecordError, RuntimeError):

@@ -1,7 +1,6 @@
-"""A bounded map over threads: results in order, back-pressure, and no thread left at the end.
+"""The threads of operations on many keys, all of which are started here.
 
-Every operation on many keys that uses threads goes through `map_in_order`, so that one place
-decides how many requests are in flight.
+`map_in_order` returns results in order, bounds what is in flight, and leaves no thread at its end.
 """
 
 from __future__ import annotations
@@ -132,7 +131,7 @@ class Workers(Generic[T, R]):
     """
 
     def __init__(self, function: Callable[[T], R], most: int, is_last: Callable[[R], bool]) -> None:
-        from concurrent.futures import Future  # As above.
+        from concurrent.futures import Future  # Slow to import, as above.
         from queue import SimpleQueue
 
         self._function = function

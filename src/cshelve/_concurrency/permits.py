@@ -30,10 +30,10 @@ class Permits:
     Ctrl-C in one of them leaves its lock locked for ever.)
 
     The caller of an iteration over many keys may pause for as long as it likes, and use the shelf
-    meanwhile. By then the responses to its requests have arrived, and wait in the buffers of the
-    sockets. So if no permit is free, `acquire` withdraws one from an iteration that has been paused
-    for `PAUSE_SECONDS`, or at once from one that the calling thread itself has paused. A paused
-    iteration never blocks anyone.
+    meanwhile, while the responses to its requests arrive in the buffers of the sockets. So if no
+    permit is free, `acquire` withdraws one from an iteration that has been paused for
+    `PAUSE_SECONDS`, or at once from one that the calling thread itself has paused. A paused
+    iteration never blocks other operations.
     """
 
     def __init__(self, most: int) -> None:

@@ -260,9 +260,9 @@ def _tries(until: float) -> Iterator[None]:
 
 
 def _some_keys(values: Values) -> Iterator[str]:
-    """Yield the first key by a listing of one, then all, in a random order.
+    """Yield the first key, which is listed alone, and then all keys in a random order.
 
-    Callers that pop at the same time would else compete for the same keys.
+    Otherwise callers that pop at the same time would compete for the same keys.
     """
     yield from values.list_keys(limit=1)
     import random  # Rarely needed: the first key mostly does.

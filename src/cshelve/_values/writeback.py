@@ -333,8 +333,8 @@ class WritebackValues(Values):
         with closing(outcomes):
             for outcome in outcomes:
                 if outcome.failure is None:
-                    # The lock waits for threads that are reading the key, and would cache its value
-                    # after the delete.
+                    # Wait for threads that are reading the key, and would cache its value after
+                    # the delete.
                     with self._cache.lock:
                         self._forget(outcome.name)
                 yield outcome

@@ -133,11 +133,11 @@ class Codec:
         return self._letters(compression) != decoded.letters
 
     def _compressed(self, payload: Pieces) -> tuple[Pieces, bytes]:
-        """Return the compressed payload and its letter, or the payload itself if not smaller."""
+        """Return the compressed payload and its letter, or the payload itself if not larger."""
         if self.compression is None:
             return payload, b""
         size = size_of(payload)
-        # 1.x takes encrypted payloads of 0 and 1 byte for damaged ones; it compressed them first.
+        # 1.x refuses encrypted payloads of 0 and 1 byte as damaged, unless they are compressed.
         is_required = not self.versioned or (self.cipher is not None and size < 2)
         if size < self.min_size_bytes and not is_required:
             return payload, b""

@@ -43,7 +43,7 @@ HEADER = struct.Struct("<BBQ")
 CHECKSUM_BYTES = 4
 
 ROWS = re.compile(rb"(r?)([GH]?)(e?)([cZl]?)([jMfB]?)")
-# The protection that an object claims to have, looked at before anything else of it.
+# The protection that an object claims to have, which is read before anything else.
 PROTECTION = re.compile(rb"r?([GH]?)(e?)")
 
 
@@ -155,7 +155,7 @@ def _letters_of(signature: bytes) -> Letters:
 
 
 def _verified(header: bytes, payload: memoryview) -> memoryview:
-    """Return the payload after its checksum, or raise `CorruptRecordError` if that is wrong."""
+    """Verify the checksum at the start of a payload, and return the rest of the payload."""
     rest = payload[CHECKSUM_BYTES:]
     if payload[:CHECKSUM_BYTES] != _checksum(header, (rest,)):
         raise CorruptRecordError("the record fails its checksum: some of its bytes were changed")

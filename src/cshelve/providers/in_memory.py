@@ -65,8 +65,8 @@ class InMemory(Provider):
         else:
             with _named_locks.get():
                 self._store = _named.setdefault(persist_key, _Store())
-        # A pickle of a named shelf may be passed between threads, though another process would
-        # open a different shelf of that name.
+        # Another process has named shelves of its own, but threads of this process may exchange
+        # pickles.
         self.can_be_reopened = persist_key is not None
         if exists:
             self._store.exists = True

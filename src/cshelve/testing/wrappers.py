@@ -187,7 +187,7 @@ class FailingProvider(Wrapper):
     ) -> None:
         """Raise an error in the next `times` calls of a method, or in all calls if it is None.
 
-        With `name`, only calls for that name count. The first `after` calls succeed. With
+        With `name`, only calls for that name count. The first `after` calls are passed on. With
         `before=False`, the inner provider is called first and only its result is lost, as if the
         connection broke after a write. Raises `ValueError` for a method that providers do not have.
         """
@@ -267,7 +267,7 @@ class FailingProvider(Wrapper):
 
 
 class SlowProvider(Wrapper):
-    """Wait some seconds before each operation on one name and each listing, as for a distant store.
+    """Wait `seconds` before each operation on one name and each listing, as for a distant store.
 
     In operations on many names, at most `concurrency` calls wait in parallel. The default is that
     of the inner provider, which is 1 in memory and in a folder.

@@ -48,7 +48,7 @@ ATTEMPTS = 1000
 _READ_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _WRITE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 _CAN_DATE_OPEN_FILES = os.utime in os.supports_fd
-# Not every file system stores a time to the nanosecond; most to the tenth of a microsecond.
+# Not all file systems store times to the nanosecond, but most to 100 ns.
 _TICK_NANOSECONDS = 1000
 
 
@@ -95,9 +95,10 @@ class Folder:
                 return
 
     def _make_directory_of_file(self, path: bytes) -> None:
-        """Replace the file `a` by a directory `a` with the value in `a/%@`; readers never miss it.
+        """Replace the file `a` by a directory `a` with the value in `a/%@`.
 
-        One exchange of two paths where the file system can do that, else two renames.
+        It takes one exchange of two paths, or two renames if the file system cannot exchange them.
+        Readers find the value at any time: during the two renames, they wait for the lock.
         """
         with self.locked(name_at(path[len(self.base) :]) or os.fsdecode(path)):
             if not os.path.isfile(path):

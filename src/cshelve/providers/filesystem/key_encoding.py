@@ -34,7 +34,7 @@ class KeyEncoding:
             ) from error
 
     def unfiled(self, filed: str) -> str | None:
-        """Return the key of the name of a file, or None if `filed` returns that name for no key."""
+        """Return the key whose file has this name, or None if there is no such key."""
         if self._encoding is None or filed.isascii():
             return filed
         try:

@@ -97,10 +97,10 @@ def name_at(path: bytes) -> str | None:
 
 
 def is_verbatim(segment: str, *, portable: bool) -> bool:
-    """Return whether a segment of a name is written to its path verbatim."""
+    """Return whether a segment of a name is written verbatim in its path."""
     if segment in ("", ".", "..") or segment[:2] in _MARKS or "\0" in segment:
         return False
-    # macOS finds a file under each of the Unicode forms of its name: one form is verbatim.
+    # macOS finds a file by any Unicode form of its name, so that only one form is verbatim.
     if not (segment.isascii() or unicodedata.is_normalized("NFC", segment)):
         return False
     if portable and (_NOT_ON_WINDOWS.search(segment) or segment.casefold() != segment):
@@ -134,7 +134,7 @@ def _component(segment: str, portable: bool) -> bytes:
 
 
 def _decode(path: str) -> str | None:
-    """Return the name that `encode` made a path of; for other paths, any text or None."""
+    """Return the name of a path that `encode` returned; for other paths, any text or None."""
     segments = []
     pieces = ""
     for component in path.split("/"):

@@ -7,7 +7,8 @@
   power cut may lose the writes of the last seconds. (`fsync` would make each write about five
   times slower, and would still not guarantee that the directory is written.)
 - Writers of one name wait for each other, in this process and in others, on one of 256 locks in
-  `%tmp/locks`. Readers never wait for writers, but see `_read`.
+  `%tmp/locks`. Readers take no lock, except for missing names in folders whose file system cannot
+  exchange two paths (see `_read`).
 - Symbolic links are trusted. A link to a file is read like a file, and replaced or deleted as a
   link. Names below a link to a directory are read and written in its target, but not listed, and
   so never purged. No name leads out of the folder by itself.
@@ -89,8 +90,8 @@ class Filesystem(Provider):
 
         db = cshelve.open_provider(Filesystem("notes"))
 
-    `named` is whether the caller chose the folder, and did not get the current one by default: only
-    a folder that was chosen can be purged. `encoding` is the option of cshelve 1.x of that name.
+    `named` is false for a folder that is only the default and that nobody chose, which cannot be
+    purged. `encoding` is the option of that name of cshelve 1.x.
     """
 
     capabilities = Capabilities(conditional_put=True, conditional_delete=True, delete_reports=True)
@@ -395,7 +396,7 @@ class Filesystem(Provider):
             raise ConflictError(f"{name!r} in {self._location} was changed since it was read")
 
     def _failure(self, error: OSError, name: str, done: str) -> Exception:
-        """Return the error to raise for one of the system's, with advice where there is any."""
+        """Return the error to raise for an `OSError`, with advice if there is any."""
         if isinstance(error, FileNotFoundError) and not self.exists():
             return self._no_folder()
         what = f"{name!r} in {self._location} could not be {done}: {error.strerror or error}"

@@ -38,15 +38,15 @@ def is_absent(provider: Provider, name: str) -> bool:
 
 
 def refusal(able: bool) -> type[Error]:
-    """Return the error to expect for a false condition: any, if the store may refuse conditions."""
+    """Return the error to expect for a false condition; a store that is not able may raise any."""
     return ConflictError if able else Error
 
 
 def is_done(able: bool, act: Callable[[], object], *refusals: type[Error]) -> bool:
     """Call `act`, and return False if it was refused.
 
-    A store that is `able` may raise one of `refusals` only, any other store any `Error`; but nobody
-    may raise a `KeyError`.
+    A store that is `able` to decide conditions may only refuse with one of `refusals`, other stores
+    with any `Error` that is no `KeyError`. All other errors are raised.
     """
     try:
         act()
