@@ -57,29 +57,15 @@ class WritebackCache(MutableMapping[str, Any]):
         limit: int | None = None,
         logger: logging.Logger | None = None,
     ) -> None:
+        self.is_on = is_on
+        """Whether values that are read or written are cached."""
+        self.entries: dict[str, CachedValue] = {}
+        """The cached values by name; there may be some after `writeback` was turned off."""
         self.limit = limit
         self._logger = logger
         self._new_digest: type[blake2b] | None = None
-        self.is_on = is_on
-        self.entries: dict[str, CachedValue] = {}
         self._readings: list[set[str]] = []
         self._locks = PerProcess(threading.RLock)
-
-    @property
-    def is_on(self) -> bool:
-        """Whether values that are read or written are cached."""
-        return self._is_on
-
-    @is_on.setter
-    def is_on(self, is_on: bool) -> None:
-        if is_on:
-            self._get_ready()
-        self._is_on = is_on
-
-    @property
-    def is_in_use(self) -> bool:
-        """Whether values are cached, or were before `writeback` was turned off."""
-        return self._is_on or bool(self.entries)
 
     @property
     def lock(self) -> AbstractContextManager[bool]:
@@ -155,23 +141,23 @@ class WritebackCache(MutableMapping[str, Any]):
 
     def digest_of(self, payload: Pieces) -> bytes:
         """Return a hash of a payload, of 16 bytes."""
-        assert self._new_digest is not None
-        digest = self._new_digest(digest_size=16)
+        digest = self._get_ready()(digest_size=16)
         for piece in payload:
             digest.update(piece)
         return digest.digest()
 
-    def _get_ready(self) -> None:
-        """Import the hash and the logger.
+    def _get_ready(self) -> type[blake2b]:
+        """Return the hash function; import it and the logger if that was not done yet.
 
-        Not at import, since most shelves cache nothing; and not when they are needed, since a shelf
-        that was never closed logs that at the end of the interpreter, when imports fail.
+        Not at import, since most shelves cache nothing; and not when a shelf that was never closed
+        has to log that, since at the end of the interpreter nothing can be imported any more.
         """
         if self._new_digest is None:
             from hashlib import blake2b
 
             self._new_digest = blake2b
             self._logger = self.logger
+        return self._new_digest
 
 
 class _Write(NamedTuple):
