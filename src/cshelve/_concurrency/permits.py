@@ -29,10 +29,10 @@ class Permits:
     (This is also why there is no `threading.Condition` here: its methods are written in Python, and
     Ctrl-C in one of them leaves its lock locked for ever.)
 
-    The caller of an iteration over many keys may pause for as long as it likes, and use the shelf
-    meanwhile, while the responses to its requests arrive in the buffers of the sockets. So if no
-    permit is free, `acquire` withdraws one from an iteration that has been paused for
-    `PAUSE_SECONDS`, or at once from one that the calling thread itself has paused. A paused
+    The caller of an iteration over many keys may pause for any time, and use the shelf in between.
+    The responses to the iteration's requests arrive in the buffers of the sockets during the pause.
+    Therefore, if no permit is free, `acquire` withdraws one from an iteration that has been paused
+    for `PAUSE_SECONDS`, or at once from one that the calling thread itself has paused. A paused
     iteration never blocks other operations.
     """
 

@@ -47,7 +47,7 @@ class Serializer(Protocol):
     letter_if_sealed: bytes
     """The letter in sealed and signed records, which 1.x cannot read anyway."""
     is_exact: bool
-    """Whether a value that can be written is read as an equal value."""
+    """Whether every value that can be written is equal to what is read later."""
 
     def dumps(self, value: Any) -> Pieces:
         """Return the payload of a value, raising whatever the value's own pickling raises."""

@@ -1,8 +1,8 @@
 """The files of a folder, by path: each is read, written, moved and removed atomically.
 
 A path that is a file and a directory at once is a directory, with the content of the file in `%@`.
-Other processes change the same folder at the same time, so each result here may be out of date a
-moment later: every function returns that it failed, or tries again.
+Other processes change the same folder at the same time, so that each result may be out of date a
+moment later: every function here reports that in its own result, or tries again.
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ def paths(name: str, *, portable: bool) -> tuple[bytes, ...]:
 
 
 def name_at(path: bytes) -> str | None:
-    """Return the name whose value is in the file at a path, or None if it is no name's."""
+    """Return the name whose value is in the file at a path, or None if there is no such name."""
     path = path.removesuffix(b"/" + IN_DIRECTORY)
     try:
         text = path.decode()
