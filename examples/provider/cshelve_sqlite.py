@@ -12,14 +12,16 @@ from datetime import UTC, datetime
 from typing import Any, Self
 
 from cshelve import ConflictError, DBDoesNotExistsError, KeyNotFoundError, StorageError
-from cshelve.providers import Capabilities, Entry, Item, Provider, Sections
+from cshelve.providers import Capabilities, Entry, Item, Option, Provider, Sections, text
 
+PATH = Option("path", text, "", "The SQLite file.", required=True)
 TABLE = "CREATE TABLE IF NOT EXISTS shelf (name TEXT PRIMARY KEY, data, version, modified)"
 
 
 class Sqlite(Provider):
     """A shelf in an SQLite file. Each method opens the file anew, so threads and forks are safe."""
 
+    options = (PATH,)
     capabilities = Capabilities(conditional_put=True, conditional_delete=True, delete_reports=True)
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
@@ -28,7 +30,7 @@ class Sqlite(Provider):
 
     @classmethod
     def from_config(cls, config: Sections) -> Self:
-        return cls(config.section("default").required_text("path"))
+        return cls(config.take(PATH))
 
     @property
     def location(self) -> str:

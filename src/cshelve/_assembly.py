@@ -6,10 +6,12 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cshelve._config.sections import Section, Sections, sections_from_dict
-from cshelve._shelf.atomic import DEFAULT_TIMEOUT_SECONDS, Atomic
+from cshelve._config.mapping import sections_from_dict
+from cshelve._config.sections import Sections
+from cshelve._shelf.atomic import Atomic
 from cshelve._shelf.pickling import OpenArguments, PickledShelf
 from cshelve._shelf.shelf import CloudShelf
+from cshelve._values.serializers import OPTIONS as OF_SERIALIZERS
 from cshelve._values.serializers import (
     PickleSerializer,
     PlainPickleSerializer,
@@ -19,8 +21,16 @@ from cshelve._values.serializers import (
 from cshelve._values.values import Values
 from cshelve._values.writeback import WritebackCache
 from cshelve.codec import Codec
+from cshelve.codec.options import OPTIONS as OF_CODEC
 from cshelve.codec.settings import codec_from
 from cshelve.exceptions import ConfigurationError
+from cshelve.options import (
+    MODIFY_TIMEOUT_SECONDS,
+    OF_VALUES,
+    PROVIDER,
+    SHELF_OPTIONS,
+    WRITEBACK_LIMIT,
+)
 from cshelve.providers import load
 from cshelve.providers.base import Provider
 
@@ -28,17 +38,6 @@ if TYPE_CHECKING:
     import logging
 
 __all__ = ["OpenArguments", "shelf_from_sections", "shelf_over_provider"]
-
-# What a local shelf has none of, as its values are what `shelve` writes.
-NOT_LIKE_SHELVE = {
-    "default": (
-        *("serializer", "use_pickle", "use_versionning", "use_versioning", "key_prefix"),
-        *("checksum", "compatibility", "max_value_bytes", "shelf_name"),
-    ),
-    "compression": (),
-    "encryption": (),
-    "signing": (),
-}
 
 
 def shelf_from_sections(
@@ -75,21 +74,29 @@ def shelf_over_provider(
         raise ConfigurationError(
             f"provider is a cshelve.providers.Provider, not of type {type(provider).__name__}."
         )
-    source = "the configuration"
     with _closed_on_failure(provider):
         provider.check_flag(flag)
+        source = "the configuration"
         contents = sections_from_dict(config or {}, source)
         sections = Sections(source, contents, from_file=False, flag=flag, logger=logger)
+        sections.declare(OF_VALUES)
+        if provider.like_shelve:
+            _refuse_what_shelve_lacks(sections, arguments)
+        sections.refuse_unknown()
         parts = _parts(sections, arguments, like_shelve=provider.like_shelve)
         return _finished(provider, sections, parts)
 
 
 def _opened(config: Sections, arguments: OpenArguments) -> CloudShelf[Any]:
     """Open a shelf whose provider its configuration names."""
-    default = config.require("default")
-    provider_class = load(default.required_text("provider"), default.where("provider"))
-    # What can be wrong without a provider is found before there is one.
+    config.declare(SHELF_OPTIONS)
+    provider_class = load(config.take(PROVIDER), config.where(PROVIDER))
     provider_class.check_flag(config.flag)
+    config.declare(provider_class.options)
+    if provider_class.like_shelve:
+        _refuse_what_shelve_lacks(config, arguments)
+    config.refuse_unknown()
+    # What can be wrong without a provider is found before there is one.
     parts = _parts(config, arguments, like_shelve=provider_class.like_shelve)
     provider = provider_class.from_config(config)
     with _closed_on_failure(provider):
@@ -107,33 +114,25 @@ class _Parts(NamedTuple):
 
 
 def _parts(config: Sections, arguments: OpenArguments, *, like_shelve: bool) -> _Parts:
-    default = config.section("default")
-    if like_shelve:
-        _refuse_what_shelve_lacks(config, arguments)
     serializer = serializer_from(
-        default, arguments.protocol, arguments.serializer, arguments.deserializer
+        config.section("default"), arguments.protocol, arguments.serializer, arguments.deserializer
     )
     codec = codec_from(config, serializer.letter, serializer.letter_if_sealed)
     if like_shelve:
         serializer, codec = PlainPickleSerializer(arguments.protocol), Codec(versioned=False)
     logger = config.logger_of_call
-    limit = _writeback_limit(default)
-    timeout = default.number("modify_timeout_seconds", default=DEFAULT_TIMEOUT_SECONDS)
-    # Options of 1.x that any provider may be given; none of ours has a client that logs by them.
-    config.section("logging").accept("http", "credentials", "level", "enabled")
+    limit = config.take(WRITEBACK_LIMIT) or None
     cache = WritebackCache(is_on=arguments.writeback, limit=limit, logger=logger)
-    return _Parts(serializer, codec, cache, Atomic(timeout, logger))
+    return _Parts(serializer, codec, cache, Atomic(config.take(MODIFY_TIMEOUT_SECONDS), logger))
 
 
 def _finished(
     provider: Provider,
     config: Sections,
     parts: _Parts,
-    reopen: tuple[Callable[[Sections, OpenArguments], CloudShelf[Any]], OpenArguments]
-    | None = None,
+    reopen: tuple[Callable[[Sections, OpenArguments], CloudShelf], OpenArguments] | None = None,
 ) -> CloudShelf[Any]:
     """Do what the flag asks for, and return the shelf; `reopen` is how its pickle opens it."""
-    config.finish()
     provider.prepare(config.flag)
     serializer, codec, cache, atomic = parts
     if isinstance(serializer, PickleSerializer) and provider.is_shared and not codec.is_protected:
@@ -160,14 +159,8 @@ def _closed_on_failure(provider: Provider) -> Iterator[None]:
         raise
 
 
-def _writeback_limit(default: Section) -> int | None:
-    """Read how many values the writeback cache may hold; without the option, all."""
-    limit = default.integer("writeback_limit", default=0, least=0)
-    return limit or None
-
-
 def _values_class(provider: Provider) -> Callable[..., Values]:
-    """Return what a shelf's values are: those of a local shelf go a shorter way."""
+    """Return the class of a shelf's values: those of a local shelf go a shorter way."""
     if provider.like_shelve:
         from cshelve._values.local import LocalValues
         from cshelve.providers.dbm import Dbm
@@ -178,14 +171,15 @@ def _values_class(provider: Provider) -> Callable[..., Values]:
 
 
 def _refuse_what_shelve_lacks(config: Sections, arguments: OpenArguments) -> None:
-    """Raise `ConfigurationError` for what would make another file than `shelve` makes."""
-    why = "has nothing but pickles as shelve writes them, so that shelve can read them"
-    for name, options in NOT_LIKE_SHELVE.items():
-        if not options and config.has(name):
-            raise ConfigurationError(f"{config.source}, [{name}]: a local shelf {why}.")
-        section = config.section(name)
-        for option in options:
-            if section.raw(option) is not None:
-                raise section.error(option, f"a local shelf {why}.")
+    """Raise `ConfigurationError` for anything that would make another file than `shelve` makes."""
+    why = "a local shelf has only pickles, as shelve writes them, so that shelve can read them."
+    for section in ("compression", "encryption", "signing"):
+        if config.has(section):
+            raise ConfigurationError(f"{config.source}, [{section}]: {why}")
+    default = config.section("default")
+    lacking = [option.name for option in (*OF_SERIALIZERS, *OF_CODEC)]
+    for name in default.options():
+        if name in (*lacking, "key_prefix"):
+            raise default.error(name, why)
     if arguments.serializer is not None or arguments.deserializer is not None:
-        raise ConfigurationError(f"{config.source}: a local shelf has no serializer; it {why}.")
+        raise ConfigurationError(f"{config.source}, no serializer can be given: {why}")

@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, Protocol, Self, cast
 from weakref import WeakValueDictionary
 
 from cshelve._concurrency.per_process import PerProcess
+from cshelve._config.options import Option, text
 from cshelve.exceptions import (
     AuthError,
     CanNotCreateDBError,
@@ -42,6 +43,10 @@ __all__ = ["Dbm"]
 # What the backends append to the name of a shelf, for those that do.
 SUFFIXES = ("", ".dat", ".db", ".pag", "-wal")
 LOCKED = (errno.EAGAIN, errno.EACCES)
+
+PATH = Option(
+    "path", text, "", "The name of a local shelf, as `shelve.open` takes it.", required=True
+)
 
 # Shelves of one file share a lock. Not by `setdefault`, which is not atomic with weak references.
 _locks: WeakValueDictionary[str, PerProcess[threading.RLock]] = WeakValueDictionary()
@@ -73,6 +78,7 @@ class Dbm(Provider):
         db = cshelve.open_provider(Dbm("notes"))    # the same as cshelve.open("notes")
     """
 
+    options = (PATH,)
     capabilities = Capabilities(conditional_put=True, conditional_delete=True, delete_reports=True)
     is_shared = False  # Of a program's own files `shelve` does not warn either.
     like_shelve = True
@@ -89,8 +95,8 @@ class Dbm(Provider):
 
     @classmethod
     def from_config(cls, config: Sections) -> Self:
-        """Take `path` from `[default]`."""
-        return cls(os.path.expanduser(config.section("default").required_text("path")))
+        """Return the provider that `[default] path` describes."""
+        return cls(os.path.expanduser(config.take(PATH)))
 
     @classmethod
     def check_flag(cls, flag: str) -> None:

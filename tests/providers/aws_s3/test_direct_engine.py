@@ -46,7 +46,9 @@ MIB = 1024 * 1024
 
 def provider_of(config: dict[str, dict[str, Any]]) -> Provider:
     sections = Sections("the test", config, from_file=False, flag="c")
-    return load("aws-s3", "").from_config(sections)
+    provider = load("aws-s3", "")
+    sections.declare(provider.options)
+    return provider.from_config(sections)
 
 
 def is_direct(request: Seen) -> bool:

@@ -29,7 +29,7 @@ from cshelve.exceptions import (
     KeyNotStorableError,
     StorageError,
 )
-from cshelve.providers import _folder
+from cshelve.providers.filesystem import folder as _folder
 from cshelve.providers.filesystem.locks import close_locked, exchange, open_locked
 from cshelve.providers.filesystem.provider import Filesystem
 
@@ -63,8 +63,12 @@ def files_in(folder: Path) -> set[str]:
     return {path for path in found if not path.startswith("%tmp/locks/")}
 
 
-def configuration(contents: Mapping[str, Mapping[str, object]]) -> Sections:
-    return Sections("test", contents, from_file=False, flag="c")
+def configuration(
+    contents: Mapping[str, Mapping[str, object]], call_params: Mapping[str, object] | None = None
+) -> Sections:
+    config = Sections("test", contents, from_file=False, flag="c", call_params=call_params)
+    config.declare(Filesystem.options)
+    return config
 
 
 # Locks
@@ -631,17 +635,14 @@ def test_the_folder_comes_from_either_section(tmp_path: Path, section: str) -> N
 
 
 def test_the_folder_comes_from_the_call_if_the_file_has_none(tmp_path: Path) -> None:
-    config = Sections(
-        "test", {}, from_file=True, flag="c", call_params={"folder_path": tmp_path / "x"}
-    )
+    config = configuration({}, {"folder_path": tmp_path / "x"})
     assert Filesystem.from_config(config).location == str(tmp_path / "x")
 
 
 def test_an_unknown_parameter_of_the_call_is_refused() -> None:
-    config = Sections("test", {}, from_file=True, flag="c", call_params={"folder_pth": "x"})
-    Filesystem.from_config(config)
+    config = configuration({}, {"folder_pth": "x"})
     with pytest.raises(ConfigurationError, match="folder_path"):
-        config.finish()
+        config.refuse_unknown()
 
 
 def test_a_tilde_is_the_home(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

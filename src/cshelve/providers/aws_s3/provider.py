@@ -26,7 +26,7 @@ from cshelve.providers.aws_s3.direct.answers import Answer, NotPlainError
 from cshelve.providers.aws_s3.errors import code_of, failures, translated
 from cshelve.providers.aws_s3.listing import Objects
 from cshelve.providers.aws_s3.multipart import MultipartUploads
-from cshelve.providers.aws_s3.options import S3Settings, settings_from
+from cshelve.providers.aws_s3.options import OPTIONS, S3Settings, settings_from
 from cshelve.providers.aws_s3.pages import pages_of, require_listing
 from cshelve.providers.aws_s3.probe import Condition, Probe
 from cshelve.providers.aws_s3.ranged_reads import First, RangedReads, UnfitRangeError
@@ -58,6 +58,7 @@ class AwsS3(Provider):
     whole or not at all.
     """
 
+    options = OPTIONS
     capabilities = Capabilities(conditional_put=True, conditional_delete=True, delete_reports=False)
 
     def __init__(self, settings: S3Settings, logger: logging.Logger) -> None:
@@ -78,7 +79,6 @@ class AwsS3(Provider):
 
     @classmethod
     def from_config(cls, config: Sections) -> Self:
-        """Take what options.md lists for aws-s3; sends nothing."""
         return cls(settings_from(config), config.logger)
 
     @property
