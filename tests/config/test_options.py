@@ -26,7 +26,7 @@ from cshelve.options import (
     text,
     word,
 )
-from cshelve.providers import PROVIDERS, load
+from cshelve.providers import load, names
 from cshelve.providers.in_memory import InMemory
 
 KEY = cshelve.generate_key()
@@ -221,7 +221,7 @@ class TestDeclaredOptions:
 
 class TestForTools:
     def test_all_of_them_name_their_provider(self) -> None:
-        assert {option.provider for option in all_options()} <= {"any", *PROVIDERS}
+        assert {option.provider for option in all_options()} <= {"any", *names()}
         keys = [(option.provider, option.section, option.name) for option in all_options()]
         assert len(set(keys)) == len(keys)
 
@@ -241,7 +241,7 @@ class TestForTools:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setitem(sys.modules, "boto3", None)
-        assert {option.provider for option in all_options()} == {"any", "in-memory", "filesystem"}
+        assert {option.provider for option in all_options()} == {"any", "dbm", "in-memory", "filesystem"}
         with pytest.raises(cshelve.MissingDependencyError, match=r"cshelve\[aws-s3\]"):
             options_of("aws-s3")
 
