@@ -22,7 +22,7 @@ class Wrapper(Provider):
     pass `get_many`, `put_many`, `delete_many` and `purge` on to `inner` as well, which is faster.
 
         class Shouting(Wrapper):
-            def get(self, name):
+            def get(self, name: str) -> Item:
                 print(f"GET {name}")
                 return super().get(name)
 
