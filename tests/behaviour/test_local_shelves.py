@@ -23,6 +23,7 @@ from tests.behaviour.test_parity_with_shelve import (
     CLOSED,
     CONTENTS,
     OPERATIONS,
+    NOT_PICKLED,
     READ_ONLY,
     STORIES,
     Open,
@@ -302,6 +303,34 @@ class TestErrors:
             return ending_of(lambda: act(db))[1]
 
 
+class TestWhatCannotBePickled:
+    def test_update_raises_what_pickle_raises_and_stops(self, name: str) -> None:
+        for path, open_one in zip((f"{name}-theirs", name), OPENERS, strict=True):
+            with open_one(path) as db:
+                with pytest.raises(NOT_PICKLED):
+                    db.update({"a": 1, "b": lambda: None, "c": 2})
+                assert dict(db) == {"a": 1}
+
+    def test_sync_and_close_raise_what_pickle_raises(self, name: str) -> None:
+        for path, open_one in zip((f"{name}-theirs", name), OPENERS, strict=True):
+            db = open_one(path, writeback=True)
+            db["k"] = []
+            db["k"].append(lambda: None)
+            with pytest.raises(NOT_PICKLED):
+                db.sync()
+            db.cache["k"] = 1  # type: ignore[attr-defined]
+            db.close()
+            with open_one(path, "r") as db:
+                assert db["k"] == (1 if open_one is cshelve.open else [])
+
+    def test_set_many_goes_on_and_names_each(self, name: str) -> None:
+        with cshelve.open(name) as db:
+            with pytest.raises(cshelve.BulkError) as caught:
+                db.set_many({"a": 1, "b": lambda: None, "c": 2})
+            assert list(caught.value.failures) == ["b"]
+            assert dict(db) == {"a": 1, "c": 2}
+
+
 class TestAttributes:
     def test_it_is_the_same_class_as_every_other(self, name: str) -> None:
         with cshelve.open(name) as db:
@@ -416,6 +445,19 @@ class TestWhatShelveHasNot:
         with cshelve.open(name) as db:
             db.replace("k", 2, version)
             assert db["k"] == 2
+
+    def test_two_shelves_of_one_file_see_what_the_other_has_written(
+        self, name: str, dbm_backend: str
+    ) -> None:
+        if dbm_backend != "dbm.sqlite3":
+            pytest.skip("the file is open for one at a time")
+        with cshelve.open(name) as first, cshelve.open(name) as second:
+            first["n"] = 0
+            _, version = first.get_versioned("n")
+            assert second.modify("n", lambda n: n + 1) == 1
+            with pytest.raises(cshelve.ConflictError):
+                first.replace("n", 5, version)
+            assert first.modify("n", lambda n: n + 1) == 2
 
     def test_modify_loses_nothing_among_threads(self, name: str, dbm_backend: str) -> None:
         if dbm_backend == "dbm.sqlite3":

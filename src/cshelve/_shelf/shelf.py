@@ -21,6 +21,7 @@ from cshelve._values.payloads import Payloads
 from cshelve._values.values import Values, checked_key
 from cshelve._values.writeback import WritebackCache, WritebackValues
 from cshelve.exceptions import (
+    BulkError,
     ConflictError,
     KeyNotFoundError,
     KeyNotStorableError,
@@ -87,6 +88,7 @@ class CloudShelf(shelve.Shelf[V]):
         self._pickled = pickled
         self._parent = parent
         self._owns_parent = owns_parent
+        self._is_like_shelve = values.provider.like_shelve
         self._is_closed = False
         self._close_has_failed = False
         self._repr = f"<cshelve.CloudShelf in {values.location}>"
@@ -342,6 +344,11 @@ class CloudShelf(shelve.Shelf[V]):
         **more: V,
     ) -> None:
         """Store many pairs in parallel; takes what `dict.update` takes. See `set_many`."""
+        if self._is_like_shelve:
+            # As there, the first value that cannot be pickled ends it, with pickle's own error.
+            for key, value in _pairs_of(other, more):
+                self[key] = value
+            return
         length = length_of(other)
         total = None if length is None else length + len(more)
         self._set_many(_pairs_of(other, more), total, None)
@@ -388,9 +395,15 @@ class CloudShelf(shelve.Shelf[V]):
         raises; what was not written stays in the cache, and the next `sync` writes it. A change
         that another thread makes to a value while it is being written may be lost.
         """
-        if self._is_open():
+        if not self._is_open():
+            return
+        try:
             self._kept_values.sync(Outcomes("written", progress=progress))
-            self._plain_values.provider.sync()
+        except BulkError as error:
+            if self._is_like_shelve:
+                raise _as_shelve_raises(error) from error
+            raise
+        self._plain_values.provider.sync()
 
     def close(self) -> None:
         """Write what `sync` writes, and close the connections.
@@ -414,7 +427,7 @@ class CloudShelf(shelve.Shelf[V]):
     def __del__(self) -> None:
         if getattr(self, "_is_closed", True) or self._parent is not None:
             return
-        if self._plain_values.provider.like_shelve:
+        if self._is_like_shelve:
             self._close_as_shelve_does()
             return
         # The standard library writes the cache here. Over a network that could hang or fail where
@@ -489,6 +502,13 @@ def _values_of(shelf: ref[CloudShelf[Any]]) -> Values:
     if found is None:
         raise ValueError("invalid operation on closed shelf")
     return found._values
+
+
+def _as_shelve_raises(error: BulkError) -> BaseException:
+    """Return what pickling the first of the failed values has raised, if it was that."""
+    failure = next(iter(error.failures.values()))
+    is_of_value = isinstance(failure, ValueTypeError) and failure.__cause__ is not None
+    return failure.__cause__ or failure if is_of_value else failure
 
 
 def _to_read(key: object) -> str:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import pickle
+from collections.abc import Generator, Iterable
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from cshelve._values.values import Values
+from cshelve._concurrency.outcomes import Outcomes
+from cshelve._values.values import Fetched, Values
 from cshelve.exceptions import KeyNotFoundError
+from cshelve.providers.base import Item
 
 if TYPE_CHECKING:
     from cshelve._values.serializers import PickleSerializer
@@ -45,6 +49,19 @@ class LocalValues(Values):
         except KeyNotFoundError:
             raise KeyNotFoundError(key) from None  # Named as the caller names it.
         return pickle.loads(data)
+
+    def fetch_many(self, keys: Iterable[str], outcomes: Outcomes) -> Generator[Fetched]:
+        """Read keys one after the other, in the thread of the caller."""
+        for name in self._names(keys, outcomes):
+            item = None
+            with suppress(KeyNotFoundError):
+                item = Item(self.provider.read(name), "")
+            yield Fetched(name.removeprefix(self.prefix), item)
+
+    def load(self, fetched: Fetched) -> Any:
+        if fetched.item is None:
+            raise KeyNotFoundError(fetched.key)
+        return pickle.loads(fetched.item.data)
 
     def write(
         self, key: str, value: Any, *, if_absent: bool = False, if_version: str | None = None

@@ -117,6 +117,8 @@ class Dbm(Provider):
     def prepare(self, flag: str) -> None:
         """Open the files with the flag, as `dbm.open` does."""
         with self._locks.get():
+            if self._database is not None:
+                self._database.close()
             self._open(flag)
 
     def exists(self) -> bool:
@@ -163,8 +165,10 @@ class Dbm(Provider):
     def contains(self, name: str) -> bool:
         with self._locks.get():
             self.stats.requests["contains"] += 1
-            database = self.database
-            return bool(self._translated(name, lambda: name.encode() in database))
+            try:
+                return name.encode() in self.database
+            except OSError as error:
+                raise self._failure(error, name) from error
 
     def put(
         self, name: str, data: bytes, *, if_absent: bool = False, if_version: str | None = None
@@ -231,8 +235,7 @@ class Dbm(Provider):
         except ValueError as error:
             raise ConfigurationError(f"{self._path}: {error}") from error
         except dbm.error as error:
-            kind = self._kind_of(error, flag)
-            raise _error(kind, error, f"{self._path}: {error}", self._path) from error
+            raise _error(self._kind_of(error, flag), error, "", self._path) from error
         self._database = cast("Database", opened)
         return self._database
 
@@ -275,9 +278,8 @@ class Dbm(Provider):
     def _failure(self, error: OSError, name: str) -> StorageError:
         if isinstance(error, StorageError):
             return error
-        what = f"{name!r} in {self._path}" if name else self._path
         kind = AuthError if isinstance(error, PermissionError) else StorageError
-        return _error(kind, error, f"{what}: {error}", self._path)
+        return _error(kind, error, name, self._path)
 
     def _modified(self) -> datetime:
         """Return when the files were written last."""
@@ -305,12 +307,12 @@ def _version_of(data: bytes) -> str:
     return blake2b(data, digest_size=16).hexdigest()
 
 
-def _error(ours: type[StorageError], error: Exception, message: str, path: str) -> StorageError:
-    """Make an error of ours that is also what `dbm` raised."""
+def _error(ours: type[StorageError], error: Exception, name: str, path: str) -> StorageError:
+    """Return an error of ours that is also what `dbm` raised."""
     kind = _both(ours, type(error))  # type: ignore[arg-type]  # classes are hashable
     if not isinstance(error, OSError) or error.errno is None:
-        return kind(message)
-    said = error.strerror
+        return kind(f"{f'{name!r} in ' if name else ''}{path}: {error}")
+    said = f"{error.strerror}, at the key {name!r}" if name else error.strerror
     if error.errno in LOCKED and type(error) is not PermissionError:
         said = f"{said}; another program, or another shelf of this one, may have it open"
     return kind(error.errno, said, path)
