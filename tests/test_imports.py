@@ -5,6 +5,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
+from types import GenericAlias
 
 import pytest
 
@@ -42,7 +43,7 @@ NOT_TO_OPEN = [
     "urllib",
     "xml",
 ]
-LATER = ["CloudShelf", "DELETE", "Progress", "generate_key"]
+LATER = ["CloudShelf", "DELETE", "Progress", "Shelf", "generate_key"]
 MEMORY = "db = cshelve.open_from_dict({'default': {'provider': 'in-memory'}})"
 
 
@@ -106,6 +107,11 @@ def test_a_name_that_is_for_later_is_the_one_that_shelves_are_made_of() -> None:
         told: list[cshelve.Progress] = []
         db.set_many({"k": 1}, progress=told.append)
         assert isinstance(told[0], cshelve.Progress)
+
+
+def test_the_shelf_that_annotations_name_is_the_class_itself() -> None:
+    assert cshelve.Shelf is cshelve.CloudShelf
+    assert isinstance(cshelve.Shelf[int], GenericAlias)
 
 
 def test_dir_names_all_that_there_is() -> None:

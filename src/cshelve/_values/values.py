@@ -275,7 +275,7 @@ class Values:
         """Raise `ReadOnlyError` if the shelf was opened for reading."""
         if self.read_only:
             what = "the shelf" if key is None else repr(self.name(key))
-            raise ReadOnlyError(
+            raise self.provider.read_only_error(
                 f"can't {doing} {what} in {self.provider.location}: it was opened with flag 'r'"
             )
 

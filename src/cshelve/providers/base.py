@@ -11,7 +11,7 @@ from collections.abc import Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from cshelve._concurrency.outcomes import Outcome, finish
-from cshelve.exceptions import ConfigurationError, DBDoesNotExistsError
+from cshelve.exceptions import ConfigurationError, DBDoesNotExistsError, ReadOnlyError
 from cshelve.providers.bulk import delete_each, get_each, put_each
 from cshelve.providers.stats import Stats
 
@@ -75,6 +75,8 @@ class Provider(ABC):
     """Whether the same configuration, in another process, leads to the same values."""
     is_shared: bool = True
     """Whether anybody else may have written what is read."""
+    read_only_error: type[ReadOnlyError] = ReadOnlyError
+    """What a shelf that was opened with flag `r` raises for a write."""
     like_shelve: bool = False
     """Whether its shelves are those of `shelve` in every respect: they hold bare pickles, raise
     what unpickling raises, and write back when they are dropped."""

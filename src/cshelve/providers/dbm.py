@@ -13,12 +13,13 @@ from __future__ import annotations
 import dbm
 import errno
 import os
+import sys
 import threading
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from functools import cache
 from itertools import islice
-from typing import TYPE_CHECKING, Any, Protocol, Self, cast
+from typing import TYPE_CHECKING, Any, Protocol, Self, TypeVar, cast
 from weakref import WeakValueDictionary
 
 from cshelve._concurrency.per_process import PerProcess
@@ -31,6 +32,7 @@ from cshelve.exceptions import (
     CreateRefusedError,
     DBDoesNotExistsError,
     KeyNotFoundError,
+    ReadOnlyError,
     StorageError,
 )
 from cshelve.providers.base import Capabilities, Entry, Item, Provider
@@ -51,6 +53,9 @@ PATH = Option(
 # Shelves of one file share a lock. Not by `setdefault`, which is not atomic with weak references.
 _locks: WeakValueDictionary[str, PerProcess[threading.RLock]] = WeakValueDictionary()
 _locks_guard = PerProcess(threading.Lock)
+
+
+E = TypeVar("E", bound=StorageError)
 
 
 class FlagTypeError(ConfigurationError, TypeError):
@@ -119,7 +124,10 @@ class Dbm(Provider):
         with self._locks.get():
             if self._database is not None:
                 self._database.close()
-            self._open(flag)
+            database = self._open(flag)
+        # So that code which catches the error of its one backend catches this too.
+        module = sys.modules[type(database).__module__]
+        self.read_only_error = _both(ReadOnlyError, getattr(module, "error", OSError))
 
     def exists(self) -> bool:
         # `dbm.dumb` may write its index only when it is closed.
@@ -141,8 +149,13 @@ class Dbm(Provider):
         with self._locks.get():
             self._is_closed = True
             database, self._database = self._database, None
-            if database is not None:
-                self._translated("", database.close)
+        if database is None:
+            return
+        try:
+            database.close()
+        except Exception as error:
+            # In another thread than its own, that of sqlite raises what is no error of `dbm`'s.
+            raise _error(StorageError, error, "", self._path) from error
 
     def get(self, name: str) -> Item:
         data = self.read(name)
@@ -309,7 +322,7 @@ def _version_of(data: bytes) -> str:
 
 def _error(ours: type[StorageError], error: Exception, name: str, path: str) -> StorageError:
     """Return an error of ours that is also what `dbm` raised."""
-    kind = _both(ours, type(error))  # type: ignore[arg-type]  # classes are hashable
+    kind: type[StorageError] = _both(ours, type(error))  # type: ignore[arg-type]  # it is hashable
     if not isinstance(error, OSError) or error.errno is None:
         return kind(f"{f'{name!r} in ' if name else ''}{path}: {error}")
     said = f"{error.strerror}, at the key {name!r}" if name else error.strerror
@@ -319,7 +332,7 @@ def _error(ours: type[StorageError], error: Exception, name: str, path: str) -> 
 
 
 @cache
-def _both(ours: type[StorageError], theirs: type[Exception]) -> type[StorageError]:
+def _both(ours: type[E], theirs: type[Exception]) -> type[E]:
     if issubclass(ours, theirs):
         return ours
 

@@ -36,6 +36,7 @@ class Wrapper(Provider):
         self.stats = inner.stats
         self.is_shared = inner.is_shared
         self.like_shelve = inner.like_shelve
+        self.read_only_error = inner.read_only_error
         self.can_be_reopened = False  # From a configuration comes the one inside, without this.
 
     @classmethod
