@@ -22,8 +22,8 @@ from tests import rigs
 from tests.behaviour.test_parity_with_shelve import (
     CLOSED,
     CONTENTS,
-    OPERATIONS,
     NOT_PICKLED,
+    OPERATIONS,
     READ_ONLY,
     STORIES,
     Open,
@@ -265,6 +265,17 @@ class TestErrors:
             ):
                 ours = self.with_shelf(cshelve.open, name, read)
                 assert (type(ours), str(ours)) == (type(theirs), str(theirs))
+
+    def test_a_key_that_is_no_text(self, name: str) -> None:
+        with dbm.open(name, "c") as database:
+            database[b"\xff"] = pickle.dumps(1)
+        for open_one in OPENERS:
+            error = self.with_shelf(open_one, name, list)
+            assert isinstance(error, UnicodeDecodeError)
+            assert isinstance(error, cshelve.RecordError) == (open_one is cshelve.open)
+        with cshelve.open(name) as db:
+            db["a"] = 1
+            assert dict(db.prefix("a").items()) == {"": 1}
 
     def test_get_many_goes_on_behind_a_damaged_value(self, name: str) -> None:
         with dbm.open(name, "c") as database:

@@ -29,6 +29,7 @@ from cshelve.exceptions import (
     CanNotCreateDBError,
     ConfigurationError,
     ConflictError,
+    CorruptRecordError,
     CreateRefusedError,
     DBDoesNotExistsError,
     KeyNotFoundError,
@@ -60,6 +61,10 @@ E = TypeVar("E", bound=StorageError)
 
 class FlagTypeError(ConfigurationError, TypeError):
     """The flag is no `str`, for which `dbm.open` raises a `TypeError`."""
+
+
+class NotUtf8Error(CorruptRecordError, UnicodeDecodeError):
+    """Somebody has written a key that is no text in UTF-8, which `shelve` cannot list either."""
 
 
 class Database(Protocol):
@@ -225,7 +230,11 @@ class Dbm(Provider):
             self.stats.requests["entries"] += 1
             keys = self._translated("", self.database.keys)
         start = prefix.encode()
-        yield from islice((key.decode() for key in keys if key.startswith(start)), limit)
+        for key in islice((key for key in keys if key.startswith(start)), limit):
+            try:
+                yield key.decode()
+            except UnicodeDecodeError as error:
+                raise NotUtf8Error(*error.args) from error
 
     def entries(self, prefix: str = "", *, limit: int | None = None) -> Iterator[Entry]:
         """List names with their sizes, for which each value is read.
