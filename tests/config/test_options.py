@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -26,7 +25,7 @@ from cshelve.options import (
     text,
     word,
 )
-from cshelve.providers import PROVIDERS, load
+from cshelve.providers import load, names
 from cshelve.providers.in_memory import InMemory
 
 KEY = cshelve.generate_key()
@@ -132,7 +131,7 @@ class TestTypes:
 
 
 @pytest.fixture
-def taken(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[tuple[str, str]]]:
+def taken(monkeypatch: pytest.MonkeyPatch) -> set[tuple[str, str]]:
     """Note the section and name of each option that is taken."""
     seen: set[tuple[str, str]] = set()
     take = Section.take
@@ -221,7 +220,7 @@ class TestDeclaredOptions:
 
 class TestForTools:
     def test_all_of_them_name_their_provider(self) -> None:
-        assert {option.provider for option in all_options()} <= {"any", *PROVIDERS}
+        assert {option.provider for option in all_options()} <= {"any", *names()}
         keys = [(option.provider, option.section, option.name) for option in all_options()]
         assert len(set(keys)) == len(keys)
 
