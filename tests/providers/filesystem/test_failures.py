@@ -15,6 +15,7 @@ import pytest
 from cshelve.exceptions import CanNotCreateDBError, DBDoesNotExistsError, StorageError
 from cshelve.providers.filesystem.provider import Filesystem
 from tests.providers.filesystem.rig import files_in, python
+from tests.rigs import finish
 
 FILL_UP = """
 import resource, signal, sys
@@ -27,7 +28,6 @@ try:
 except StorageError as error:
     print(error)
 """
-from tests.rigs import finish
 
 
 def test_a_write_that_fails_leaves_what_was_there_and_nothing_else(
