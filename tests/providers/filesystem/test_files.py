@@ -29,7 +29,7 @@ from cshelve.exceptions import (
     KeyNotStorableError,
     StorageError,
 )
-from cshelve.providers import _folder
+from cshelve.providers.filesystem import folder as _folder
 from cshelve.providers.filesystem.locks import close_locked, exchange, open_locked
 from cshelve.providers.filesystem.provider import Filesystem
 
