@@ -25,11 +25,12 @@ def packages_of(*groups: str) -> tuple[str, ...]:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style and types; `make lint` runs this in .venv."""
+    """Check style, types and imports; `make lint` runs this in .venv."""
     session.install("--editable", ".[all]", *packages_of("dev"))
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
+    session.run("lint-imports", "--no-logo")
 
 
 @nox.session(python=PYTHONS)
