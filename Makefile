@@ -62,5 +62,5 @@ $(BARE_READY): $(READY)
 	@touch $(BARE_READY)
 
 clean:
-	rm -rf $(VENV) $(OLD_VENV) $(BARE_VENV) .nox
+	rm -rf $(VENV) $(OLD_VENV) $(BARE_VENV) .nox .coverage .coverage.*
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -71,3 +71,17 @@ def docs(session: nox.Session) -> None:
         "tests/providers/aws_s3/test_request_counts.py",
         *session.posargs,
     )
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Run the whole suite with the engine that cshelve chooses, and print what it did not reach."""
+    session.install("--editable", ".[all]", *packages_of("test", "servers", "others", "coverage"))
+    session.run("coverage", "erase")
+    # It counts the modules that an interpreter imports; coverage itself imports some of them.
+    counts_modules = "tests/test_package.py::test_neither_importing_it_nor_a_shelf_in_memory"
+    arguments = [*WITH_SERVERS, "not old", "--deselect", counts_modules, *session.posargs]
+    # Which tests pass is the business of `make test`: the report is printed if one fails here, too.
+    session.run("coverage", "run", "-m", "pytest", *arguments, success_codes=[0, 1])
+    session.run("coverage", "combine", "--quiet")
+    session.run("coverage", "report")
