@@ -1,4 +1,4 @@
-"""Checks that need an environment of their own. `nox --list` names them.
+"""Checks that need an environment of their own. `nox --list` names them, CONTRIBUTING.md explains.
 
 `make lint` and `make test` use .venv; each session here has its own environment in .nox, made the
 first time and then kept. What follows `--` goes to pytest: `nox -s bare -- -k filesystem -x`.
