@@ -81,7 +81,7 @@ def coverage(session: nox.Session) -> None:
     # It counts the modules that an interpreter imports; coverage itself imports some of them.
     counts_modules = "tests/test_package.py::test_neither_importing_it_nor_a_shelf_in_memory"
     arguments = [*WITH_SERVERS, "not old", "--deselect", counts_modules, *session.posargs]
-    # Traced, a test may be too slow for its deadline: which ones pass is the business of `make test`.
+    # A traced test may be too slow for its deadline. Which ones pass is for `make test` to say.
     session.run("coverage", "run", "-m", "pytest", *arguments, success_codes=[0, 1])
     session.run("coverage", "combine", "--quiet")
     session.run("coverage", "report")
