@@ -43,7 +43,7 @@ class TestTheBytesOf1x:
         assert decode(made, record(b"c", inner)) == payload
 
     def test_a_payload_in_pieces_is_the_payload(self) -> None:
-        pieces = [b"payload ", memoryview(b"pay"), b"", b"load"]
+        pieces: list[bytes | memoryview] = [b"payload ", memoryview(b"pay"), b"", b"load"]
         assert codec().encode("key", pieces) == encode(codec(), b"payload payload")
         made = codec(compression=ZLIB)
         assert decode(made, made.encode("key", [b"pay" * 50, b"load" * 50])) == (

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -132,7 +131,7 @@ class TestTypes:
 
 
 @pytest.fixture
-def taken(monkeypatch: pytest.MonkeyPatch) -> Iterator[set[tuple[str, str]]]:
+def taken(monkeypatch: pytest.MonkeyPatch) -> set[tuple[str, str]]:
     """Note the section and name of each option that is taken."""
     seen: set[tuple[str, str]] = set()
     take = Section.take

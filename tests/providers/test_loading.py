@@ -94,4 +94,4 @@ def test_what_authors_need_is_under_one_roof(name: str) -> None:
 
 def test_a_name_that_there_is_not_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'Azure'"):
-        _ = cshelve.providers.Azure
+        _ = cshelve.providers.Azure  # type: ignore[attr-defined]  # as it should be

@@ -6,7 +6,7 @@ import itertools
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from cshelve._concurrency.per_process import PerProcess
 from cshelve._config.options import Option, boolean, text
@@ -59,7 +59,7 @@ class InMemory(Provider):
         db = cshelve.open_provider(InMemory())
     """
 
-    options = (PERSIST_KEY, EXISTS)
+    options: ClassVar[tuple[Option[Any], ...]] = (PERSIST_KEY, EXISTS)
     capabilities = Capabilities(conditional_put=True, conditional_delete=True, delete_reports=True)
     is_shared = False
 

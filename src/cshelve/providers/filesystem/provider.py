@@ -26,7 +26,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import islice
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
 from cshelve._config.options import Option, text
 from cshelve.exceptions import (
@@ -100,7 +100,7 @@ class Filesystem(Provider):
     purged. `encoding` is the option of that name of cshelve 1.x.
     """
 
-    options = (
+    options: ClassVar[tuple[Option[Any], ...]] = (
         FOLDER_PATH,
         ENCODING,
         *(each._replace(section="provider_params") for each in (FOLDER_PATH, ENCODING)),
