@@ -86,7 +86,7 @@ def open(
 
     # Where the program is now, so that a pickle of the shelf leads there. A path that begins with a
     # slash is none that refers to the environment.
-    path = os.path.join(os.getcwd(), name)
+    path = name if os.path.isabs(name) else os.path.join(os.getcwd(), name)
     contents = {"default": {"provider": "dbm", "path": path}}
     arguments = OpenArguments(protocol, writeback)
     return shelf_from_sections(contents, "the call to open", flag, arguments, None, logger)

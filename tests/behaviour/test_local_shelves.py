@@ -157,6 +157,15 @@ class TestFiles:
         with shelve.open("shelf", "r") as db:
             assert db["k"] == 1
 
+    def test_they_can_be_opened_where_there_is_no_current_folder(
+        self, tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        (tmp_path / "gone").mkdir()
+        monkeypatch.chdir(tmp_path / "gone")
+        (tmp_path / "gone").rmdir()
+        with cshelve.open(name) as db:
+            db["k"] = 1
+
     @pytest.mark.parametrize("odd", ["$HOME", "$$", "~", "a b", "é", "100%", "'quoted'", "x.ini.d"])
     def test_a_name_means_nothing_else(
         self, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, odd: str
@@ -238,6 +247,11 @@ class TestErrors:
         if theirs is not None:  # `dbm` may say of an empty file that it is one of its own.
             theirs, ours = self.both(lambda open_one: open_one(name, flag))
             assert str(theirs) in str(ours)
+
+    def test_a_name_that_no_file_can_have(self) -> None:
+        for open_one in OPENERS:
+            with pytest.raises(ValueError, match="null"):
+                open_one("a\0b").close()
 
     def test_a_folder_of_that_name(self, name: str) -> None:
         os.mkdir(name)

@@ -96,10 +96,14 @@ class Dbm(Provider):
     def __init__(self, path: str | os.PathLike[str]) -> None:
         """`path` is what `shelve.open` is given: a backend may append something to it."""
         super().__init__(concurrency=1)
+        name = os.fspath(path)
         # `dbm.dumb` opens its files again and again, wherever the program has gone meanwhile. Not
         # by `abspath`, which would make another name of one that ends in a slash.
-        self._path = os.path.join(os.getcwd(), path)
-        self._locks = _lock_of(os.path.realpath(self._path))
+        self._path = name if os.path.isabs(name) else os.path.join(os.getcwd(), name)
+        try:
+            self._locks = _lock_of(os.path.realpath(self._path))
+        except ValueError as error:
+            raise ConfigurationError(f"{name!r} is no name of a file: {error}") from error
         self._database: Database | None = None
         self._is_closed = False
 
