@@ -54,8 +54,8 @@ def oldest(session: nox.Session) -> None:
     session.install(".[all]", "boto3==1.36.0", *packages_of("test", "servers"))
     chosen = session.posargs or [
         "tests/providers/aws_s3/test_spec.py",
-        "tests/providers/aws_s3/test_direct_engine.py",
-        "tests/providers/aws_s3/test_large_values.py",
+        "tests/providers/aws_s3/engine",
+        "tests/providers/aws_s3/large_values",
     ]
     session.run("pytest", *WITH_SERVERS, "not old", *chosen)
 

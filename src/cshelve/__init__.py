@@ -18,7 +18,7 @@ codec (`codec`), which compresses, encrypts, seals and frames it, to a provider 
 stores it. `_open` and `_assembly` put all of that together from a configuration (`_config`).
 """
 
-from cshelve._open import open, open_from_dict
+from cshelve._open import open, open_from_dict, open_provider
 from cshelve.exceptions import (
     AuthArgumentError,
     AuthError,
@@ -99,6 +99,7 @@ __all__ = [
     "generate_key",
     "open",
     "open_from_dict",
+    "open_provider",
 ]
 
 # Of these names the modules are imported when somebody asks for them. `open` needs none of them

@@ -2,26 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cshelve._config.sections import Section, Sections
-from cshelve._shelf.atomic import DEFAULT_TIMEOUT_SECONDS, Atomic
-from cshelve._shelf.pickling import Call, Recipe
+from cshelve._concurrency.outcomes import finish
+from cshelve._config.mapping import sections_from_dict
+from cshelve._config.sections import Sections
+from cshelve._shelf.atomic import Atomic
+from cshelve._shelf.pickling import OpenArguments, PickledShelf
 from cshelve._shelf.shelf import CloudShelf
-from cshelve._values.records import Records
-from cshelve._values.serializers import PickleSerializer, serializer_from
-from cshelve._values.values import Objects
+from cshelve._values.serializers import PickleSerializer, Serializer, serializer_from
+from cshelve._values.values import Values
 from cshelve._values.writeback import WritebackCache
+from cshelve.codec import Codec
 from cshelve.codec.settings import codec_from
 from cshelve.exceptions import ConfigurationError, DBDoesNotExistsError
+from cshelve.options import (
+    MODIFY_TIMEOUT_SECONDS,
+    OF_VALUES,
+    PROVIDER,
+    SHELF_OPTIONS,
+    WRITEBACK_LIMIT,
+)
 from cshelve.providers import load
 from cshelve.providers.base import Provider
 
 if TYPE_CHECKING:
     import logging
 
-__all__ = ["Call", "check_flag", "prepare", "shelf_from"]
+__all__ = ["OpenArguments", "shelf_from_sections", "shelf_over_provider"]
 
 FLAGS = {
     "r": "read an existing shelf",
@@ -31,18 +41,18 @@ FLAGS = {
 }
 
 
-def shelf_from(
+def shelf_from_sections(
     contents: Mapping[str, Mapping[str, object]],
     source: str,
     flag: str,
-    call: Call,
+    arguments: OpenArguments,
     provider_params: Mapping[str, Any] | None,
     logger: logging.Logger | None,
     *,
     from_file: bool = False,
 ) -> CloudShelf:
-    """Make the shelf that sections describe, and that a call to `open` was about."""
-    sections = Sections(
+    """Open the shelf that the sections of a configuration describe."""
+    config = Sections(
         source=source,
         contents=contents,
         from_file=from_file,
@@ -50,66 +60,110 @@ def shelf_from(
         call_params=provider_params,
         logger=logger,
     )
-    return _shelf(sections, call)
+    return _opened(config, arguments)
 
 
-def _shelf(config: Sections, call: Call) -> CloudShelf:
-    """Put a shelf together from its configuration: provider, codec, serializer, and the flag."""
-    check_flag(config.flag)
-    default = config.require("default")
-    name = default.required_text("provider")
-    provider_class = load(name, default.where("provider"))
-    serializer = serializer_from(default, call.protocol, call.serializer, call.deserializer)
-    codec = codec_from(config, serializer.letter, serializer.letter_if_sealed)
-    limit = _writeback_limit(default)
-    cache = WritebackCache(is_on=call.writeback, limit=limit, logger=config.logger_of_call)
-    timeout = default.number("modify_timeout_seconds", default=DEFAULT_TIMEOUT_SECONDS)
-    # Options of 1.x that any provider may be given; none of ours has a client that logs by them.
-    config.section("logging").accept("http", "credentials", "level", "enabled")
+def shelf_over_provider(
+    provider: Provider,
+    flag: str,
+    arguments: OpenArguments,
+    config: Mapping[str, Mapping[str, Any]] | None,
+    logger: logging.Logger | None,
+) -> CloudShelf:
+    """Open a shelf over a provider that the caller made; on failure, close the provider."""
+    if not isinstance(provider, Provider):
+        raise ConfigurationError(
+            f"provider is a cshelve.providers.Provider, not of type {type(provider).__name__}."
+        )
+    with _closed_on_failure(provider):
+        _check_flag(flag)
+        source = "the configuration"
+        contents = sections_from_dict(config or {}, source)
+        sections = Sections(source, contents, from_file=False, flag=flag, logger=logger)
+        sections.declare(OF_VALUES)
+        sections.refuse_unknown()
+        return _finished(provider, sections, _parts(sections, arguments))
+
+
+def _opened(config: Sections, arguments: OpenArguments) -> CloudShelf:
+    """Open a shelf whose provider its configuration names."""
+    _check_flag(config.flag)
+    config.declare(SHELF_OPTIONS)
+    provider_class = load(config.take(PROVIDER), config.where(PROVIDER))
+    config.declare(provider_class.options)
+    config.refuse_unknown()
+    # What can be wrong without a provider is found before there is one.
+    parts = _parts(config, arguments)
     provider = provider_class.from_config(config)
-    try:
-        config.finish()
-        prepare(provider, config.flag)
-    except BaseException:
-        provider.close()
-        raise
+    with _closed_on_failure(provider):
+        reopen = (_opened, arguments) if provider.can_be_reopened else None
+        return _finished(provider, config, parts, reopen)
+
+
+class _Parts(NamedTuple):
+    """What a shelf is made of beside its provider."""
+
+    serializer: Serializer
+    codec: Codec
+    cache: WritebackCache
+    atomic: Atomic
+
+
+def _parts(config: Sections, arguments: OpenArguments) -> _Parts:
+    serializer = serializer_from(
+        config.section("default"), arguments.protocol, arguments.serializer, arguments.deserializer
+    )
+    codec = codec_from(config, serializer.letter, serializer.letter_if_sealed)
+    logger = config.logger_of_call
+    limit = config.take(WRITEBACK_LIMIT) or None
+    cache = WritebackCache(is_on=arguments.writeback, limit=limit, logger=logger)
+    return _Parts(serializer, codec, cache, Atomic(config.take(MODIFY_TIMEOUT_SECONDS), logger))
+
+
+def _finished(
+    provider: Provider,
+    config: Sections,
+    parts: _Parts,
+    reopen: tuple[Callable[[Sections, OpenArguments], CloudShelf], OpenArguments] | None = None,
+) -> CloudShelf:
+    """Do what the flag asks for, and return the shelf; `reopen` is how its pickle opens it."""
+    _prepare(provider, config.flag)
+    serializer, codec, cache, atomic = parts
     if isinstance(serializer, PickleSerializer) and provider.is_shared and not codec.is_protected:
         config.logger.info(
             "%s: values are pickles that nothing protects, so whoever can write there can run code "
             "in the programs that read them; [signing] or [encryption] prevents that.",
             provider.location,
         )
-    records = Records(provider, codec, read_only=config.flag == "r")
-    return CloudShelf(
-        Objects(records, serializer, cache),
-        Atomic(timeout, config.logger_of_call),
-        recipe=_recipe(config, call, provider),
-    )
+    values = Values(provider, serializer, codec, read_only=config.flag == "r")
+    pickled = None
+    if reopen is not None:
+        open_again, arguments = reopen
+        pickled = PickledShelf(open_again, config, arguments, provider.location)
+    return CloudShelf(values, atomic, cache, pickled=pickled)
 
 
-def _recipe(config: Sections, call: Call, provider: Provider) -> Recipe | None:
-    """Note how to open the shelf again, for its pickle; None if that would be another shelf."""
-    return Recipe(_shelf, config, call, provider.location) if provider.can_be_reopened else None
+@contextmanager
+def _closed_on_failure(provider: Provider) -> Iterator[None]:
+    try:
+        yield
+    except BaseException:
+        provider.close()
+        raise
 
 
-def _writeback_limit(default: Section) -> int | None:
-    """Read how many values the writeback cache may hold; without the option, all."""
-    limit = default.integer("writeback_limit", default=0, least=0)
-    return limit or None
-
-
-def check_flag(flag: str) -> None:
+def _check_flag(flag: str) -> None:
     """Refuse what is no flag."""
     if not isinstance(flag, str) or flag not in FLAGS:
         meanings = "; ".join(f"{letter}: {meaning}" for letter, meaning in FLAGS.items())
         raise ConfigurationError(f"flag: there is no flag {flag!r}. There are {meanings}.")
 
 
-def prepare(provider: Provider, flag: str) -> None:
+def _prepare(provider: Provider, flag: str) -> None:
     """Do what the flag asks for before the first use, with as few requests as can be."""
     if flag == "n":
         try:
-            provider.purge()
+            finish(provider.purge(), "deleted")
         except DBDoesNotExistsError:
             provider.create()
     elif not provider.exists():

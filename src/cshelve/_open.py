@@ -1,7 +1,7 @@
-"""`open` and `open_from_dict`: from a name or a dict to a shelf.
+"""`open`, `open_from_dict` and `open_provider`: from a name, a dict or a provider to a shelf.
 
-All that a shelf in a store is made of is imported when the first one is opened (`_assembly`), so
-that a program which only imports cshelve starts as fast as with `shelve`.
+Everything that a shelf is made of is imported when the first one is opened (`_assembly`), so that a
+program that only imports cshelve starts as fast as with `shelve`.
 """
 
 from __future__ import annotations
@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
     from cshelve._shelf.shelf import CloudShelf
     from cshelve._values.serializers import Deserialize, Serialize
+    from cshelve.providers.base import Provider
 
-__all__ = ["open", "open_from_dict"]
+__all__ = ["open", "open_from_dict", "open_provider"]
 
 S3_SCHEME = "s3://"
 S3_SCHEMES_AS_PATHS = ("s3:/", "s3:\\")
@@ -38,33 +39,39 @@ def open(
     serializer: Serialize | None = None,
     deserializer: Deserialize | None = None,
 ) -> shelve.Shelf[Any]:
-    """Open the shelf that a name stands for, and close it when you are done.
+    """Open the shelf that a name stands for; close it when you are done.
 
-    A name that ends in `.ini` is a configuration; a text `s3://bucket/prefix` is a store, with
-    boto3's default credentials; any other name is a local shelf of the standard library's. The
-    flags are those of `shelve`: r, w, c and n. `serializer(obj, protocol)` and
-    `deserializer(data)`, of which there are both or neither, take the place of pickle. Costs one
-    request, and with `n` a listing and one more for each 1,000 keys that are deleted.
+    A name that ends in `.ini` is a configuration file. A `str` such as `s3://bucket/prefix` is a
+    bucket, with boto3's default credentials. Any other name is a local shelf of the standard
+    library's. The flags are those of `shelve`: `r` reads an existing shelf, `w` writes one, `c`
+    creates it if need be, `n` empties it first. `serializer(obj, protocol)` and
+    `deserializer(data)` take the place of pickle; give both or neither.
 
-    Raises `ConfigurationError` before anything is sent, `DBDoesNotExistsError` for an absent
-    bucket or folder with `r` and `w`, `AuthError` where the store refuses.
+    Costs one request; with `n` a listing, and one more request for each 1,000 keys it deletes.
+    Raises `ConfigurationError` before anything is sent, `DBDoesNotExistsError` for a missing bucket
+    or folder with `r` and `w`, and `AuthError` where the store refuses.
+
+        with cshelve.open("aws-s3.ini") as db:
+            db["greeting"] = "hello"
     """
     name = os.fspath(filename)
     if not isinstance(name, str):
         raise ConfigurationError(f"filename is a str or a path object, not {type(name).__name__}.")
     if not isinstance(filename, str) and name.lower().startswith(S3_SCHEMES_AS_PATHS):
         raise ConfigurationError(
-            f"{name!r} is a URL that lost a slash by being made a path: give it as a str."
+            f"{name!r} is a URL that lost a slash when it was made a path: give it as a str."
         )
     is_file = name.lower().endswith(".ini")
     if is_file or name.lower().startswith(S3_SCHEME):
-        from cshelve._assembly import Call, shelf_from
+        from cshelve._assembly import OpenArguments, shelf_from_sections
         from cshelve._config.ini import sections_from_file
         from cshelve._config.url import sections_from_url
 
         contents = sections_from_file(name) if is_file else sections_from_url(name)
-        call = Call(protocol, writeback, serializer, deserializer)
-        return shelf_from(contents, name, flag, call, provider_params, logger, from_file=is_file)
+        arguments = OpenArguments(protocol, writeback, serializer, deserializer)
+        return shelf_from_sections(
+            contents, name, flag, arguments, provider_params, logger, from_file=is_file
+        )
     for parameter, value in (
         ("provider_params", provider_params),
         ("serializer", serializer),
@@ -89,15 +96,45 @@ def open_from_dict(
     serializer: Serialize | None = None,
     deserializer: Deserialize | None = None,
 ) -> CloudShelf:
-    """Open a shelf as `open` does, with a dict of sections in place of a file.
+    """Open a shelf as `open` does, from a dict of sections in place of a file.
 
-    Values may be of their natural types; a text that begins with `$` is looked up in the
-    environment as in a file.
+    Values may have their natural types. A text that begins with `$` is looked up in the environment
+    as in a file.
+
+        cshelve.open_from_dict({"default": {"provider": "in-memory"}})
     """
-    from cshelve._assembly import Call, shelf_from
-    from cshelve._config.sections import sections_from_dict
+    from cshelve._assembly import OpenArguments, shelf_from_sections
+    from cshelve._config.mapping import sections_from_dict
 
     source = "the configuration"
     contents = sections_from_dict(config, source)
-    call = Call(protocol, writeback, serializer, deserializer)
-    return shelf_from(contents, source, flag, call, provider_params, logger)
+    arguments = OpenArguments(protocol, writeback, serializer, deserializer)
+    return shelf_from_sections(contents, source, flag, arguments, provider_params, logger)
+
+
+def open_provider(
+    provider: Provider,
+    flag: str = "c",
+    protocol: int | None = 5,
+    writeback: bool = False,
+    *,
+    config: Mapping[str, Mapping[str, Any]] | None = None,
+    logger: logging.Logger | None = None,
+    serializer: Serialize | None = None,
+    deserializer: Deserialize | None = None,
+) -> CloudShelf:
+    """Open a shelf over a provider that you made; closing the shelf closes the provider.
+
+    `config` may have the sections that are not the provider's: `[compression]`, `[encryption]`,
+    `[signing]`, and in `[default]` what is about values, such as `serializer`. Costs and raises
+    what `open` does; if it raises, the provider is closed. Such a shelf cannot be pickled.
+
+        from cshelve.providers import Filesystem
+
+        with cshelve.open_provider(Filesystem("notes")) as db:
+            db["greeting"] = "hello"
+    """
+    from cshelve._assembly import OpenArguments, shelf_over_provider
+
+    arguments = OpenArguments(protocol, writeback, serializer, deserializer)
+    return shelf_over_provider(provider, flag, arguments, config, logger)

@@ -1,17 +1,15 @@
-"""Turn-taking between the threads of a process: one at a time for each name."""
+"""A lock for each key, for the threads of a process."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 from cshelve._concurrency.per_process import PerProcess
 
-__all__ = ["Turns"]
+__all__ = ["KeyLocks"]
 
 
-class _Turn:
+class _KeyLock:
     """A lock, and how many hold it or wait for it."""
 
     __slots__ = ("lock", "users")
@@ -21,56 +19,47 @@ class _Turn:
         self.users = 0
 
 
-class _State:
+class _Locks:
     def __init__(self) -> None:
-        self.turns: dict[str, _Turn] = {}
-        self.lock = threading.Lock()
+        self.of: dict[str, _KeyLock] = {}
+        self.guard = threading.Lock()
 
 
-class Turns:
-    """A lock for each name, kept only as long as somebody wants it.
+class KeyLocks:
+    """A lock for each key, kept only as long as a thread holds it or waits for it.
 
-    A thread that has a turn may take it again. A forked child begins with no turn taken.
+    A thread that holds a lock may acquire it again. In a forked child none is held.
     """
 
     def __init__(self) -> None:
-        self._states = PerProcess(_State)
+        self._locks = PerProcess(_Locks)
 
-    def acquire(self, name: str, timeout: float = -1) -> bool:
-        """Wait for the turn of a name, so many seconds at most; tell whether it has come."""
-        state = self._states.get()
-        with state.lock:
-            turn = state.turns.setdefault(name, _Turn())
-            turn.users += 1
-        came = False
+    def acquire(self, key: str, timeout_seconds: float) -> bool:
+        """Wait for the lock of a key, and return whether it was acquired in time."""
+        locks = self._locks.get()
+        with locks.guard:
+            key_lock = locks.of.setdefault(key, _KeyLock())
+            key_lock.users += 1
+        acquired = False
         try:
-            came = turn.lock.acquire(timeout=timeout) if timeout else turn.lock.acquire(False)
+            acquired = key_lock.lock.acquire(timeout=timeout_seconds)
         finally:
-            if not came:
-                self._leave(state, name)
-        return came
+            if not acquired:
+                self._leave(locks, key)
+        return acquired
 
-    def release(self, name: str) -> None:
-        """Let the next one have the turn; the thread that acquired it does."""
-        state = self._states.get()
-        turn = state.turns.get(name)
-        if turn is None:
-            return  # Taken before a fork, in the parent.
-        turn.lock.release()
-        self._leave(state, name)
+    def release(self, key: str) -> None:
+        """Release the lock of a key; the thread that acquired it does."""
+        locks = self._locks.get()
+        key_lock = locks.of.get(key)
+        if key_lock is None:
+            return  # Acquired before a fork, in the parent.
+        key_lock.lock.release()
+        self._leave(locks, key)
 
-    @contextmanager
-    def of(self, name: str) -> Iterator[None]:
-        """Have the turn of a name for a block, however long it takes to come."""
-        self.acquire(name)
-        try:
-            yield
-        finally:
-            self.release(name)
-
-    def _leave(self, state: _State, name: str) -> None:
-        with state.lock:
-            turn = state.turns[name]
-            turn.users -= 1
-            if not turn.users:
-                del state.turns[name]
+    def _leave(self, locks: _Locks, key: str) -> None:
+        with locks.guard:
+            key_lock = locks.of[key]
+            key_lock.users -= 1
+            if not key_lock.users:
+                del locks.of[key]

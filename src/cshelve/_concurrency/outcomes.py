@@ -1,16 +1,19 @@
-"""What becomes of the keys of an operation on many: counted, told of, and raised in the end."""
+"""What becomes of each key of an operation on many, and the error that the operation ends in."""
 
 from __future__ import annotations
 
 import shelve
-from collections.abc import Callable, Generator, Sized
+from collections.abc import Callable, Generator, Iterable, Sized
 from contextlib import closing
 from typing import NamedTuple, Self
 
 from cshelve._concurrency.parallel import StoppedError
 from cshelve.exceptions import BulkError, Error, StorageError
 
-__all__ = ["Outcome", "Progress", "ProgressCallback", "Tally", "failure_of", "size_of"]
+__all__ = [
+    *("Outcome", "Outcomes", "Progress", "ProgressCallback"),
+    *("finish", "length_of", "outcome_of"),
+]
 
 # How many failed keys a message names.
 NAMED = 3
@@ -25,7 +28,7 @@ class Outcome(NamedTuple):
     """How much was stored or read under it."""
 
     def ends_all(self) -> bool:
-        """Tell whether it failed as every other name would."""
+        """Return whether it failed as every other name would."""
         return self.failure is not None and self.failure.about_shelf
 
 
@@ -35,7 +38,7 @@ class Progress(NamedTuple):
     done: int
     """Keys dealt with, the failed and the missing ones included."""
     total: int | None
-    """Keys in all; None if what was given has no length, or a listing has to tell."""
+    """Keys in all; None if what was given has no length, or only a listing could tell."""
     bytes: int
     """Bytes stored or read so far, as they are in the store."""
 
@@ -43,17 +46,17 @@ class Progress(NamedTuple):
 ProgressCallback = Callable[[Progress], object]
 
 
-class Tally:
-    """Take the outcomes of an operation one by one, and at its end raise what has to be raised.
+class Outcomes:
+    """Count the outcomes of an operation on many keys, and raise its error at the end.
 
-    A context manager for the operation: leaving it is the end. An error that is about the shelf
-    and comes from elsewhere, such as a listing, gets the numbers on its way out.
+    Use it as a context manager round the operation. An error about the whole shelf that comes from
+    elsewhere, such as a listing, gets the numbers of keys on its way out.
     """
 
     def __init__(
         self, done: str, *, total: int | None = None, progress: ProgressCallback | None = None
     ) -> None:
-        """Take what the keys of this operation become, such as `written`, for the message."""
+        """`done` is what becomes of the keys, such as `written`; a message uses it."""
         self._done = done
         self._total = total
         self._progress = progress
@@ -69,13 +72,13 @@ class Tally:
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         if error is None:
-            self._finish()
+            self._raise_failures()
         elif isinstance(error, Error) and error.about_shelf:
             self._put_numbers_on(error)
 
     @property
     def is_over(self) -> bool:
-        """Tell whether something failed that would fail for every other key alike."""
+        """Whether something failed that would fail for every other key alike."""
         return self._about_shelf is not None
 
     def add(self, outcome: Outcome) -> None:
@@ -89,24 +92,24 @@ class Tally:
             self._failures[outcome.name] = outcome.failure
             if outcome.ends_all() and self._about_shelf is None:
                 self._about_shelf = outcome.failure
-        self.moved(outcome.size_bytes)
+        self.add_bytes(outcome.size_bytes)
 
-    def moved(self, size_bytes: int, *, keys: int = 0) -> None:
+    def add_bytes(self, size_bytes: int, *, keys: int = 0) -> None:
         """Count bytes, and keys that need no outcome, and call `progress`."""
         self._count += keys
         self._bytes += size_bytes
         if self._progress is not None:
             self._progress(Progress(self._count, self._total, self._bytes))
 
-    def take(self, outcomes: Generator[Outcome]) -> None:
-        """Add all of these outcomes."""
+    def add_all(self, outcomes: Generator[Outcome]) -> None:
+        """Count all of these outcomes, which does what they are the outcomes of."""
         # Closed by us, since the traceback of an error would keep it, and its threads, alive.
         with closing(outcomes):
             for outcome in outcomes:
                 self.add(outcome)
 
-    def know_total(self, total: int) -> None:
-        """Say how many keys there are in all, where that shows only in the end."""
+    def set_total(self, total: int) -> None:
+        """Set how many keys there are in all, where that shows only at the end."""
         self._total = total
 
     def _put_numbers_on(self, failure: Error) -> None:
@@ -115,8 +118,8 @@ class Tally:
         if self._total is not None:
             failure.not_attempted = max(0, self._total - self._count)
 
-    def _finish(self) -> None:
-        """Raise the error that is about the shelf, or one `BulkError` for all keys that failed."""
+    def _raise_failures(self) -> None:
+        """Raise the error about the shelf, or one `BulkError` for all keys that failed."""
         if self._about_shelf is not None:
             self._put_numbers_on(self._about_shelf)
             raise self._about_shelf
@@ -132,22 +135,31 @@ class Tally:
         ) from cause
 
 
-def failure_of(place: str, operation: Callable[[], object]) -> Error | None:
-    """Run an operation on one key, which `place` names, and give the error it ends in, if any."""
+def finish(outcomes: Generator[Outcome], done: str) -> None:
+    """Run an operation on many names to its end, and raise what its failures amount to."""
+    with Outcomes(done) as counted:
+        counted.add_all(outcomes)
+
+
+def outcome_of(name: str, location: str, act: Callable[[], object], size_bytes: int = 0) -> Outcome:
+    """Act on one name, and return its outcome; `size_bytes` is what that stores."""
     try:
-        operation()
+        act()
     except Error as error:
-        return error
+        return Outcome(name, error)
     except StoppedError:
-        return StorageError(
-            f"{place}: given up between two attempts, since the operation ended; whether it was "
-            "done is not known"
+        return Outcome(
+            name,
+            StorageError(
+                f"{name!r} in {location}: given up between two attempts, since the operation "
+                "ended; whether it was done is not known"
+            ),
         )
-    return None
+    return Outcome(name, None, size_bytes)
 
 
-def size_of(keys: object) -> int | None:
-    """Tell how many keys were given, where that can be told without going through them."""
+def length_of(keys: Iterable[object]) -> int | None:
+    """Return how many keys were given, where that shows without going through them."""
     if isinstance(keys, shelve.Shelf) or isinstance(getattr(keys, "_mapping", None), shelve.Shelf):
         return None  # The length of a shelf, or of a view of one, is a listing.
     return len(keys) if isinstance(keys, Sized) else None

@@ -1,7 +1,7 @@
-"""Operations that many writers may do at once: each reads, decides, and lets the store decide.
+"""Atomic operations that read a value and then write it if nobody has changed it meanwhile.
 
-Whoever was not first reads again. Between two tries it waits for a random time up to a bound that
-doubles ("full jitter"), so that processes do not go on colliding in step.
+The store decides by the version. On a conflict the value is read again, after a random time up to
+a bound that doubles ("full jitter"), so that processes do not keep colliding in step.
 """
 
 from __future__ import annotations
@@ -13,10 +13,11 @@ from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Final
 
-from cshelve._concurrency.key_locks import Turns
+from cshelve._concurrency.backoff import full_jitter
+from cshelve._concurrency.key_locks import KeyLocks
 from cshelve._concurrency.parallel import refuse_if_stopped
 from cshelve._logs import logger_or_own
-from cshelve._values.values import Objects
+from cshelve._values.values import Values
 from cshelve.exceptions import (
     ConditionsNotSupportedError,
     ConflictError,
@@ -34,7 +35,7 @@ __all__ = ["DEFAULT_TIMEOUT_SECONDS", "DELETE", "REQUIRED", "Atomic"]
 DEFAULT_TIMEOUT_SECONDS = 30.0
 FIRST_PAUSE_SECONDS = 0.01
 LONGEST_PAUSE_SECONDS = 1.0
-# How many keys `popitem` looks at together: what a store lists in one request.
+# How many keys `popitem` shuffles together: as many as one request lists in S3.
 KEYS_AT_ONCE = 1000
 
 
@@ -49,90 +50,95 @@ class _Sentinel(Enum):
 
 
 DELETE: Final = _Sentinel.DELETE
-"""What a function given to `modify` returns to have the key deleted."""
+"""Return this from the function of `modify` to delete the key."""
 REQUIRED: Final = _Sentinel.REQUIRED
 
 
 class Atomic:
-    """Read-and-write operations on one key that no other writer can come in between.
+    """Operations that read and write a key, atomically for all writers in all processes.
 
-    Prefix views share one with their parent. Safe in many threads.
+    A shelf and its prefix views share one. Safe in many threads.
     """
 
     def __init__(self, timeout_seconds: float, logger: logging.Logger | None = None) -> None:
         self._timeout_seconds = min(timeout_seconds, threading.TIMEOUT_MAX)
         self._logger = logger
-        self._turns = Turns()
+        self._locks = KeyLocks()
         self._warnings = itertools.count()
 
-    def modify(
-        self, objects: Objects, key: str, function: Callable[[Any], Any], default: Any
-    ) -> Any:
-        """Store what a function makes of the value under a key, and return that."""
-        name = objects.records.name(key)
-        objects.records.refuse_if_read_only("modify", key)
+    def modify(self, values: Values, key: str, function: Callable[[Any], Any], default: Any) -> Any:
+        """Store what a function returns for the value of a key, and return it.
+
+        If another writer was faster, the function is called again with the new value. Raises
+        `ConflictError` when the time is up.
+        """
+        name = values.name(key)
+        values.refuse_if_read_only("modify", key)
         until = time.monotonic() + self._timeout_seconds
-        if not self._turns.acquire(name, timeout=self._timeout_seconds):
-            raise self._contended(objects, key, "another thread of this process did not end its")
+        if not self._locks.acquire(name, self._timeout_seconds):
+            raise self._contended(
+                values, key, "another thread of this process has been modifying it"
+            )
         try:
             for _ in _tries(until):
-                value, version = self._read_or(objects, key, default)
+                value, version = self._read_or(values, key, default)
                 result = function(value)
                 try:
-                    self._store(objects, key, result, version)
+                    self._store(values, key, result, version)
                 except ConflictError as error:
                     conflict = error
                 else:
                     return result
         finally:
-            self._turns.release(name)
-        raise self._contended(objects, key, "others wrote in between each") from conflict
+            self._locks.release(name)
+        raise self._contended(values, key) from conflict
 
-    def setdefault(self, objects: Objects, key: str, default: Any) -> Any:
-        """Give the value under a key, and store the default where there is none."""
+    def setdefault(self, values: Values, key: str, default: Any) -> Any:
+        """Return the value of a key; if it is missing, store the default and return that."""
         for _ in _tries(time.monotonic() + self._timeout_seconds):
             try:
-                return objects.read(key)
+                return values.read(key)
             except KeyNotFoundError:
                 pass
             try:
-                objects.write(key, default, if_absent=True)
+                values.write(key, default, if_absent=True)
             except ConflictError as error:
                 conflict = error
             except OutcomeUnknownError as error:
-                return self._what_is_there(objects, key, error)
+                return self._what_is_there(values, key, error)
             except ConditionsNotSupportedError:
-                self._warn_unguarded(objects)
-                objects.write(key, default)
+                self._warn_unguarded(values)
+                values.write(key, default)
                 return default
             else:
                 return default
         raise conflict
 
-    def pop(self, objects: Objects, key: str) -> Any:
-        """Take the value under a key out of the shelf, for one caller only."""
+    def pop(self, values: Values, key: str) -> Any:
+        """Delete a key and return its value, to one caller only, or raise `KeyNotFoundError`."""
         for _ in _tries(time.monotonic() + self._timeout_seconds):
             try:
-                return self._take(objects, key)
+                return self._take(values, key)
             except ConflictError as error:
-                conflict = error  # It was replaced: the new value is the one to take.
+                conflict = error  # The value was replaced: read the new one.
         raise conflict
 
-    def popitem(self, objects: Objects) -> tuple[str, Any]:
-        """Remove any pair and return it. Keys that someone else is modifying are skipped.
+    def popitem(self, values: Values) -> tuple[str, Any]:
+        """Remove any pair and return it, or raise `KeyNotFoundError` if the shelf is empty.
 
-        So is what is no record of this shelf, such as a console's marker of a folder.
+        Keys that someone else is modifying are skipped, and so are objects that are no record of
+        this shelf, such as the folder markers of a web console.
         """
         conflict: ConflictError | None = None
         for _ in _tries(time.monotonic() + self._timeout_seconds):
             is_empty = True
             unreadable: dict[str, RecordError] = {}
-            for key in _some_keys(objects):
+            for key in _some_keys(values):
                 is_empty = False
                 if key in unreadable:
                     continue
                 try:
-                    pair = key, self._take(objects, key)
+                    pair = key, self._take(values, key)
                 except KeyNotFoundError:
                     continue
                 except ConflictError as error:
@@ -146,113 +152,122 @@ class Atomic:
                 raise next(iter(unreadable.values()))
             if is_empty:
                 raise KeyNotFoundError("popitem(): the shelf is empty")
-        raise conflict or self._contended(objects, "", "others took every key before this")
+        raise conflict or self._contended(values, None, "others removed every key first")
 
-    def rewrite(self, objects: Objects, key: str, *, exclusive: bool) -> int:
-        """Store a value as the shelf would now, and give the size; 0 if it is so, or gone.
+    def rewrite(self, values: Values, key: str, *, exclusive: bool) -> int:
+        """Store a value as the shelf would now, and return the number of bytes written.
 
-        Only if nobody has changed it meanwhile; if `exclusive`, also where the store can't tell.
+        Returns 0 if nothing would change, or if the key is gone. The value is written only if
+        nobody has changed it meanwhile; with `exclusive`, also if the store does not support
+        conditions.
         """
         written = 0
         for _ in _tries(time.monotonic() + self._timeout_seconds):
             refuse_if_stopped()
             try:
-                decoded, version = objects.records.read(key)
+                decoded, version = values.read_record(key)
             except KeyNotFoundError:
                 return 0
-            payload = objects.payload_now(key, decoded)
+            payload = values.payload_now(key, decoded)
             if payload is None:
                 return written
-            record = objects.records.encode(key, payload)
+            record = values.encode(key, payload)
             try:
-                objects.records.store(key, record, if_version=version)
+                values.store(key, record, if_version=version)
             except ConditionsNotSupportedError:
                 if not exclusive:
                     raise
-                objects.records.store(key, record)
+                values.store(key, record)
             except ConflictError as error:
                 conflict: Error = error
                 continue
             except OutcomeUnknownError as error:
                 conflict = error
-                written = len(record)  # If so, the next reading tells.
+                written = len(record)  # It counts if the next read finds it so.
                 continue
             return len(record)
-        raise self._contended(objects, key, "others wrote in between each") from conflict
+        raise self._contended(values, key) from conflict
 
-    def _take(self, objects: Objects, key: str) -> Any:
-        objects.settle(key)
-        value, version = objects.read_versioned(key)
+    def _take(self, values: Values, key: str) -> Any:
+        values.settle(key)
+        value, version = values.read_versioned(key)
         try:
-            was_there = objects.remove(key, if_version=version)
+            was_there = values.remove(key, if_version=version)
         except ConditionsNotSupportedError:
-            self._warn_unguarded(objects)
-            was_there = objects.remove(key)
+            self._warn_unguarded(values)
+            was_there = values.remove(key)
         if not was_there:
-            raise KeyNotFoundError(key)  # Another caller was faster, and has it.
+            raise KeyNotFoundError(key)  # Another caller was faster, and got the value.
         return value
 
-    def _read_or(self, objects: Objects, key: str, default: Any) -> tuple[Any, str | None]:
-        objects.settle(key)
+    def _read_or(self, values: Values, key: str, default: Any) -> tuple[Any, str | None]:
+        values.settle(key)
         try:
-            return objects.read_versioned(key)
+            return values.read_versioned(key)
         except KeyNotFoundError:
             if default is REQUIRED:
                 raise
-            # A copy each time, as the function may change what it gets.
-            return objects.copied(key, default), None
+            # A new copy each time, since the function may change it.
+            return values.copied(key, default), None
 
-    def _store(self, objects: Objects, key: str, result: Any, version: str | None) -> None:
+    def _store(self, values: Values, key: str, result: Any, version: str | None) -> None:
         if result is not DELETE:
-            objects.write(key, result, if_absent=version is None, if_version=version)
-        elif version is not None and not objects.remove(key, if_version=version):
-            raise ConflictError(f"{key!r} in {objects.records.location} was deleted meanwhile")
+            values.write(key, result, if_absent=version is None, if_version=version)
+        elif version is not None and not values.remove(key, if_version=version):
+            raise ConflictError(f"{key!r} in {values.location} was deleted meanwhile")
 
-    def _what_is_there(self, objects: Objects, key: str, error: OutcomeUnknownError) -> Any:
-        """Settle a `setdefault` of which the answer was lost: what is there is what counts."""
+    def _what_is_there(self, values: Values, key: str, error: OutcomeUnknownError) -> Any:
+        """Return the value of a key after the response to its `setdefault` was lost.
+
+        The value that is there counts, whoever stored it. If there is none, the error is raised.
+        """
         try:
-            return objects.read(key)
+            return values.read(key)
         except KeyNotFoundError:
             raise error from error.__cause__
 
-    def _warn_unguarded(self, objects: Objects) -> None:
+    def _warn_unguarded(self, values: Values) -> None:
         if next(self._warnings) == 0:
             logger_or_own(self._logger).warning(
-                "%s: the server does not honour conditions, so setdefault, pop and popitem go on "
-                "without: of two callers at the same time both may be first",
-                objects.records.location,
+                "%s: the server does not honour conditions, so setdefault, pop and popitem are not "
+                "atomic: two callers at the same time may both succeed",
+                values.location,
             )
 
     def _warn_unreadable(self, unreadable: Mapping[str, RecordError]) -> None:
         for error in unreadable.values():
-            logger_or_own(self._logger).warning("popitem passed over %s", error)
+            logger_or_own(self._logger).warning("popitem skipped a key: %s", error)
 
-    def _contended(self, objects: Objects, key: str, what: str) -> ConflictError:
+    def _contended(
+        self, values: Values, key: str | None, what: str = "other writers changed it in each try"
+    ) -> ConflictError:
+        where = values.location if key is None else f"{key!r} in {values.location}"
         return ConflictError(
-            f"{key!r} in {objects.records.location}: {what} try, for "
-            f"{self._timeout_seconds:g} seconds; try later, or raise [default] "
-            "modify_timeout_seconds."
+            f"{where}: {what} for {self._timeout_seconds:g} seconds; try later, or raise "
+            "[default] modify_timeout_seconds."
         )
 
 
 def _tries(until: float) -> Iterator[None]:
-    """Give leave to try, once at least and as long as there is time, with pauses between."""
+    """Yield at least once, and again until the time is up, with a pause before each try."""
     yield
-    import random  # For those whose first try did not do.
-
-    bound = FIRST_PAUSE_SECONDS
-    while (left := until - time.monotonic()) > 0:
-        time.sleep(min(random.uniform(0, bound), left))
+    for number in itertools.count():
+        left = until - time.monotonic()
+        if left <= 0:
+            return
+        time.sleep(min(full_jitter(number, FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS), left))
         yield
-        bound = min(2 * bound, LONGEST_PAUSE_SECONDS)
 
 
-def _some_keys(objects: Objects) -> Iterator[str]:
-    """Name a key, by a listing of one; and then all, in an order that others hardly have too."""
-    yield from objects.records.names(limit=1)
-    import random  # For those who want more than the first one.
+def _some_keys(values: Values) -> Iterator[str]:
+    """Yield the first key, which is listed alone, and then all keys in a random order.
 
-    names = objects.records.names()
+    Otherwise callers that pop at the same time would compete for the same keys.
+    """
+    yield from values.list_keys(limit=1)
+    import random  # Rarely needed: the first key mostly does.
+
+    names = values.list_keys()
     while some := list(itertools.islice(names, KEYS_AT_ONCE)):
         random.shuffle(some)
         yield from some

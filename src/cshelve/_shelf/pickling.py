@@ -1,4 +1,4 @@
-"""How a shelf is opened again in another process: what its pickle carries."""
+"""What the pickle of a shelf carries: how to open it again in another process."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ if TYPE_CHECKING:
 
     from cshelve._shelf.shelf import CloudShelf
 
-__all__ = ["Call", "Recipe"]
+__all__ = ["OpenArguments", "PickledShelf"]
 
 
-class Call(NamedTuple):
-    """What a call to `open` said of values, beside the configuration."""
+class OpenArguments(NamedTuple):
+    """What a call to `open` said about values, beside the configuration."""
 
     protocol: int | None = None
     writeback: bool = False
@@ -26,34 +26,35 @@ class Call(NamedTuple):
     deserializer: Deserialize | None = None
 
 
-class Recipe:
-    """The configuration as it was written, and what else the call to `open` said.
+class PickledShelf:
+    """The configuration as it was written, and the other arguments of the call to `open`.
 
-    References to the environment stay references, so the worker's environment has to have them.
+    References to the environment stay references, so the other process's environment has to have
+    the same variables.
     """
 
     def __init__(
         self,
-        opener: Callable[[Sections, Call], CloudShelf],
+        open_again: Callable[[Sections, OpenArguments], CloudShelf],
         config: Sections,
-        call: Call,
+        arguments: OpenArguments,
         location: str,
     ) -> None:
-        """Take what was opened by which function; `location` is where that led to."""
-        self._opener = opener
+        """`location` is where the configuration has led to in this process."""
+        self._open_again = open_again
         self._source = config.source
         self._contents = config.contents
         self._from_file = config.from_file
         self._flag = config.flag
         self._call_params = config.call_params
         self._logger: logging.Logger | None = config.logger_of_call
-        self._call = call  # Functions in it are pickled by name, as all functions are.
+        self._arguments = arguments  # Functions in it are pickled by name, as all functions are.
         self._location = location
         # Where secrets are written out, so that there can be no pickle.
         self._literal_secrets = config.literal_secrets()
 
     def reduced(self, prefix: str) -> tuple[Any, ...]:
-        """Give what `__reduce__` has to give for the shelf, or for its view under a prefix.
+        """Return what `__reduce__` has to return for the shelf, or for its view under a prefix.
 
         Raises `NotPicklableError` if a secret would be in the pickle.
         """
@@ -75,8 +76,8 @@ class Recipe:
             call_params=self._call_params,
             logger=self._logger,
         )
-        shelf = self._opener(config, self._call)
-        location = shelf._location
+        shelf = self._open_again(config, self._arguments)
+        location = shelf.provider.location
         if location != self._location:
             shelf.close()
             raise ConfigurationError(
@@ -86,9 +87,7 @@ class Recipe:
         return shelf
 
 
-def _reopened(recipe: Recipe, prefix: str) -> CloudShelf:
-    """Open a pickled shelf; of a prefix view, the shelf that it belongs to is closed with it."""
-    shelf = recipe.reopen()
-    if not prefix:
-        return shelf
-    return shelf._view(shelf._objects.under(prefix), shelf, owns_parent=True)
+def _reopened(pickled: PickledShelf, prefix: str) -> CloudShelf:
+    """Open a pickled shelf; closing a prefix view also closes the shelf that was opened for it."""
+    shelf = pickled.reopen()
+    return shelf._view(prefix, owns_parent=True) if prefix else shelf

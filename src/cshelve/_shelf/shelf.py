@@ -8,87 +8,91 @@ from __future__ import annotations
 
 import shelve
 import warnings
-from collections.abc import (
-    Callable,
-    ItemsView,
-    Iterable,
-    Iterator,
-    Mapping,
-    ValuesView,
-)
+from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping, ValuesView
+from functools import partial
 from typing import TYPE_CHECKING, Any
+from weakref import ref
 
-from cshelve._concurrency.outcomes import Outcome, ProgressCallback, Tally, size_of
+from cshelve._concurrency.outcomes import Outcomes, ProgressCallback, length_of
 from cshelve._shelf.atomic import REQUIRED, Atomic
-from cshelve._shelf.read_many import Pairs
+from cshelve._shelf.read_many import Items, Pairs, ValuesOfShelf
 from cshelve._shelf.rewriting import rewrite_all
-from cshelve._shelf.views import Items, Values
-from cshelve._values.records import ClosedRecords
-from cshelve._values.values import Objects
-from cshelve._values.writeback import WritebackCache
+from cshelve._values.payloads import Payloads
+from cshelve._values.values import Values, checked_key
+from cshelve._values.writeback import WritebackCache, WritebackValues
 from cshelve.exceptions import (
     ConflictError,
     KeyNotFoundError,
     KeyNotStorableError,
-    KeyTypeError,
     NotPicklableError,
     ValueTypeError,
 )
 
 if TYPE_CHECKING:
-    from cshelve._shelf.pickling import Recipe
+    from cshelve._shelf.pickling import PickledShelf
+    from cshelve.providers.base import Provider
 
 __all__ = ["CloudShelf"]
 
 
 class CloudShelf(shelve.Shelf[Any]):
-    """A `shelve.Shelf` whose values lie in a store, each in an object under its key.
+    """A `shelve.Shelf` whose values are stored in a bucket, a folder or memory, one object a key.
 
-    Values are pickled copies, as in `shelve`: changing one that was read changes nothing in the
-    store, unless the shelf was opened with `writeback`. Only an absent key is a `KeyError`; what
-    goes wrong otherwise is a `cshelve.Error`, and after `close` a plain `ValueError`.
+    Values are pickled copies, as in `shelve`: changing a value that was read changes nothing in the
+    store, unless the shelf was opened with `writeback`. Only a missing key raises a `KeyError`;
+    everything else that goes wrong raises a `cshelve.Error`, and using a closed shelf raises a
+    plain `ValueError`.
 
-    A write is atomic: readers see the old value or the new one. One shelf may be used by many
-    threads; a forked child opens connections of its own. The pickle of a shelf is its
-    configuration, and it is opened anew where it is unpickled.
+    A write is atomic: readers see the old value or the new one. Many threads may use one shelf. A
+    forked child opens connections of its own. Pickling a shelf pickles its configuration, and
+    unpickling opens it again.
     """
 
     cache: WritebackCache
 
     def __init__(
         self,
-        objects: Objects,
+        values: Values,
         atomic: Atomic,
+        cache: WritebackCache,
         *,
-        recipe: Recipe | None = None,
+        pickled: PickledShelf | None = None,
         parent: CloudShelf | None = None,
         owns_parent: bool = False,
     ) -> None:
-        self.cache = objects.cache
-        writeback = objects.cache.is_on
-        super().__init__(objects.records, writeback=writeback)  # type: ignore[arg-type]  # payloads may be views
-        self.cache = objects.cache  # Where the base class has put a dict.
-        self._open_objects: Objects | None = objects
+        self.cache = cache
+        # By a weak reference, so that a shelf that nobody closed is noticed as soon as it is gone.
+        payloads = Payloads(partial(_values_of, ref(self)))
+        super().__init__(payloads, writeback=cache.is_on)  # type: ignore[arg-type]  # payloads may be views
+        self.cache = cache  # Where the base class has put a dict.
+        self._plain_values = values
+        self._kept_values = WritebackValues(values, cache)
         self._atomic = atomic
-        self._recipe = recipe
+        self._pickled = pickled
         self._parent = parent
         self._owns_parent = owns_parent
-        self._repr = f"<cshelve.CloudShelf in {objects.records.location}>"
+        self._is_closed = False
+        self._repr = f"<cshelve.CloudShelf in {values.location}>"
 
     def __repr__(self) -> str:
         return self._repr
 
     def __reduce__(self) -> tuple[Any, ...]:
         """Pickle the configuration, and nothing of what is cached or connected."""
-        if self._recipe is None:
+        if self._pickled is None:
             raise NotPicklableError(
                 f"{self!r} cannot be opened from another process: it was not made from a "
                 "configuration, lives in this process's memory, or has a boto3_session of this "
                 "process's"
             )
-        return self._recipe.reduced(self._objects.records.prefix)
+        return self._pickled.reduced(self._values.prefix)
 
-    # The standard library has it as an attribute; here a shelf and its views are of one mind.
+    @property
+    def provider(self) -> Provider:
+        """The provider that stores the values: its `stats`, its `location`, its own methods."""
+        return self._values.provider
+
+    # The standard library has it as an attribute; here a shelf and its views agree on it.
     @property
     def writeback(self) -> bool:
         """Whether values that are read or written are kept, and written again if they change."""
@@ -99,39 +103,49 @@ class CloudShelf(shelve.Shelf[Any]):
         self.cache.is_on = is_on
 
     def __getitem__(self, key: str) -> Any:
-        """Read a value. One request, or none if it is in the writeback cache."""
-        return self._objects.read(self._key(key, absent_if_not_storable=True))
+        """Return the value of a key, or raise `KeyNotFoundError`, which is a `KeyError`.
+
+        One request, or none if the value is in the writeback cache.
+        """
+        return self._values.read(_to_read(key))
 
     def __setitem__(self, key: str, value: Any) -> None:
         """Store a value, atomically. One request."""
-        self._objects.write(self._key(key), value)
+        self._values.write(checked_key(key), value)
 
     def __delitem__(self, key: str) -> None:
-        """Delete a key that is there. One request, or two where the store does not tell."""
-        self._objects.delete(self._key(key, absent_if_not_storable=True))
+        """Delete a key, or raise `KeyNotFoundError`.
+
+        One request, or two where the store does not say whether the key was there.
+        """
+        self._values.delete(_to_read(key))
 
     def __contains__(self, key: object) -> bool:
-        """Ask whether a key is there, without reading its value. One request."""
+        """Return whether a key is there, without reading its value. One request."""
         try:
-            return self._objects.records.contains(self._key(key, absent_if_not_storable=True))
+            return self._values.contains(_to_read(key))
         except KeyNotFoundError:
             return False
 
     def __iter__(self) -> Iterator[str]:
-        """Go through the keys, a page of them at a time; the shelf may be changed meanwhile."""
-        for key in self._objects.records.names():
+        """Iterate over the keys. One request for each page of the listing (1,000 keys in S3).
+
+        The shelf may be changed meanwhile.
+        """
+        for key in self._values.list_keys():
             self._refuse_if_closed()
             yield key
 
     def __len__(self) -> int:
-        return len(self._objects.records)
+        """Return the number of keys. It lists them all: one request for 1,000 keys in S3."""
+        return sum(1 for _ in self._values.list_keys())
 
     def __bool__(self) -> bool:
-        """Tell whether there is any key. One request, however many there are."""
-        return bool(self._objects.records)
+        """Return whether there is any key. One request, however many keys there are."""
+        return any(True for _ in self._values.list_keys(limit=1))
 
     def __eq__(self, other: object) -> bool:
-        """Compare with any mapping, up to the first difference."""
+        """Compare with any mapping, reading values up to the first difference."""
         if not isinstance(other, Mapping):
             return NotImplemented
         expected = dict(other.items())
@@ -146,29 +160,35 @@ class CloudShelf(shelve.Shelf[Any]):
     __hash__ = None  # type: ignore[assignment]  # as every mutable mapping
 
     def get(self, key: str, default: Any = None) -> Any:
-        """Read a value, or give the default if the key is absent. One request."""
+        """Return the value of a key, or the default if the key is missing. One request."""
         try:
             return self[key]
         except KeyNotFoundError:
             return default
 
     def items(self) -> ItemsView[str, Any]:
-        """View the pairs; going through them costs the listing and one request a key."""
+        """Return a view of the pairs; iterating costs the listing and one request a key."""
         return Items(self)
 
     def values(self) -> ValuesView[Any]:
-        """View the values; going through them costs the listing and one request a key."""
-        return Values(self)
+        """Return a view of the values; iterating costs the listing and one request a key."""
+        return ValuesOfShelf(self)
 
     def get_many(
         self, keys: Iterable[str], *, progress: ProgressCallback | None = None
     ) -> Iterator[tuple[str, Any]]:
-        """Read many keys in parallel; give their pairs in the order of the keys.
+        """Read many keys in parallel, and yield their pairs in the order of the keys.
 
-        Keys that are absent are left out. One request a key, none for what is in the writeback
-        cache; at most `concurrency` fly at once, and no more than that is taken ahead from `keys`.
-        A `RecordError` is raised in the place of its key, and the iterator can go on behind it;
-        any other failure ends it, and so does its `close()`. For one thread.
+        Missing keys are left out. Costs one request a key, none for values in the writeback cache;
+        at most `concurrency` requests are in flight at once, and no more keys than that are taken
+        from `keys` in advance. `progress` is called with a `cshelve.Progress` after each key.
+
+        A record that cannot be read raises a `RecordError` in the place of its key, and the
+        iterator can go on after it; any other failure ends it, and so does its `close()`. Use an
+        iterator in one thread only.
+
+            for name, user in db.get_many(["ada", "grace"]):
+                print(name, user.email)
         """
         return self._pairs(keys, progress)
 
@@ -178,161 +198,174 @@ class CloudShelf(shelve.Shelf[Any]):
         *,
         progress: ProgressCallback | None = None,
     ) -> None:
-        """Store many pairs in parallel, each atomically. One request a key.
+        """Store many pairs in parallel, each of them atomically. One request a key.
 
-        Of a key given twice the last value stays. Goes on past the failure of a key and raises a
-        `BulkError` in the end; raises what would fail for every key (`about_shelf`) as it is, with
-        the numbers of keys `stored`, `failed` and `not_attempted`, and begins nothing more.
+        If a key is given twice, the last value stays. A key that fails does not stop the others: at
+        the end a `BulkError` names all that failed. A failure that would hit every key, such as an
+        expired token, is raised at once as it is (its `about_shelf` is true), with the numbers of
+        keys `stored`, `failed` and `not_attempted`.
+
+            db.set_many({"ada": ada, "grace": grace}, progress=print)
         """
-        self._set_many(_pairs(items, {}), size_of(items), progress)
+        self._set_many(_pairs_of(items, {}), length_of(items), progress)
 
     def delete_many(self, keys: Iterable[str], *, progress: ProgressCallback | None = None) -> None:
-        """Delete many keys; absent ones are no failure. On S3 one request for 1,000 keys.
+        """Delete many keys; missing ones are no failure. In S3 one request deletes 1,000 keys.
 
-        Raises as `set_many` does.
+        Raises what `set_many` raises.
+
+            db.delete_many(key for key in db if key.startswith("tmp-"))
         """
-        tally = Tally("deleted", total=size_of(keys), progress=progress)
-        self._objects.delete_many(self._storable(keys, tally), tally)
+        outcomes = Outcomes("deleted", total=length_of(keys), progress=progress)
+        self._values.delete_many(keys, outcomes)
 
     def setdefault(self, key: str, default: Any = None) -> Any:
-        """Read a value, or store the default if the key is absent, as the store decides.
+        """Return the value of a key; if it is missing, store the default and return that.
 
-        Of many callers at the same time one stores its default, and all get that. One request if
-        the key is there, two if not, three if another caller was faster.
+        The store decides: if many callers do this at the same time, one of them stores its default,
+        and all of them get that one. One request if the key is there, two if not, three if another
+        caller was faster.
         """
-        return self._atomic.setdefault(self._objects, self._key(key), default)
+        return self._atomic.setdefault(self._values, checked_key(key), default)
 
     def pop(self, key: str, default: Any = REQUIRED) -> Any:
-        """Read a value and delete its key; of many callers, one gets it.
+        """Delete a key and return its value; if many callers do so, only one of them gets it.
 
-        Two requests; one if the key is absent. If the answer to the delete is lost and nobody can
-        know what happened, an `OutcomeUnknownError`: a value is given to nobody rather than to two.
+        A missing key returns the default, or raises `KeyNotFoundError` without one. Two requests,
+        or one if the key is missing. Raises `OutcomeUnknownError` if the answer to the delete was
+        lost and nobody can know what happened: nobody gets the value rather than two callers.
         """
         try:
-            return self._atomic.pop(self._objects, self._key(key, absent_if_not_storable=True))
+            return self._atomic.pop(self._values, _to_read(key))
         except KeyNotFoundError:
             if default is REQUIRED:
                 raise
             return default
 
     def popitem(self) -> tuple[str, Any]:
-        """Take any pair out of the shelf, as `pop` does. Three requests, more if others do so too.
+        """Remove any pair and return it, as `pop` does, or raise a `KeyError` if there is none.
 
-        A `KeyError` if the shelf is empty.
+        Three requests, and more while other callers take the same keys.
         """
-        return self._atomic.popitem(self._objects)
+        return self._atomic.popitem(self._values)
 
     def modify(self, key: str, function: Callable[[Any], Any], default: Any = REQUIRED) -> Any:
-        """Store what a function makes of a value, unless somebody wrote in between; return it.
+        """Replace a value by what a function makes of it, atomically, and return the new value.
 
-        The function gets a copy of the value, or of `default` if the key is absent (a `KeyError`
-        without one), and is called again with what is there then for as long as others are faster:
-        it should do nothing else, and not call `modify` itself. If it returns `cshelve.DELETE` the
-        key is deleted. What it raises is raised, with nothing written. Two requests a try. Threads
-        of this process take turns.
+        The function gets a copy of the value, or of `default` if the key is missing. If another
+        writer changes the value in between, the function is called again with the new one, so it
+        should do nothing else, and not call `modify` itself. If it returns `cshelve.DELETE`, the
+        key is deleted. If it raises, nothing is written. Two requests a try; the threads of this
+        process take turns.
 
-        Raises `ConflictError` after `modify_timeout_seconds`, `OutcomeUnknownError` if the answer
-        was lost and nobody can know, `ConditionsNotSupportedError` where the store cannot do it.
+        Raises `KeyNotFoundError` if the key is missing and there is no default, `ConflictError`
+        after `modify_timeout_seconds`, `OutcomeUnknownError` if an answer was lost and nobody can
+        know what happened, and `ConditionsNotSupportedError` where the store cannot do it.
+
+            db.modify("visits", lambda count: count + 1, default=0)
         """
-        return self._atomic.modify(self._objects, self._key(key), function, default)
+        return self._atomic.modify(self._values, checked_key(key), function, default)
 
     def get_versioned(self, key: str) -> tuple[Any, str]:
-        """Read a value and the version that it has, for `replace` and `delete`. One request."""
-        key = self._key(key, absent_if_not_storable=True)
-        self._objects.settle(key)
-        return self._objects.read_versioned(key)
+        """Return the value of a key and its version, for `replace` and `delete`. One request."""
+        key = _to_read(key)
+        self._values.settle(key)
+        return self._values.read_versioned(key)
 
     def replace(self, key: str, value: Any, version: str | None) -> str:
-        """Store a value if what is there still has this version, and return the new version.
+        """Store a value if the key still has this version, and return the new version.
 
-        With None, if nothing is there. One request. Raises `ConflictError` if another writer was
-        first, and otherwise as `modify` does.
+        With None for the version, only if the key is missing. One request. Raises `ConflictError`
+        if another writer was faster, and otherwise what `modify` raises.
+
+            user, version = db.get_versioned("ada")
+            db.replace("ada", renamed(user), version)
         """
-        key = self._key(key)
+        key = checked_key(key)
         if version is None:
-            return self._objects.write(key, value, if_absent=True)
-        return self._objects.write(key, value, if_version=_checked(version))
+            return self._values.write(key, value, if_absent=True)
+        return self._values.write(key, value, if_version=_checked_version(version))
 
     def delete(self, key: str, version: str) -> None:
-        """Delete a key if what is there still has this version. One request.
+        """Delete a key if it still has this version. One request.
 
-        Raises as `replace` does; a key that is absent by now is a `ConflictError` too.
+        Raises what `replace` raises; a key that is missing by now raises `ConflictError` too.
         """
-        key = self._key(key)
-        if not self._objects.remove(key, if_version=_checked(version)):
-            raise ConflictError(f"{key!r} in {self._location} was deleted since it was read")
+        key = checked_key(key)
+        if not self._values.remove(key, if_version=_checked_version(version)):
+            raise ConflictError(f"{key!r} in {self._values.location} was deleted since it was read")
 
     def update(self, other: Any = (), /, **more: Any) -> None:
-        """Store many pairs in parallel: what `dict.update` takes. See `set_many`."""
-        size = size_of(other)
-        total = None if size is None else size + len(more)
-        self._set_many(_pairs(other, more), total, None)
+        """Store many pairs in parallel; takes what `dict.update` takes. See `set_many`."""
+        length = length_of(other)
+        total = None if length is None else length + len(more)
+        self._set_many(_pairs_of(other, more), total, None)
 
     def clear(self, *, progress: ProgressCallback | None = None) -> None:
-        """Delete every key, without reading a value. The listing, and one request for 1,000.
+        """Delete every key, without reading a value. In S3 two requests for 1,000 keys.
 
-        Raises as `set_many` does.
+        Raises what `set_many` raises.
         """
-        self._objects.clear(Tally("deleted", progress=progress))
+        self._values.clear(Outcomes("deleted", progress=progress))
 
     def rewrite(self, *, progress: ProgressCallback | None = None, exclusive: bool = False) -> int:
-        """Store what is stored as this shelf's configuration would now; tell how many that were.
+        """Store every value as this shelf's configuration would now, and return how many changed.
 
-        So compression, encryption, signature, keys and serializer are changed, with the shelf in
-        use: in parallel, and each value only if nobody wrote it meanwhile, else it is read again. A
-        value that is as it would be written now is left alone, so an interrupted call may be
-        repeated. The listing, one request a key, and one more for each that is written.
+        This is how compression, encryption, signature, keys or the serializer are changed while the
+        shelf is in use: it works in parallel, and writes a value only if nobody changed it
+        meanwhile, else it reads that one again. A value that would look the same is left alone, so
+        an interrupted call may be repeated. Costs the listing, one request a key, and one more for
+        each value that is written.
 
-        Where the store does not honour conditions it is a `ConditionsNotSupportedError`, unless
-        you say, by `exclusive`, that nobody else writes meanwhile. Raises as `set_many` does; what
-        cannot be read is the failure of its key.
+        Raises `ConditionsNotSupportedError` where the store does not honour conditions, unless you
+        promise with `exclusive` that nobody else writes meanwhile; otherwise what `set_many`
+        raises. A record that cannot be read is the failure of its key.
         """
-        tally = Tally("rewritten", progress=progress)
-        return rewrite_all(self._objects, self._atomic, tally, exclusive=exclusive)
+        outcomes = Outcomes("rewritten", progress=progress)
+        return rewrite_all(self._values, self._atomic, outcomes, exclusive=exclusive)
 
     def prefix(self, prefix: str) -> CloudShelf:
-        """Give a shelf of the keys that begin so, which gives and takes them without the prefix.
+        """Return a shelf of the keys that begin with a prefix, without it in their names.
 
-        Costs nothing: client and writeback cache are shared. Its `sync` and `close` write what is
-        in the cache under the prefix; its `close` does not close this shelf, and once this one is
-        closed it is closed too.
+        Costs nothing: connections and writeback cache are shared with this shelf. Its `sync` and
+        `close` write what is in the cache under the prefix. Closing it does not close this shelf;
+        closing this shelf closes it too.
+
+            users = db.prefix("users/")
+            users["ada"] = ada          # stored under users/ada
         """
-        objects = self._objects.under(self._key(prefix))
-        return self._view(objects, self, owns_parent=False)
+        return self._view(prefix, owns_parent=False)
 
     def sync(self, *, progress: ProgressCallback | None = None) -> None:
-        """Write every value in the writeback cache that was changed, in parallel; empty the cache.
+        """Write every value in the writeback cache that was changed, and empty the cache.
 
-        If it fails, it raises as `set_many` does, what was not written stays in the cache, and the
-        next `sync` writes it. One request for each changed value. What another thread changes in a
-        value while it is being written may be lost, as the value is no longer kept then.
+        One request for each changed value, in parallel. If it fails, it raises what `set_many`
+        raises; what was not written stays in the cache, and the next `sync` writes it. A change
+        that another thread makes to a value while it is being written may be lost.
         """
         if self._is_open():
-            self._objects.sync(Tally("written", progress=progress))
+            self._kept_values.sync(Outcomes("written", progress=progress))
 
     def close(self) -> None:
-        """Write what `sync` writes and let go of the store.
+        """Write what `sync` writes, and close the connections.
 
-        If the writing fails the shelf stays open, and a second `close` tries again.
+        If the writing fails, the shelf stays open, and a second `close` tries again.
         """
         if not self._is_open():
             return
         self.sync()
-        records = self._objects.records
-        self._open_objects = None
-        self.dict = ClosedRecords()
+        self._is_closed = True
         if self._parent is None:
-            records.close()
+            self._plain_values.provider.close()
         elif self._owns_parent:
             self._parent.close()
 
     def __del__(self) -> None:
         # The standard library writes the cache here. Over a network that could hang or fail where
         # nobody can see it, so we say what was lost instead.
-        objects = getattr(self, "_open_objects", None)
-        if objects is None or self._parent is not None or not self.cache:
+        if getattr(self, "_is_closed", True) or self._parent is not None or not self.cache:
             return
-        unwritten = objects.count_unwritten()
+        unwritten = self._kept_values.count_unwritten()
         if unwritten:
             values = "1 changed value is" if unwritten == 1 else f"{unwritten} changed values are"
             message = f"{self!r} was never closed: {values} not written"
@@ -340,52 +373,28 @@ class CloudShelf(shelve.Shelf[Any]):
             warnings.warn(message, ResourceWarning, source=self, stacklevel=2)
 
     @property
-    def _objects(self) -> Objects:
-        if not self._is_open():
-            raise ValueError("invalid operation on closed shelf")
-        assert self._open_objects is not None
-        return self._open_objects
-
-    @property
-    def _location(self) -> str:
-        return self._objects.records.location
+    def _values(self) -> Values:
+        """The layer that operations go to: the one that keeps values, while any are kept."""
+        self._refuse_if_closed()
+        cache = self.cache
+        return self._kept_values if cache.is_on or cache.entries else self._plain_values
 
     def _is_open(self) -> bool:
-        return self._open_objects is not None and (self._parent is None or self._parent._is_open())
+        return not self._is_closed and (self._parent is None or self._parent._is_open())
 
     def _refuse_if_closed(self) -> None:
-        _ = self._objects
-
-    def _key(self, key: object, *, absent_if_not_storable: bool = False) -> str:
-        """Check that a key is a text that can be a name; no store holds any other."""
-        if not isinstance(key, str):
-            raise KeyTypeError(f"a shelf's keys are str, not {type(key).__name__}: {key!r:.100}")
-        try:
-            key.encode()
-        except UnicodeEncodeError as error:
-            if absent_if_not_storable:
-                raise KeyNotFoundError(key) from error
-            raise KeyNotStorableError(f"the key {key!r} can't be encoded: {error}") from error
-        return key
-
-    def _storable(self, keys: Iterable[str], tally: Tally) -> Iterator[str]:
-        """Leave out the keys that no store can hold: they are absent everywhere."""
-        for key in keys:
-            try:
-                storable = self._key(key, absent_if_not_storable=True)
-            except KeyNotFoundError:
-                tally.moved(0, keys=1)
-            else:
-                yield storable
+        if not self._is_open():
+            raise ValueError("invalid operation on closed shelf")
 
     def _pairs(
         self, keys: Iterable[str] | None = None, progress: ProgressCallback | None = None
     ) -> Pairs:
         """Read these keys, or all that there are."""
-        objects = self._objects
-        tally = Tally("read", total=size_of(keys), progress=progress)
-        wanted = objects.records.names() if keys is None else self._storable(keys, tally)
-        return Pairs(objects, wanted, tally, self._refuse_if_closed)
+        values = self._values
+        total = None if keys is None else length_of(keys)
+        outcomes = Outcomes("read", total=total, progress=progress)
+        wanted = values.list_keys() if keys is None else keys
+        return Pairs(values, wanted, outcomes, self._refuse_if_closed)
 
     def _set_many(
         self,
@@ -393,31 +402,37 @@ class CloudShelf(shelve.Shelf[Any]):
         total: int | None,
         progress: ProgressCallback | None,
     ) -> None:
-        tally = Tally("written", total=total, progress=progress)
+        self._values.write_many(pairs, Outcomes("written", total=total, progress=progress))
 
-        def storable() -> Iterator[tuple[str, Any]]:
-            for key, value in pairs:
-                try:
-                    checked = self._key(key)
-                except KeyNotStorableError as error:
-                    tally.add(Outcome(key, error))
-                else:
-                    yield checked, value
-
-        self._objects.write_many(storable(), tally)
-
-    def _view(self, objects: Objects, parent: CloudShelf, *, owns_parent: bool) -> CloudShelf:
+    def _view(self, prefix: str, *, owns_parent: bool) -> CloudShelf:
+        self._refuse_if_closed()
         return CloudShelf(
-            objects,
+            self._plain_values.under(checked_key(prefix)),
             self._atomic,
-            recipe=self._recipe,
-            parent=parent,
+            self.cache,
+            pickled=self._pickled,
+            parent=self,
             owns_parent=owns_parent,
         )
 
 
-def _pairs(other: Any, more: Mapping[str, Any]) -> Iterable[tuple[Any, Any]]:
-    """Go through what `dict.update` takes."""
+def _values_of(shelf: ref[CloudShelf]) -> Values:
+    found = shelf()
+    if found is None:
+        raise ValueError("invalid operation on closed shelf")
+    return found._values
+
+
+def _to_read(key: object) -> str:
+    """Return a key as `checked_key` does; one that no store can hold is missing everywhere."""
+    try:
+        return checked_key(key)
+    except KeyNotStorableError as error:
+        raise KeyNotFoundError(key) from error
+
+
+def _pairs_of(other: Any, more: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
+    """Iterate over what `dict.update` takes."""
     if isinstance(other, Mapping):
         yield from other.items()
     elif hasattr(other, "keys"):
@@ -429,9 +444,9 @@ def _pairs(other: Any, more: Mapping[str, Any]) -> Iterable[tuple[Any, Any]]:
     yield from more.items()
 
 
-def _checked(version: object) -> str:
+def _checked_version(version: object) -> str:
     if not isinstance(version, str):
         raise ValueTypeError(
-            f"a version is the text that get_versioned gave, not {type(version).__name__}"
+            f"a version is the text that get_versioned returned, not {type(version).__name__}"
         )
     return version

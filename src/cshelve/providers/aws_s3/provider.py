@@ -26,13 +26,14 @@ from cshelve.providers.aws_s3.direct.answers import Answer, NotPlainError
 from cshelve.providers.aws_s3.errors import code_of, failures, translated
 from cshelve.providers.aws_s3.listing import Objects
 from cshelve.providers.aws_s3.multipart import MultipartUploads
-from cshelve.providers.aws_s3.options import S3Settings, settings_from
+from cshelve.providers.aws_s3.options import OPTIONS, S3Settings, settings_from
 from cshelve.providers.aws_s3.pages import pages_of, require_listing
 from cshelve.providers.aws_s3.probe import Condition, Probe
 from cshelve.providers.aws_s3.ranged_reads import First, RangedReads, UnfitRangeError
 from cshelve.providers.aws_s3.requests import Requests
 from cshelve.providers.aws_s3.tasks import NO_VERSION, ReadMany, WriteMany, item_of
 from cshelve.providers.base import Capabilities, Entry, Item, Outcome, Provider
+from cshelve.providers.bulk import delete_each, get_each
 
 if TYPE_CHECKING:
     import logging
@@ -57,6 +58,7 @@ class AwsS3(Provider):
     whole or not at all.
     """
 
+    options = OPTIONS
     capabilities = Capabilities(conditional_put=True, conditional_delete=True, delete_reports=False)
 
     def __init__(self, settings: S3Settings, logger: logging.Logger) -> None:
@@ -70,14 +72,13 @@ class AwsS3(Provider):
         sizes = (settings.multipart_threshold_bytes, settings.multipart_chunk_bytes)
         self._uploads = MultipartUploads(self._requests, *sizes)
         self._ranged_reads = RangedReads(self._requests, *sizes)
-        self._bulk_delete = BulkDelete(self._requests, super().deleting)
+        self._bulk_delete = BulkDelete(self._requests, lambda names: delete_each(self, names))
         self._conditional = ConditionalWrites(self._requests, self._uploads)
         self._probe = Probe(self._requests)
         logger.info("%s: engine %s (%s)", self.location, self.engine, self._requests.reason)
 
     @classmethod
     def from_config(cls, config: Sections) -> Self:
-        """Take what options.md lists for aws-s3; sends nothing."""
         return cls(settings_from(config), config.logger)
 
     @property
@@ -186,21 +187,15 @@ class AwsS3(Provider):
         pages = pages_of(self._requests, prefix, limit)
         return islice(chain.from_iterable(map(self._names, pages)), limit)
 
-    def get_many(self, names: Iterable[str]) -> Iterator[tuple[str, Item]]:
+    def get_many(self, names: Iterable[str]) -> Iterator[tuple[str, Item | None]]:
         if self._requests.direct() is None:
-            yield from super().get_many(names)
-            return
+            return get_each(self, names)
         reading = ReadMany(self._requests, lambda name: self._by_boto3.get(name))
-        # Closed by us, since the traceback of an error would keep it alive.
-        with closing(self._requests.together(reading, names, self.concurrency)) as done:
-            for name, item in done:
-                if item is not None:
-                    yield name, item
+        return self._requests.together(reading, names, self.concurrency)
 
-    def putting(self, items: Iterable[tuple[str, bytes]]) -> Generator[Outcome]:
+    def put_many(self, items: Iterable[tuple[str, bytes]]) -> Generator[Outcome]:
         writing = WriteMany(
             self._requests,
-            self._outcome_of_put,
             put=self.put,
             put_by_boto3=lambda name, data: self._by_boto3.put(name, data),
             is_large=self._uploads.take,
@@ -212,7 +207,7 @@ class AwsS3(Provider):
             for _, outcome in written:
                 yield outcome
 
-    def deleting(self, names: Iterable[str]) -> Generator[Outcome]:
+    def delete_many(self, names: Iterable[str]) -> Generator[Outcome]:
         """Delete 1,000 keys a request, or singly where the server can't.
 
         What fails for a passing reason inside an answer is tried again.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, TypeVar
 
-from cshelve._concurrency.outcomes import Outcome
+from cshelve._concurrency.outcomes import Outcome, outcome_of
 from cshelve._concurrency.parallel import StoppedError
 from cshelve.exceptions import KeyNotFoundError
 from cshelve.providers.aws_s3.direct.answers import Answer, NotPlainError
@@ -23,8 +23,6 @@ R = TypeVar("R")
 
 # The version of what a server gives none for: one that no later condition finds unchanged.
 NO_VERSION = '"none"'
-
-OutcomeOf = Callable[[str, bytes, Callable[[str, bytes], object]], Outcome]
 
 
 class EngineTask(Task[T, R]):
@@ -92,7 +90,6 @@ class WriteMany(EngineTask["tuple[str, bytes]", Outcome]):
     def __init__(
         self,
         requests: Requests,
-        outcome_of: OutcomeOf,
         *,
         put: Callable[[str, bytes], object],
         put_by_boto3: Callable[[str, bytes], object],
@@ -100,7 +97,6 @@ class WriteMany(EngineTask["tuple[str, bytes]", Outcome]):
     ) -> None:
         """Take how a single one is stored, by whatever, and by boto3 within a permit."""
         super().__init__(requests)
-        self._outcome_of = outcome_of
         self._put = put
         self._put_by_boto3 = put_by_boto3
         self._is_large = is_large
@@ -118,22 +114,27 @@ class WriteMany(EngineTask["tuple[str, bytes]", Outcome]):
         return Outcome(name, None, len(data))
 
     def by_boto3(self, item: tuple[str, bytes]) -> Outcome:
-        outcome = self._outcome_of(*item, self._put_by_boto3)
+        outcome = self._outcome(item, self._put_by_boto3)
         if outcome.failure is None:
             self._requests.note_done_by_boto3()
         return outcome
 
     def apart(self, item: tuple[str, bytes]) -> Outcome:
-        return self._outcome_of(*item, self._put)
+        return self._outcome(item, self._put)
 
     def given_up(self, item: tuple[str, bytes]) -> Outcome:
         def stopped(*_: object) -> None:
             raise StoppedError
 
-        return self._outcome_of(*item, stopped)
+        return self._outcome(item, stopped)
 
     def is_last(self, outcome: Outcome) -> bool:
         return outcome.ends_all()
+
+    def _outcome(self, item: tuple[str, bytes], put: Callable[[str, bytes], object]) -> Outcome:
+        name, data = item
+        location = self._requests.bucket.location
+        return outcome_of(name, location, lambda: put(name, data), len(data))
 
 
 def item_of(answer: Answer, requests: Requests) -> Item:
