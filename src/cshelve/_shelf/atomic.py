@@ -112,7 +112,7 @@ class Atomic:
                 return default
             else:
                 return default
-        raise conflict
+        raise self._contended(values, key) from conflict
 
     def pop(self, values: Values, key: str) -> Any:
         """Delete a key and return its value, to one caller only, or raise `KeyNotFoundError`."""
@@ -121,7 +121,7 @@ class Atomic:
                 return self._take(values, key)
             except ConflictError as error:
                 conflict = error  # The value was replaced: read the new one.
-        raise conflict
+        raise self._contended(values, key) from conflict
 
     def popitem(self, values: Values) -> tuple[str, Any]:
         """Remove any pair and return it, or raise `KeyNotFoundError` if the shelf is empty.
