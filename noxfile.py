@@ -61,6 +61,13 @@ def oldest(session: nox.Session) -> None:
 
 
 @nox.session
+def example(session: nox.Session) -> None:
+    """Install a provider of another package, and see that a configuration can name it."""
+    session.install(".", "./examples/provider", *packages_of("test"))
+    session.run("pytest", "-p", "no:cacheprovider", "examples/provider", *session.posargs)
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Check the documentation: links, code, examples, options, and the table of requests."""
     session.install(".[all]", *packages_of("test", "servers"))
