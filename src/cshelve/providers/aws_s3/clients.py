@@ -1,10 +1,11 @@
 """The boto3 clients of a shelf: one that repeats requests, one that sends once, for each process.
 
-They are built when somebody first needs boto3. Whoever makes a request holds a permit (`requests`).
+They are built when boto3 is first needed. Callers that send a request hold a permit (`requests`).
 """
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -13,15 +14,17 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import botocore.session
-from botocore import xform_name
+from botocore import UNSIGNED, xform_name
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
 from botocore.exceptions import CredentialRetrievalError
 from botocore.parsers import ResponseParserError
+from botocore.utils import get_environ_proxies
 
 from cshelve._concurrency.per_process import PerProcess
 from cshelve._concurrency.signals import is_from_signal_handler
 from cshelve.exceptions import Error, StorageError
-from cshelve.providers.aws_s3.captured import Capture
-from cshelve.providers.aws_s3.options import ClientConfig
+from cshelve.providers.aws_s3.options import ClientConfig, S3Settings
 from cshelve.providers.aws_s3.session import (
     UnreadableAnswerError,
     attempts_of,
@@ -32,24 +35,24 @@ from cshelve.providers.aws_s3.session import (
 )
 
 if TYPE_CHECKING:
-    from botocore.awsrequest import AWSResponse
     from types_boto3_s3 import S3Client
-
-    from cshelve.providers.aws_s3.options import S3Settings
 
 __all__ = ["Clients"]
 
-# Whose handlers of events change nothing of what is sent. moto registers one when it is imported,
-# which does nothing until a mock begins; `intercepted` sees that.
-NO_STRANGERS = ("botocore.", "boto3.", "s3transfer.", "moto.")
+# The packages whose handlers of events change nothing of what is sent. moto registers one when it
+# is imported, which does nothing until a mock begins; `requests.interception` sees that.
+KNOWN_PACKAGES = ("botocore.", "boto3.", "s3transfer.", "moto.")
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
+SIGNATURES = (UNSIGNED, "s3v4", "v4")
 
 # Whether the request that this thread, or greenlet, sends has had an answer.
 _has_answer: ContextVar[bool] = ContextVar("has_answer", default=False)
+# Where to keep the request that this thread, or greenlet, makes, if it is not to be sent.
+_kept_requests: ContextVar[list[Any] | None] = ContextVar("kept_requests", default=None)
 
 
 class Clients:
-    """What requests by boto3 are sent by. Safe in many threads; a forked child gets its own."""
+    """boto3's clients. Safe in many threads; a forked child has its own."""
 
     def __init__(self, settings: S3Settings, before_attempt: Callable[[str], None]) -> None:
         """Build this process's first client, so that wrong parameters show at once."""
@@ -88,12 +91,27 @@ class Clients:
         return self._of_processes.get().credentials
 
     def authorities_path(self) -> str | None:
-        """Return the file of the authorities that are trusted; None if anybody is."""
+        """Return the file of the trusted authorities; None if any server is trusted."""
         return self._of_processes.get().authorities_path()
 
-    def foreign_handler(self) -> str | None:
-        """Return a handler that the caller's session has brought along; None if there is none."""
-        return self._of_processes.get().foreign_handler()
+    def objection(self) -> str | None:
+        """Return why only boto3 can send what this configuration asks for; None if others can."""
+        config = self.config
+        if config.signature_version not in SIGNATURES:
+            return "it signs by SigV4 only"
+        if getattr(config, "client_cert", None):
+            return "config.client_cert: client certificates are boto3's"
+        if getattr(config, "tcp_keepalive", None):
+            return "config.tcp_keepalive: it does not set options of sockets"
+        if self.client_config.attempts <= 1:
+            return "a request may be sent once only"
+        if getattr(config, "proxies", None) or get_environ_proxies(self.meta.endpoint_url):
+            return "a proxy, which boto3 goes by"
+        if not isinstance(config.read_timeout, int | float):
+            return "config.read_timeout"
+        if self._of_processes.get().foreign_handler():
+            return "the session has handlers of events of its own"
+        return None
 
     @property
     def meta(self) -> Any:
@@ -102,7 +120,7 @@ class Clients:
 
     @property
     def config(self) -> Any:
-        """botocore's Config as it came to be."""
+        """botocore's Config, as merged."""
         return self.meta.config
 
     def close(self) -> None:
@@ -121,7 +139,6 @@ class _Clients:
         own = settings.session
         self._core = botocore.session.get_session() if own is None else own._session
         self._session = build_session(settings, self._core) if own is None else own
-        self._capture = Capture()
         self.repeating = self._built()
 
     @cached_property
@@ -138,7 +155,13 @@ class _Clients:
 
     def captured(self, operation: str, parameters: Mapping[str, Any]) -> Any:
         call = getattr(self.repeating, xform_name(operation))
-        return self._capture.request_of(lambda: call(**parameters))
+        kept: list[Any] = []
+        _kept_requests.set(kept)
+        try:
+            call(**parameters)
+            return kept[-1]
+        finally:
+            _kept_requests.set(None)
 
     def foreign_handler(self) -> str | None:
         if self._settings.session is None:
@@ -150,7 +173,7 @@ class _Clients:
         for handler in handlers:
             module = getattr(handler, "__module__", None) or type(handler).__module__
             is_ours = getattr(handler, "__self__", None) is self
-            if not is_ours and not module.startswith(NO_STRANGERS):
+            if not is_ours and not module.startswith(KNOWN_PACKAGES):
                 return f"{module}.{getattr(handler, '__qualname__', handler)}"
         return None
 
@@ -170,14 +193,16 @@ class _Clients:
         return client
 
     def _before_send(self, event_name: str, request: Any, **_: object) -> AWSResponse | None:
-        """Keep a request that is not meant to be sent; tell of any other."""
-        answer = self._capture.answer(request)
-        if answer is None:
+        """Keep a request that is not to be sent, and answer it; note any other."""
+        kept = _kept_requests.get()
+        if kept is None:
             self._before_attempt(event_name)
-        return answer
+            return None
+        kept.append(request)
+        return AWSResponse(request.url, 200, HTTPHeaders(), _Nothing())
 
     def _pass_on(self, caught_exception: BaseException | None = None, **_: object) -> None:
-        """Raise what a signal handler of the program has raised, which botocore would repeat."""
+        """Raise what a signal handler of the program has raised; botocore would try again."""
         while caught_exception is not None:
             if is_from_signal_handler(caught_exception):
                 raise caught_exception
@@ -192,7 +217,7 @@ class _Clients:
             self._refuse_redirect(response_dict)
 
     def _refuse_redirect(self, answer: Mapping[str, Any]) -> None:
-        """Raise an error for a redirect that is not S3's: botocore would run in a circle."""
+        """Raise an error for a redirect that is not S3's, which botocore would follow for ever."""
         headers = answer["headers"]
         target = urlsplit(headers.get("location") or "")
         endpoint = self.repeating.meta.endpoint_url
@@ -209,10 +234,9 @@ class _Clients:
 
     @contextmanager
     def errors_of_botocores(self) -> Iterator[None]:
-        """Make errors of botocore's of what it lets pass while it signs, and while it parses.
+        """Turn what botocore lets through while it signs, or parses, into errors of botocore's.
 
-        A program that prints no JSON, credentials that have expired when they are new; a date that
-        is none: these come as they are.
+        Such as a program for credentials that prints no JSON, or a date that is not one.
         """
         _has_answer.set(False)
         try:
@@ -226,8 +250,15 @@ class _Clients:
             raise CredentialRetrievalError(provider="the configuration", error_msg=what) from error
 
 
+class _Nothing(io.BytesIO):
+    """The body of the answer to a request that was not sent."""
+
+    def stream(self, **_: object) -> Iterator[bytes]:
+        yield b""
+
+
 def _handlers_of(events: Any) -> Iterator[Any]:
-    """Go through the handlers of a client's events, which botocore keeps in a tree."""
+    """Yield the handlers of a client's events, which botocore keeps in a tree."""
     emitter = getattr(events, "_emitter", events)
     nodes = [emitter._handlers._root]
     while nodes:

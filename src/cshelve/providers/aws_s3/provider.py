@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator
 from contextlib import closing
-from functools import cached_property
 from itertools import chain, islice
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Self
 
 from cshelve.exceptions import (
@@ -22,16 +22,15 @@ from cshelve.exceptions import (
 from cshelve.providers.aws_s3.bucket import Bucket
 from cshelve.providers.aws_s3.bulk_delete import BulkDelete
 from cshelve.providers.aws_s3.conditional import ConditionalWrites
-from cshelve.providers.aws_s3.direct.answers import Answer, NotPlainError
 from cshelve.providers.aws_s3.errors import code_of, failures, translated
 from cshelve.providers.aws_s3.listing import Objects
 from cshelve.providers.aws_s3.multipart import MultipartUploads
 from cshelve.providers.aws_s3.options import S3Settings, settings_from
 from cshelve.providers.aws_s3.pages import pages_of, require_listing
 from cshelve.providers.aws_s3.probe import Condition, Probe
-from cshelve.providers.aws_s3.ranged_reads import First, RangedReads, UnfitRangeError
+from cshelve.providers.aws_s3.ranged_reads import RangedReads
 from cshelve.providers.aws_s3.requests import Requests
-from cshelve.providers.aws_s3.tasks import NO_VERSION, ReadMany, WriteMany, item_of
+from cshelve.providers.aws_s3.tasks import ReadMany, WriteMany
 from cshelve.providers.base import Capabilities, Entry, Item, Outcome, Provider
 from cshelve.providers.bulk import delete_each, get_each
 
@@ -39,8 +38,6 @@ if TYPE_CHECKING:
     import logging
 
     from cshelve._config.sections import Sections
-    from cshelve.providers.aws_s3.by_boto3 import ByBoto3
-    from cshelve.providers.aws_s3.direct.engine import Begun
 
 __all__ = ["AwsS3"]
 
@@ -123,60 +120,63 @@ class AwsS3(Provider):
         self._requests.close()
 
     def get(self, name: str) -> Item:
-        if not self._bucket.can_hold(name):
+        requests, reads = self._requests, self._ranged_reads
+        if requests.key_of(name) is None:
             raise KeyNotFoundError(name)
-        with self._requests.permit():
-            answer = self._requests.begin(name, self._ranged_reads.threshold_bytes)
-        if isinstance(answer, Answer):
-            if answer.status == 404:
-                raise KeyNotFoundError(name)
-            return item_of(answer, self._requests)
-        item = self._large_item(name, answer)
-        self.stats.add_bytes(received=len(item.data))
+        with requests.permit():
+            item = requests.read(name, reads.threshold_bytes)
+        if not isinstance(item, Item):
+            if item is None:
+                item = requests.boto3.get_in_ranges(name, reads, None)
+            else:
+                item = reads.item(name, item)
+            self.stats.add_bytes(received=len(item.data))
         return item
 
     def contains(self, name: str) -> bool:
         """Ask by a HEAD; by a GET of one byte where only its answer has a code."""
-        if not self._bucket.can_hold(name):
+        requests = self._requests
+        if requests.key_of(name) is None:
             return False
-        with self._requests.permit():
-            answer = self._requests.answer("HeadObject", name)
-            if answer is not None:
-                return answer.status != 404
-            found = self._by_boto3.contains(name)
-            if found:
-                self._requests.note_done_by_boto3()
-            return found
+        with requests.permit():
+            answer = requests.answer("HeadObject", name)
+            return requests.boto3.contains(name) if answer is None else answer.status != 404
 
     def put(
         self, name: str, data: bytes, *, if_absent: bool = False, if_version: str | None = None
     ) -> str:
         """Store an object; with a condition, find out once whether the server honours it."""
-        self._bucket.refuse_unless_held(name)
+        requests = self._requests
+        if requests.key_of(name) is None:
+            raise self._bucket.not_storable(name)
         if if_absent or if_version is not None:
             self._probe.require(Condition.ABSENT if if_absent else Condition.UNCHANGED)
             version = self._conditional.put(name, data, None if if_absent else if_version)
-        elif self._uploads.take(len(data)):
+        elif len(data) > self._uploads.most_bytes:
             version = self._uploads.put(name, data)
         else:
-            version = self._put_whole(name, data)
+            with requests.permit():
+                answer = requests.answer("PutObject", name, None, data)
+                if answer is None:
+                    version = requests.boto3.put(name, data)
+                else:
+                    version = answer.headers["etag"]
         self.stats.add_bytes(sent=len(data))
         return version
 
     def delete(self, name: str, *, if_version: str | None = None) -> bool | None:
-        if not self._bucket.can_hold(name):
+        requests = self._requests
+        if requests.key_of(name) is None:
             return False
         if if_version is not None:
             self._probe.require(Condition.DELETE_UNCHANGED)
             self._conditional.delete(name, if_version)
             return True
-        with self._requests.permit():
-            answer = self._requests.answer("DeleteObject", name)
-            if answer is not None:
-                return False if answer.status == 404 else None
-            deleted = self._by_boto3.delete(name)
-            self._requests.note_done_by_boto3()
-            return deleted
+        with requests.permit():
+            answer = requests.answer("DeleteObject", name)
+            if answer is None:
+                return requests.boto3.delete(name)
+            return False if answer.status == 404 else None
 
     def entries(self, prefix: str = "", *, limit: int | None = None) -> Iterator[Entry]:
         """List the objects: one request for each 1,000."""
@@ -190,19 +190,11 @@ class AwsS3(Provider):
     def get_many(self, names: Iterable[str]) -> Iterator[tuple[str, Item | None]]:
         if self._requests.direct() is None:
             return get_each(self, names)
-        reading = ReadMany(self._requests, lambda name: self._by_boto3.get(name))
-        return self._requests.together(reading, names, self.concurrency)
+        return ReadMany(self._requests).results(names, self.concurrency)
 
     def put_many(self, items: Iterable[tuple[str, bytes]]) -> Generator[Outcome]:
-        writing = WriteMany(
-            self._requests,
-            put=self.put,
-            put_by_boto3=lambda name, data: self._by_boto3.put(name, data),
-            is_large=self._uploads.take,
-        )
-        written = self._requests.together(
-            writing, items, self.concurrency, key_of=lambda item: item[0]
-        )
+        writing = WriteMany(self._requests, self.put, self._uploads.most_bytes)
+        written = writing.results(items, self.concurrency, key_of=itemgetter(0))
         with closing(written):
             for _, outcome in written:
                 yield outcome
@@ -213,43 +205,6 @@ class AwsS3(Provider):
         What fails for a passing reason inside an answer is tried again.
         """
         return self._bulk_delete.outcomes(names)
-
-    @cached_property
-    def _by_boto3(self) -> ByBoto3:
-        """How boto3 does what the engine cannot; boto3 is imported only here."""
-        from cshelve.providers.aws_s3.by_boto3 import ByBoto3
-
-        return ByBoto3(
-            self._requests,
-            self._ranged_reads,
-            missing_on_forbidden=self._settings.missing_on_forbidden,
-        )
-
-    def _large_item(self, name: str, begun: Begun | None) -> Item:
-        """Read a value whose beginning has arrived, or all of it by boto3."""
-        replaced_etag = None
-        if begun is not None:
-            first = First.of_engine(begun)
-            try:
-                return Item(self._ranged_reads.read(name, first), first.etag or NO_VERSION)
-            except UnfitRangeError as error:
-                replaced_etag = error.etag
-            except (OSError, NotPlainError) as error:
-                self._requests.note_failure(error)
-            except failures() as error:
-                self._requests.note_failure(error)
-        item = self._by_boto3.get_in_ranges(name, replaced_etag)
-        self._requests.note_done_by_boto3()
-        return item
-
-    def _put_whole(self, name: str, data: bytes) -> str:
-        with self._requests.permit():
-            answer = self._requests.answer("PutObject", name, None, data)
-            if answer is not None:
-                return answer.headers["etag"]
-            version = self._by_boto3.put(name, data)
-            self._requests.note_done_by_boto3()
-            return version
 
     def _names(self, page: Objects) -> list[str]:
         prefix = self._bucket.prefix
