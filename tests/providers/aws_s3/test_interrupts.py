@@ -17,7 +17,7 @@ import pytest
 
 import cshelve
 from cshelve._concurrency.permits import Permits
-from cshelve.providers.aws_s3.direct import many
+from cshelve.providers.aws_s3.direct import exchange
 from testbed.seaweedfs import SeaweedFS
 from tests.rigs import BUCKET, Place, S3Rig, engine_of, unique_name
 from tests.scripts import result_of
@@ -214,7 +214,7 @@ class TestAtAGivenPlace:
         if engine_of(db) != "direct":
             pytest.skip("the direct engine's")
 
-        receive = many.receive
+        receive = exchange.receive
         strikes: Iterator[bool] = iter(())
 
         def receive_and_stop(connection: Any, reader: Any) -> None:
@@ -226,7 +226,7 @@ class TestAtAGivenPlace:
         for act in (lambda: db.update(dict.fromkeys("abcdef", 0)), lambda: dict(db.items())):
             strikes = iter([True])
             with (
-                mock.patch.object(many, "receive", receive_and_stop),
+                mock.patch.object(exchange, "receive", receive_and_stop),
                 pytest.raises(KeyboardInterrupt),
             ):
                 act()
@@ -234,7 +234,7 @@ class TestAtAGivenPlace:
         assert time.monotonic() - begun < SECONDS
 
     @pytest.mark.parametrize(
-        "where", ["engine.receive", "many.receive", "templates.Template.request"]
+        "where", ["engine.receive", "exchange.receive", "templates.Template.request"]
     )
     def test_an_exception_of_the_programs_own(self, where: str, db: cshelve.CloudShelf) -> None:
         """As the handler of an alarm raises one: it is no failure of the engine's."""
@@ -245,7 +245,7 @@ class TestAtAGivenPlace:
         if engine_of(db) != "direct":
             pytest.skip("botocore takes all exceptions for failures, and tries again")
         is_of_many = where != "engine.receive"
-        is_of_single = where != "many.receive"
+        is_of_single = where != "exchange.receive"
         acts: list[tuple[bool, Callable[[], object]]] = [
             (is_of_single, lambda: db["a"]),
             (is_of_single, lambda: db.__setitem__("a", 0)),

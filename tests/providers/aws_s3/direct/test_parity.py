@@ -25,9 +25,9 @@ from cshelve.exceptions import ConfigurationError
 from cshelve.providers.aws_s3 import bulk_delete, multipart
 from cshelve.providers.aws_s3.bucket import TOKEN, Bucket
 from cshelve.providers.aws_s3.direct.engine import Engine, Source
-from cshelve.providers.aws_s3.direct.plain import PlainSource, plain_source
 from cshelve.providers.aws_s3.direct.templates import CRC32, OPERATIONS
 from cshelve.providers.aws_s3.errors import fits_in_xml
+from cshelve.providers.aws_s3.plain import PlainSource, plain_source
 from tests.providers.aws_s3.direct.messages import (
     Head,
     head_of,
@@ -751,7 +751,7 @@ def compare(boto3: Boto3, source: Source, wanted: Wanted, key: str | None) -> No
     signature = signature_of(authorization)
     assert ";".join(sorted(signature.signed)) == by["signed"], what
     assert without_date(signature.credential) == without_date(by["credential"]), what
-    credentials, region = source.credentials(), source.template(wanted.operation).region
+    credentials, region = source.credentials, source.templates[wanted.operation].region
     assert credentials is not None
     assert region is not None
     resigned = signed_by_botocore(ours, credentials, region, is_secure=scheme == "https")
@@ -786,7 +786,7 @@ def test_it_sends_what_boto3_sends(
     boto3 = Boto3(settings)
     if case.refusal:
         with pytest.raises(NoTemplateError, match=case.refusal):
-            boto3.captured.template("PutObject")
+            _ = boto3.captured.templates["PutObject"]
         return
     for source in sources(settings, boto3):
         for wanted in OF_KEYS:
@@ -800,7 +800,7 @@ def test_it_sends_what_boto3_sends(
 def compare_endpoints(boto3: Boto3, source: Source) -> None:
     """Compare where requests go, and whom they trust there."""
     url = urlsplit(boto3.made(Wanted("GetObject"), "k").url)
-    endpoint = source.endpoint()
+    endpoint = source.endpoint
     usual = {"http": 80, "https": 443}[url.scheme]
     assert (endpoint.host, endpoint.port) == (url.hostname, url.port or usual)
     assert endpoint.is_secure == (url.scheme == "https")
