@@ -43,12 +43,20 @@ _named_locks = PerProcess(threading.Lock)
 
 
 class InMemory(Provider):
-    """A shelf in this process's memory. Atomic between threads; gone with the process."""
+    """A shelf in this process's memory. Atomic between threads; gone with the process.
+
+        with cshelve.open_provider(InMemory()) as db:
+            db["greeting"] = "hello"
+    """
 
     capabilities = Capabilities(conditional_put=True, conditional_delete=True, delete_reports=True)
     is_shared = False
 
     def __init__(self, *, persist_key: str | None = None, exists: bool = False) -> None:
+        """Make an empty shelf, or with `persist_key` one that all with the same key share.
+
+        With `exists` it need not be created by flag `c` or `n`.
+        """
         # Parallel work would only contend for the one lock.
         super().__init__(concurrency=1)
         self._persist_key = persist_key

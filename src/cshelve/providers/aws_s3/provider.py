@@ -5,12 +5,13 @@ A key's object is named `key_prefix/key`.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from itertools import chain, islice
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Self
 
+from cshelve._config.sections import Sections
 from cshelve.exceptions import (
     AuthError,
     CanNotCreateDBError,
@@ -31,13 +32,20 @@ from cshelve.providers.aws_s3.probe import Condition, Probe
 from cshelve.providers.aws_s3.ranged_reads import RangedReads
 from cshelve.providers.aws_s3.requests import Requests
 from cshelve.providers.aws_s3.tasks import ReadMany, WriteMany
-from cshelve.providers.base import Capabilities, Entry, Item, Outcome, Provider
+from cshelve.providers.base import (
+    DEFAULT_CONCURRENCY,
+    Capabilities,
+    Entry,
+    Item,
+    Outcome,
+    Provider,
+)
 from cshelve.providers.bulk import delete_each, get_each
 
 if TYPE_CHECKING:
     import logging
 
-    from cshelve._config.sections import Sections
+    from boto3.session import Session
 
 __all__ = ["AwsS3"]
 
@@ -46,21 +54,84 @@ REGIONS_WITHOUT_CONSTRAINT = frozenset({"", "us-east-1", "aws-global", "auto"})
 
 
 class AwsS3(Provider):
-    """Objects in a bucket. Each method is one request unless it says otherwise; a large value is
-    one for each of its chunks, and two more when it is written.
+    """Objects in a bucket of Amazon S3, or of a server that speaks its protocol.
 
-    A request goes by the direct engine, and by boto3 where that cannot or may not send it. Requests
-    are repeated by boto3, and by nobody else, but for those with a condition and for a body that
-    was cut short on its way, which is asked for once more. S3 stores and deletes an object as a
-    whole or not at all.
+    Each method is one request unless it says otherwise; a large value is one for each of its
+    chunks, and two more when it is written. S3 stores and deletes an object as a whole or not at
+    all. The direct engine sends a request, or boto3 where that cannot or may not. Only boto3
+    repeats requests, except those with a condition, and a body that was cut short, which is asked
+    for once more.
+
+        with cshelve.open_provider(AwsS3("my-bucket", key_prefix="app")) as db:
+            db["greeting"] = "hello"
     """
 
     capabilities = Capabilities(conditional_put=True, conditional_delete=True, delete_reports=False)
 
-    def __init__(self, settings: S3Settings, logger: logging.Logger) -> None:
-        super().__init__(concurrency=settings.concurrency)
+    def __init__(
+        self,
+        bucket_name: str,
+        *,
+        key_prefix: str | None = None,
+        auth_type: str = "default",
+        key_id: str | None = None,
+        key_secret: str | None = None,
+        session_token: str | None = None,
+        profile_name: str | None = None,
+        region_name: str | None = None,
+        endpoint_url: str | None = None,
+        concurrency: int = DEFAULT_CONCURRENCY,
+        engine: str = "auto",
+        session: Session | None = None,
+        provider_params: Mapping[str, Any] | None = None,
+        put_params: Mapping[str, Any] | None = None,
+        logger: logging.Logger | None = None,
+        **options: Any,
+    ) -> None:
+        """Send nothing; each argument is the option of that name in a configuration.
+
+        `auth_type` is `default` (boto3's chain of credentials), `access_key` (with `key_id` and
+        `key_secret`), `profile` (with `profile_name`) or `anonymous`. `session` is a
+        `boto3.Session` of your own, whose credentials and region count. `provider_params` and
+        `put_params` are the sections of these names, `options` any other option of `[default]`,
+        such as `multipart_chunk_bytes`. A `$` in a value means nothing here.
+
+        Raises `ConfigurationError` for what is missing, unknown or does not go together.
+        """
+        default = dict(
+            bucket_name=bucket_name,
+            key_prefix=key_prefix,
+            auth_type=auth_type,
+            key_id=key_id,
+            key_secret=key_secret,
+            session_token=session_token,
+            profile_name=profile_name,
+            region_name=region_name,
+            concurrency=concurrency,
+            engine=engine,
+            **options,
+        )
+        of_client = {"endpoint_url": endpoint_url, "boto3_session": session}
+        contents = {
+            "default": _given(default),
+            "provider_params": {**_given(provider_params or {}), **_given(of_client)},
+            "put_params": _given(put_params or {}),
+        }
+        config = Sections("AwsS3", contents, from_file=False, flag="c", logger=logger)
+        self._set_up(settings_from(config), config.logger)
+        config.finish()  # Now, as boto3's client has checked `put_params`.
+
+    @classmethod
+    def from_config(cls, config: Sections) -> Self:
+        """Take what options.md lists for aws-s3; sends nothing."""
+        provider = cls.__new__(cls)
+        provider._set_up(settings_from(config), config.logger)
+        return provider
+
+    def _set_up(self, settings: S3Settings, logger: logging.Logger) -> None:
         self._settings = settings
         self._bucket = Bucket(settings)
+        super().__init__(concurrency=settings.concurrency)
         self._requests = Requests(settings, self._bucket, self.stats, logger)
         self.concurrency = self._requests.config.concurrency
         # The caller's session is in no configuration.
@@ -73,14 +144,9 @@ class AwsS3(Provider):
         self._probe = Probe(self._requests)
         logger.info("%s: engine %s (%s)", self.location, self.engine, self._requests.reason)
 
-    @classmethod
-    def from_config(cls, config: Sections) -> Self:
-        """Take what options.md lists for aws-s3; sends nothing."""
-        return cls(settings_from(config), config.logger)
-
     @property
     def engine(self) -> str:
-        """Which engine sends requests now: `direct`, with boto3 beside it, or `boto3`."""
+        """The engine that sends requests now: `direct`, with boto3 beside it, or `boto3`."""
         return self._requests.engine
 
     @property
@@ -88,7 +154,7 @@ class AwsS3(Provider):
         return self._bucket.location
 
     def exists(self) -> bool:
-        """Ask by a listing of one key; by nothing at all, and True, without `check_bucket`."""
+        """List one key; without `check_bucket`, send nothing and return True."""
         if not self._settings.check_bucket:
             return True
         try:
@@ -104,10 +170,10 @@ class AwsS3(Provider):
         if region not in REGIONS_WITHOUT_CONSTRAINT:
             where["CreateBucketConfiguration"] = {"LocationConstraint": region}
         try:
-            with self._requests.permit(), self._requests.clients.client() as client:
-                client.create_bucket(Bucket=self._bucket.name, **where)
+            with self._requests.permit():
+                self._requests.boto3.call("CreateBucket", None, where)
         except failures() as error:
-            # Somebody may have created it since we looked; whether it is ours, a listing tells.
+            # Another program may have created it meanwhile; if it is ours, we may list it.
             taken = code_of(error) in {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}
             if taken and self._is_ours():
                 return
@@ -200,10 +266,7 @@ class AwsS3(Provider):
                 yield outcome
 
     def delete_many(self, names: Iterable[str]) -> Generator[Outcome]:
-        """Delete 1,000 keys a request, or singly where the server can't.
-
-        What fails for a passing reason inside an answer is tried again.
-        """
+        """Delete 1,000 keys a request, or singly where the server can't."""
         return self._bulk_delete.outcomes(names)
 
     def _names(self, page: Objects) -> list[str]:
@@ -227,9 +290,18 @@ class AwsS3(Provider):
             yield Entry(name, size, date)
 
     def _is_ours(self) -> bool:
-        """Return whether a bucket of that name is one that we may list."""
+        """Return whether we may list a bucket of that name."""
         try:
             require_listing(self._requests)
         except Error:
             return False
         return True
+
+
+def _given(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those that are given, as a configuration has them: two dollars mean one."""
+    return {
+        name: f"${value}" if isinstance(value, str) and value.startswith("$") else value
+        for name, value in options.items()
+        if value is not None
+    }

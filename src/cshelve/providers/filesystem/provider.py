@@ -84,6 +84,9 @@ class Filesystem(Provider):
     """A shelf in a folder. Every write is atomic, between processes too; conditions are exact.
 
     A write costs a new file and a rename, a read one open; a listing reads directories only.
+
+        with cshelve.open_provider(Filesystem("notes")) as db:
+            db["greeting"] = "hello"
     """
 
     capabilities = Capabilities(conditional_put=True, conditional_delete=True, delete_reports=True)
@@ -93,15 +96,19 @@ class Filesystem(Provider):
         folder: str | os.PathLike[str],
         *,
         concurrency: int = 1,
-        named: bool = True,
         encoding: str = "utf-8",
+        _named: bool = True,
         _portable: bool = sys.platform in ("win32", "darwin"),
     ) -> None:
-        # Measured: threads make small reads and writes slower, as the disk is not what they await.
+        """Touch nothing yet; the folder is created when a shelf is opened with flag `c` or `n`.
+
+        `encoding` is how keys become file names. Measured, more `concurrency` makes small reads and
+        writes slower, as they do not wait for the disk.
+        """
         super().__init__(concurrency=concurrency)
         self._location = os.path.abspath(os.path.expanduser(folder))
         self._folder = Folder(self._location)
-        self._named = named
+        self._named = _named
         self._keys = KeyEncoding(encoding)
         self._portable = _portable
 
@@ -114,7 +121,7 @@ class Filesystem(Provider):
         folder = next(filter(None, folders), None)
         return cls(
             folder or ".",
-            named=folder is not None,
+            _named=folder is not None,
             encoding=next(filter(None, encodings), "utf-8"),
         )
 
