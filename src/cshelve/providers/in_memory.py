@@ -45,8 +45,8 @@ _named_locks = PerProcess(threading.Lock)
 class InMemory(Provider):
     """A shelf in this process's memory. Atomic between threads; gone with the process.
 
-        with cshelve.open_provider(InMemory()) as db:
-            db["greeting"] = "hello"
+    with cshelve.open_provider(InMemory()) as db:
+        db["greeting"] = "hello"
     """
 
     capabilities = Capabilities(conditional_put=True, conditional_delete=True, delete_reports=True)

@@ -1,4 +1,9 @@
-"""Conditional writes and deletes: sent once each, and settled when their answer is lost."""
+"""Puts and deletes that depend on what is there: sent once, and settled if their answer is lost.
+
+A lost answer (a reset, a time-out, a 500) costs one HEAD more: see `settling`. Answers that say
+that nothing was done (409, 429, SlowDown) are tried again, within the client's number of attempts;
+a 412 is a `ConflictError`.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from cshelve._concurrency.backoff import full_jitter
 from cshelve.exceptions import ConditionsNotSupportedError, ConflictError, Error
+from cshelve.providers.aws_s3 import multipart
 from cshelve.providers.aws_s3.bucket import NO_VERSION, TOKEN, etag_of
 from cshelve.providers.aws_s3.errors import (
     Place,
@@ -24,10 +30,9 @@ from cshelve.providers.aws_s3.sending import attempt, attempt_once
 from cshelve.providers.settling import ConditionalRequest, Failure, Found, settle
 
 if TYPE_CHECKING:
-    from cshelve.providers.aws_s3.multipart import MultipartUploads
     from cshelve.providers.aws_s3.requests import Requests
 
-__all__ = ["ConditionalWrites"]
+__all__ = ["delete_if", "put_if"]
 
 # The ETags of S3, and of servers that leave the quotes out. A list of them, or `*`, would be a
 # weaker condition.
@@ -41,53 +46,44 @@ THROTTLED_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 20.0
 
 
-class ConditionalWrites:
-    """Puts and deletes that depend on what is there. One request each; safe in many threads.
-
-    A lost answer (a reset, a time-out, a 500) costs one HEAD more: see `settling.settle`. Answers
-    that say that nothing was done (409, 429, SlowDown) are tried again, within the client's number
-    of attempts; a 412 is a `ConflictError`.
-    """
-
-    def __init__(self, requests: Requests, uploads: MultipartUploads) -> None:
-        self._requests = requests
-        self._uploads = uploads
-
-    def put(self, name: str, data: bytes, if_version: str | None) -> str:
-        """Store data if what is there has that version, or with None if nothing is there."""
-        in_parts = self._uploads.must_take(len(data))
-        operation = "CompleteMultipartUpload" if in_parts else "PutObject"
-        place = self._requests.bucket.place(operation, name)
-        token = secrets.token_hex(16)
-        metadata = {"Metadata": {TOKEN: token}}
-        condition = {"IfNoneMatch": "*"}
-        if if_version is not None:
-            condition = {"IfMatch": _checked(place, if_version)}
-
-        def send(by_boto3: bool) -> str:
-            if in_parts:
-                return self._uploads.put_if(name, data, metadata, condition, by_boto3=by_boto3)
-            parameters = {**condition, **metadata}
-            answer = attempt_once(
-                self._requests, operation, name, parameters, data, by_boto3=by_boto3
-            )
-            return etag_of(answer, place)
-
-        return self._settled(_Write(self._requests, place, send, if_version, token))
-
-    def delete(self, name: str, if_version: str) -> None:
-        """Delete what is there if it has that version; what is absent is a conflict."""
-        place = self._requests.bucket.place("DeleteObject", name)
+def put_if(
+    requests: Requests,
+    uploads: multipart.MultipartUploads,
+    name: str,
+    data: bytes,
+    if_version: str | None,
+) -> str:
+    """Store data if what is there has that version, or with None if nothing is there."""
+    in_parts = len(data) > multipart.LARGEST_PUT_BYTES
+    operation = "CompleteMultipartUpload" if in_parts else "PutObject"
+    place = requests.bucket.place(operation, name)
+    token = secrets.token_hex(16)
+    metadata = {"Metadata": {TOKEN: token}}
+    condition = {"IfNoneMatch": "*"}
+    if if_version is not None:
         condition = {"IfMatch": _checked(place, if_version)}
 
-        def send(by_boto3: bool) -> str:
-            attempt_once(self._requests, "DeleteObject", name, condition, by_boto3=by_boto3)
-            return ""
+    def send(by_boto3: bool) -> str:
+        if in_parts:
+            return uploads.put_if(name, data, metadata, condition, by_boto3=by_boto3)
+        parameters = {**condition, **metadata}
+        answer = attempt_once(requests, operation, name, parameters, data, by_boto3=by_boto3)
+        return etag_of(answer, place)
 
-        self._settled(_Write(self._requests, place, send, if_version, None))
+    write = _Write(requests, place, send, if_version, token)
+    return settle(write, requests.config.attempts)
 
-    def _settled(self, write: _Write) -> str:
-        return settle(write, self._requests.config.attempts)
+
+def delete_if(requests: Requests, name: str, if_version: str) -> None:
+    """Delete what is there if it has that version; what is absent is a conflict."""
+    place = requests.bucket.place("DeleteObject", name)
+    condition = {"IfMatch": _checked(place, if_version)}
+
+    def send(by_boto3: bool) -> str:
+        attempt_once(requests, "DeleteObject", name, condition, by_boto3=by_boto3)
+        return ""
+
+    settle(_Write(requests, place, send, if_version, None), requests.config.attempts)
 
 
 class _Write(ConditionalRequest):

@@ -24,35 +24,29 @@ if TYPE_CHECKING:
     from cshelve.providers.aws_s3.direct.templates import Request
     from cshelve.providers.aws_s3.requests import Requests
 
-__all__ = ["MultipartUploads"]
+__all__ = ["LARGEST_PUT_BYTES", "MultipartUploads"]
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
 MOST_PARTS = 10_000
 LARGEST_PUT_BYTES = 5 * 2**30
+"""The longest value that S3 stores by one request."""
 MOST_AT_ONCE = 12
 # What the last request says of a part, in boto3's order.
 ORDER = ("PartNumber", "ETag", "ChecksumCRC32")
 
 
 class MultipartUploads:
-    """Puts of values longer than `most_bytes`: two requests, and one for each chunk.
+    """Puts of large values: two requests, and one for each chunk.
 
     Parts are sent together, each with its own checksum. An upload that fails, or that nobody waits
     for any more, is aborted, so that no parts stay. Safe in many threads; the caller holds no
     permit.
     """
 
-    def __init__(self, requests: Requests, threshold_bytes: int, chunk_bytes: int) -> None:
-        self.most_bytes = min(threshold_bytes, LARGEST_PUT_BYTES)
-        """What is not longer goes by one request."""
+    def __init__(self, requests: Requests, chunk_bytes: int) -> None:
         self._requests = requests
         self._bucket = requests.bucket
         self._chunk_bytes = chunk_bytes
-        self._logger = logging.getLogger("cshelve")
-
-    def must_take(self, size: int) -> bool:
-        """Return whether S3 takes values of this size in no other way."""
-        return size > LARGEST_PUT_BYTES
 
     def put(self, name: str, data: bytes) -> str:
         """Store data and return the version."""
@@ -126,7 +120,7 @@ class MultipartUploads:
         except failures() as error:
             if code_of(error) == "NoSuchUpload":
                 return  # It was completed after all, and only the answer was lost.
-            self._logger.warning(
+            logging.getLogger("cshelve").warning(
                 "%s: parts of an upload that failed may be left, as they cannot be removed: %s",
                 self._bucket.place("AbortMultipartUpload", name),
                 error,

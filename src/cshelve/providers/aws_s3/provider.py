@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing
+from functools import cached_property
 from itertools import chain, islice
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Self
@@ -20,12 +21,12 @@ from cshelve.exceptions import (
     KeyNotFoundError,
     StorageError,
 )
+from cshelve.providers.aws_s3 import multipart
 from cshelve.providers.aws_s3.bucket import Bucket
 from cshelve.providers.aws_s3.bulk_delete import BulkDelete
-from cshelve.providers.aws_s3.conditional import ConditionalWrites
+from cshelve.providers.aws_s3.conditional import delete_if, put_if
 from cshelve.providers.aws_s3.errors import code_of, failures, translated
 from cshelve.providers.aws_s3.listing import Objects
-from cshelve.providers.aws_s3.multipart import MultipartUploads
 from cshelve.providers.aws_s3.options import S3Settings, settings_from
 from cshelve.providers.aws_s3.pages import pages_of, require_listing
 from cshelve.providers.aws_s3.probe import Condition, Probe
@@ -136,12 +137,8 @@ class AwsS3(Provider):
         self.concurrency = self._requests.config.concurrency
         # The caller's session is in no configuration.
         self.can_be_reopened = settings.session is None
-        sizes = (settings.multipart_threshold_bytes, settings.multipart_chunk_bytes)
-        self._uploads = MultipartUploads(self._requests, *sizes)
-        self._ranged_reads = RangedReads(self._requests, *sizes)
-        self._bulk_delete = BulkDelete(self._requests, lambda names: delete_each(self, names))
-        self._conditional = ConditionalWrites(self._requests, self._uploads)
-        self._probe = Probe(self._requests)
+        self._most_bytes = min(settings.multipart_threshold_bytes, multipart.LARGEST_PUT_BYTES)
+        """The longest value that one request stores."""
         logger.info("%s: engine %s (%s)", self.location, self.engine, self._requests.reason)
 
     @property
@@ -186,16 +183,16 @@ class AwsS3(Provider):
         self._requests.close()
 
     def get(self, name: str) -> Item:
-        requests, reads = self._requests, self._ranged_reads
+        requests = self._requests
         if requests.key_of(name) is None:
             raise KeyNotFoundError(name)
         with requests.permit():
-            item = requests.read(name, reads.threshold_bytes)
+            item = requests.read(name, self._settings.multipart_threshold_bytes)
         if not isinstance(item, Item):
             if item is None:
-                item = requests.boto3.get_in_ranges(name, reads, None)
+                item = requests.boto3.get_in_ranges(name, self._ranged_reads, None)
             else:
-                item = reads.item(name, item)
+                item = self._ranged_reads.item(name, item)
             self.stats.add_bytes(received=len(item.data))
         return item
 
@@ -217,8 +214,9 @@ class AwsS3(Provider):
             raise self._bucket.not_storable(name)
         if if_absent or if_version is not None:
             self._probe.require(Condition.ABSENT if if_absent else Condition.UNCHANGED)
-            version = self._conditional.put(name, data, None if if_absent else if_version)
-        elif len(data) > self._uploads.most_bytes:
+            expected = None if if_absent else if_version
+            version = put_if(requests, self._uploads, name, data, expected)
+        elif len(data) > self._most_bytes:
             version = self._uploads.put(name, data)
         else:
             with requests.permit():
@@ -236,7 +234,7 @@ class AwsS3(Provider):
             return False
         if if_version is not None:
             self._probe.require(Condition.DELETE_UNCHANGED)
-            self._conditional.delete(name, if_version)
+            delete_if(requests, name, if_version)
             return True
         with requests.permit():
             answer = requests.answer("DeleteObject", name)
@@ -259,7 +257,7 @@ class AwsS3(Provider):
         return ReadMany(self._requests).results(names, self.concurrency)
 
     def put_many(self, items: Iterable[tuple[str, bytes]]) -> Generator[Outcome]:
-        writing = WriteMany(self._requests, self.put, self._uploads.most_bytes)
+        writing = WriteMany(self._requests, self.put, self._most_bytes)
         written = writing.results(items, self.concurrency, key_of=itemgetter(0))
         with closing(written):
             for _, outcome in written:
@@ -268,6 +266,24 @@ class AwsS3(Provider):
     def delete_many(self, names: Iterable[str]) -> Generator[Outcome]:
         """Delete 1,000 keys a request, or singly where the server can't."""
         return self._bulk_delete.outcomes(names)
+
+    @cached_property
+    def _bulk_delete(self) -> BulkDelete:
+        return BulkDelete(self._requests, lambda names: delete_each(self, names))
+
+    @cached_property
+    def _probe(self) -> Probe:
+        return Probe(self._requests)
+
+    @cached_property
+    def _ranged_reads(self) -> RangedReads:
+        settings = self._settings
+        sizes = (settings.multipart_threshold_bytes, settings.multipart_chunk_bytes)
+        return RangedReads(self._requests, *sizes)
+
+    @property
+    def _uploads(self) -> multipart.MultipartUploads:
+        return multipart.MultipartUploads(self._requests, self._settings.multipart_chunk_bytes)
 
     def _names(self, page: Objects) -> list[str]:
         prefix = self._bucket.prefix

@@ -10,7 +10,6 @@ import logging
 import sys
 import threading
 from collections.abc import Mapping
-from functools import cached_property
 from types import FunctionType
 from typing import TYPE_CHECKING
 
@@ -56,6 +55,7 @@ class Requests:
         self._settings = settings
         self._logger = logger
         self._clients: Clients | None = None
+        self._boto3: ByBoto3 | None = None
         self._building = PerProcess(threading.Lock)
         choice = choose(settings, self._built_clients, bucket, interception())
         self.config: ClientConfig = choice.config
@@ -91,12 +91,15 @@ class Requests:
         """boto3's clients, built when they are first needed."""
         return self._clients or self._built_clients()
 
-    @cached_property
+    @property
     def boto3(self) -> ByBoto3:
         """Requests by boto3, which is imported only here, and only when something needs it."""
-        from cshelve.providers.aws_s3.by_boto3 import ByBoto3
+        if self._boto3 is None:
+            from cshelve.providers.aws_s3.by_boto3 import ByBoto3
 
-        return ByBoto3(self, missing_on_forbidden=self._settings.missing_on_forbidden)
+            forbidden = self._settings.missing_on_forbidden
+            self._boto3 = ByBoto3(self, missing_on_forbidden=forbidden)
+        return self._boto3
 
     def close(self) -> None:
         """Close the connections of this process."""

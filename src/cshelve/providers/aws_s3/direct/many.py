@@ -172,7 +172,7 @@ class _Loop(Generic[T, R]):
         """In the order in which they will be late."""
         self._touched: Exchange | None = None
         """The one that is dealt with now: an interruption leaves it in an unknown state."""
-        self._threads: Threads[T, R] = Threads(self._selector, most, task.is_last)
+        self._threads: Threads[T, R] | None = None
         self._is_ending = False
 
     def paused(self) -> Self:
@@ -196,7 +196,8 @@ class _Loop(Generic[T, R]):
         """Begin as many items as there is room for."""
         while not self.is_over and self._active < self._most:
             # While boto3 does one again, which takes long, the others go on twice as far.
-            if len(self.order) >= (2 * self._most if self._threads.busy else self._most):
+            ahead = 2 if self._threads is not None and self._threads.busy else 1
+            if len(self.order) >= ahead * self._most:
                 return
             if self._waiting is None:
                 with self.paused():
@@ -257,9 +258,11 @@ class _Loop(Generic[T, R]):
         finally:
             try:
                 self._close_connections()
-                self._threads.stop()
+                if self._threads is not None:
+                    self._threads.stop()
             finally:
-                self._threads.close()
+                if self._threads is not None:
+                    self._threads.close()
                 for job in (*self.order, self._waiting):
                     self._permits.release(job)
                 self._permits.resume(self)
@@ -423,10 +426,13 @@ class _Loop(Generic[T, R]):
         if self._is_ending:
             self._done(job, None, StoppedError())
             return
+        if self._threads is None:
+            self._threads = Threads(self._selector, self._most, self._task.is_last)
         with self.paused():  # As it is done here and now where there can be no thread.
             self._threads.start(job, act, job.item)
 
     def _collect_from_threads(self) -> None:
+        assert self._threads is not None
         for owner, future in self._threads.collect():
             job: Any = owner
             if future.cancelled():
