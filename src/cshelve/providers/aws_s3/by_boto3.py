@@ -161,8 +161,7 @@ class ByBoto3:
             request.update(parameters)
         if body is not None and operation != "CompleteMultipartUpload":
             request["Body"] = bytes(body) if isinstance(body, memoryview) else body
-        clients = self._requests.clients
-        with clients.client_that_sends_once() if once else clients.client() as client:
+        with self._requests.clients.client(once=once) as client:
             method = re.sub("(?<!^)(?=[A-Z])", "_", operation).lower()
             answer: Mapping[str, Any] = getattr(client, method)(**request)
         return answer

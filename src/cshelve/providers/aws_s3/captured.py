@@ -9,7 +9,7 @@ engine sends requests of the same form.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -62,7 +62,8 @@ OF_ONE_REQUEST = frozenset(
 class Captured:
     """What requests are made of, as boto3's client of this configuration has it."""
 
-    def __init__(self, clients: Clients, bucket: Bucket) -> None:
+    def __init__(self, clients: Callable[[], Clients], bucket: Bucket) -> None:
+        """`clients` returns those of this process."""
         self._clients = clients
         self.templates: Mapping[str, Template] = _Templates(clients, bucket)
         """Learned when they are first looked up, which may raise `NoTemplateError`."""
@@ -79,15 +80,15 @@ class Captured:
             address.hostname or "",
             address.port or (443 if is_secure else 80),
             is_secure,
-            self._clients.authorities_path() if is_secure else None,
-            self._clients.config.connect_timeout,
+            self._clients().authorities_path() if is_secure else None,
+            self._clients().config.connect_timeout,
         )
 
     @property
     def credentials(self) -> Credentials | None:
         """The credentials of now; raises `NoTemplateError` where boto3 has none."""
         try:
-            frozen = self._clients.credentials().get_frozen_credentials()
+            frozen = self._clients().credentials().get_frozen_credentials()
         except OF_BOTO3 as error:
             raise NoTemplateError(f"boto3 has no credentials: {type(error).__name__}") from error
         return Credentials(frozen.access_key, frozen.secret_key, frozen.token)
@@ -96,7 +97,7 @@ class Captured:
 class _Templates(dict[str, Template]):
     """Templates by operation, each learned from a request of boto3's when it is first needed."""
 
-    def __init__(self, clients: Clients, bucket: Bucket) -> None:
+    def __init__(self, clients: Callable[[], Clients], bucket: Bucket) -> None:
         super().__init__()
         self.origin = ("", "")
         """Scheme and host of the requests so far."""
@@ -115,7 +116,7 @@ class _Templates(dict[str, Template]):
         if OPERATIONS[operation].is_of_key:
             parameters["Key"] = MARK
         try:
-            request = self._clients.captured(operation, parameters)
+            request = self._clients().captured(operation, parameters)
         except KeyError as error:
             # It found nothing in the answer, which was to another request: buckets of S3 Express
             # have sessions, which boto3 asks for first.

@@ -54,7 +54,7 @@ def choose(
         # boto3 would show a tracer the requests that it is asked about.
         objection = interception
     if objection is None:
-        source = captured_source(clients(), bucket)
+        source = captured_source(clients, bucket)
         objection = clients().objection() or _no_template(source)
     if objection is None:
         reason = f"engine = {settings.engine}, as boto3 would send it, because of {plain}"
@@ -67,7 +67,7 @@ def choose(
     return Choice("boto3", objection, clients().client_config, None)
 
 
-def captured_source(clients: Clients, bucket: Bucket) -> Source:
+def captured_source(clients: Callable[[], Clients], bucket: Bucket) -> Source:
     """Return what requests are made of, learned from boto3."""
     from cshelve.providers.aws_s3.captured import Captured
 

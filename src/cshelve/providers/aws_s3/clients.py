@@ -1,4 +1,4 @@
-"""The boto3 clients of a shelf: one that repeats requests, one that sends once, for each process.
+"""The boto3 clients of a shelf: one that repeats requests, and one that sends each once.
 
 They are built when boto3 is first needed. Callers that send a request hold a permit (`requests`).
 """
@@ -21,16 +21,15 @@ from botocore.exceptions import CredentialRetrievalError
 from botocore.parsers import ResponseParserError
 from botocore.utils import get_environ_proxies
 
-from cshelve._concurrency.per_process import PerProcess
 from cshelve._concurrency.signals import is_from_signal_handler
 from cshelve.exceptions import Error, StorageError
-from cshelve.providers.aws_s3.options import ClientConfig, S3Settings
+from cshelve.providers.aws_s3.options import S3Settings
 from cshelve.providers.aws_s3.session import (
     UnreadableAnswerError,
-    attempts_of,
     authorities_path,
     build_client,
     build_session,
+    client_config_of,
     credentials_of,
 )
 
@@ -52,47 +51,49 @@ _kept_requests: ContextVar[list[Any] | None] = ContextVar("kept_requests", defau
 
 
 class Clients:
-    """boto3's clients. Safe in many threads; a forked child has its own."""
+    """boto3's clients, for the process that makes them. Safe in many threads."""
 
     def __init__(self, settings: S3Settings, before_attempt: Callable[[str], None]) -> None:
-        """Build this process's first client, so that wrong parameters show at once."""
-        self._of_processes = PerProcess(lambda: _Clients(settings, before_attempt))
-        config = self.config
-        pool_size: int = getattr(config, "max_pool_connections", 10)
-        self.client_config = ClientConfig(
-            endpoint_url=self.meta.endpoint_url,
-            attempts=attempts_of(config),
-            concurrency=min(settings.concurrency, pool_size),
-            read_timeout=config.read_timeout,
-            sends_checksums=config.request_checksum_calculation == "when_supported",
-            checks_checksums=config.response_checksum_validation == "when_supported",
-        )
+        """Build the first client, so that wrong parameters show at once."""
+        self._settings = settings
+        self._before_attempt = before_attempt
+        own = settings.session
+        self._core = botocore.session.get_session() if own is None else own._session
+        self._session = build_session(settings, self._core) if own is None else own
+        self._repeating = self._built()
+        self.meta: Any = self._repeating.meta
+        """What boto3 knows about the service and the endpoint."""
+        self.config: Any = self.meta.config
+        """botocore's Config, as merged."""
+        self.client_config = client_config_of(self.meta, settings)
 
-    @contextmanager
-    def client(self) -> Iterator[S3Client]:
-        """Lend the client that repeats what fails for a passing reason."""
-        ours = self._of_processes.get()
-        with ours.errors_of_botocores():
-            yield ours.repeating
+    @cached_property
+    def _sending_once(self) -> S3Client:
+        """Built for the first conditional write, as most programs have none."""
+        return self._built(sends_once=True)
 
-    @contextmanager
-    def client_that_sends_once(self) -> Iterator[S3Client]:
-        """Lend the client that never repeats a request."""
-        ours = self._of_processes.get()
-        with ours.errors_of_botocores():
-            yield ours.sending_once
-
-    def captured(self, operation: str, parameters: Mapping[str, Any]) -> Any:
-        """Return the request that boto3 would send, without sending it; raise what boto3 raises."""
-        return self._of_processes.get().captured(operation, parameters)
+    @cached_property
+    def _credentials(self) -> Any:
+        return credentials_of(self._session, self._settings)
 
     def credentials(self) -> Any:
-        """Return the credentials that this process's clients sign with."""
-        return self._of_processes.get().credentials
+        """Return the credentials that the clients sign with."""
+        return self._credentials
 
     def authorities_path(self) -> str | None:
         """Return the file of the trusted authorities; None if any server is trusted."""
-        return self._of_processes.get().authorities_path()
+        return authorities_path(self._core, self._settings)
+
+    def captured(self, operation: str, parameters: Mapping[str, Any]) -> Any:
+        """Return the request that boto3 would send, without sending it; raise what boto3 raises."""
+        call = getattr(self._repeating, xform_name(operation))
+        kept: list[Any] = []
+        _kept_requests.set(kept)
+        try:
+            call(**parameters)
+            return kept[-1]
+        finally:
+            _kept_requests.set(None)
 
     def objection(self) -> str | None:
         """Return why only boto3 can send what this configuration asks for; None if others can."""
@@ -109,78 +110,48 @@ class Clients:
             return "a proxy, which boto3 goes by"
         if not isinstance(config.read_timeout, int | float):
             return "config.read_timeout"
-        if self._of_processes.get().foreign_handler():
+        if self._has_foreign_handler():
             return "the session has handlers of events of its own"
         return None
 
-    @property
-    def meta(self) -> Any:
-        """What boto3 knows about the service and the endpoint."""
-        return self._of_processes.get().repeating.meta
-
-    @property
-    def config(self) -> Any:
-        """botocore's Config, as merged."""
-        return self.meta.config
-
     def close(self) -> None:
-        """Close this process's connections, if it has any."""
-        ours = self._of_processes.made()
-        if ours is not None:
-            ours.close()
+        """Close the connections."""
+        self._repeating.close()
+        if "_sending_once" in self.__dict__:
+            self._sending_once.close()
 
+    @contextmanager
+    def client(self, *, once: bool = False) -> Iterator[S3Client]:
+        """Lend the client that repeats what fails for a passing reason, or never, with `once`.
 
-class _Clients:
-    """The clients of one process."""
-
-    def __init__(self, settings: S3Settings, before_attempt: Callable[[str], None]) -> None:
-        self._settings = settings
-        self._before_attempt = before_attempt
-        own = settings.session
-        self._core = botocore.session.get_session() if own is None else own._session
-        self._session = build_session(settings, self._core) if own is None else own
-        self.repeating = self._built()
-
-    @cached_property
-    def sending_once(self) -> S3Client:
-        """Built when the first conditional write wants it: most programs have none."""
-        return self._built(sends_once=True)
-
-    @cached_property
-    def credentials(self) -> Any:
-        return credentials_of(self._session, self._settings)
-
-    def authorities_path(self) -> str | None:
-        return authorities_path(self._core, self._settings)
-
-    def captured(self, operation: str, parameters: Mapping[str, Any]) -> Any:
-        call = getattr(self.repeating, xform_name(operation))
-        kept: list[Any] = []
-        _kept_requests.set(kept)
+        What botocore lets through while it signs, or parses, becomes an error of botocore's: a
+        program for credentials that prints no JSON, say, or a date that is not one.
+        """
+        client = self._sending_once if once else self._repeating
+        _has_answer.set(False)
         try:
-            call(**parameters)
-            return kept[-1]
-        finally:
-            _kept_requests.set(None)
+            yield client
+        except (RuntimeError, ValueError, KeyError, ResponseParserError) as error:
+            if isinstance(error, Error | RecursionError) or is_from_signal_handler(error):
+                raise  # A RecursionError is about no answer, and about no credentials.
+            what = f"{type(error).__name__}: {error}"
+            if _has_answer.get():
+                raise UnreadableAnswerError(error=what) from error
+            raise CredentialRetrievalError(provider="the configuration", error_msg=what) from error
 
-    def foreign_handler(self) -> str | None:
+    def _has_foreign_handler(self) -> bool:
+        """Return whether the caller's session has brought a handler of events along."""
         if self._settings.session is None:
-            return None
+            return False
         try:
-            handlers = list(_handlers_of(self.repeating.meta.events))
+            handlers = list(_handlers_of(self.meta.events))
         except (AttributeError, KeyError, TypeError):
-            return "some that this version of botocore does not show"
-        for handler in handlers:
-            module = getattr(handler, "__module__", None) or type(handler).__module__
-            is_ours = getattr(handler, "__self__", None) is self
-            if not is_ours and not module.startswith(KNOWN_PACKAGES):
-                return f"{module}.{getattr(handler, '__qualname__', handler)}"
-        return None
-
-    def close(self) -> None:
-        self.repeating.close()
-        if "sending_once" in self.__dict__:
-            self.sending_once.close()
+            return True  # This version of botocore does not show them.
+        return any(
+            getattr(handler, "__self__", None) is not self
+            and not _module_of(handler).startswith(KNOWN_PACKAGES)
+            for handler in handlers
+        )
 
     def _built(self, *, sends_once: bool = False) -> S3Client:
         client = build_client(self._session, self._settings, sends_once=sends_once)
@@ -220,7 +191,7 @@ class _Clients:
         """Raise an error for a redirect that is not S3's, which botocore would follow for ever."""
         headers = answer["headers"]
         target = urlsplit(headers.get("location") or "")
-        endpoint = self.repeating.meta.endpoint_url
+        endpoint = self.meta.endpoint_url
         is_to_tls = target.scheme == "https" and urlsplit(endpoint).scheme == "http"
         is_of_s3 = "x-amz-bucket-region" in headers or b"<Code>" in answer["body"]
         if target.netloc and (is_to_tls or not is_of_s3):
@@ -232,29 +203,16 @@ class _Clients:
             error.about_shelf = True
             raise error
 
-    @contextmanager
-    def errors_of_botocores(self) -> Iterator[None]:
-        """Turn what botocore lets through while it signs, or parses, into errors of botocore's.
-
-        Such as a program for credentials that prints no JSON, or a date that is not one.
-        """
-        _has_answer.set(False)
-        try:
-            yield
-        except (RuntimeError, ValueError, KeyError, ResponseParserError) as error:
-            if isinstance(error, Error | RecursionError) or is_from_signal_handler(error):
-                raise  # A RecursionError is about no answer, and about no credentials.
-            what = f"{type(error).__name__}: {error}"
-            if _has_answer.get():
-                raise UnreadableAnswerError(error=what) from error
-            raise CredentialRetrievalError(provider="the configuration", error_msg=what) from error
-
 
 class _Nothing(io.BytesIO):
     """The body of the answer to a request that was not sent."""
 
     def stream(self, **_: object) -> Iterator[bytes]:
         yield b""
+
+
+def _module_of(handler: object) -> str:
+    return getattr(handler, "__module__", None) or type(handler).__module__
 
 
 def _handlers_of(events: Any) -> Iterator[Any]:

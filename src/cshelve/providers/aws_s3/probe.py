@@ -10,9 +10,8 @@ from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Callable
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 from cshelve._concurrency.per_process import PerProcess
@@ -101,7 +100,7 @@ class Probe:
     def _honours_unchanged(self) -> bool:
         """Put an object with an If-Match, which cannot hold, as there is none of that name."""
         name = _probe_name()
-        if self._is_refused("PutObject", lambda: self._put(name, IfMatch=NO_ETAG)):
+        if self._is_refused("PutObject", name, IfMatch=NO_ETAG):
             return True
         self._remove(name)
         return False
@@ -109,13 +108,9 @@ class Probe:
     def _honours_absent(self) -> bool:
         """Put an object twice with If-None-Match: the second time there is one, ours."""
         name = _probe_name()
-
-        def is_refused() -> bool:
-            return self._is_refused("PutObject", lambda: self._put(name, IfNoneMatch="*"))
-
         try:
             # The first one is refused if boto3 has repeated it, as its answer was lost.
-            return is_refused() or is_refused()
+            return any(self._is_refused("PutObject", name, IfNoneMatch="*") for _ in range(2))
         finally:
             self._remove(name)
 
@@ -124,47 +119,31 @@ class Probe:
         name = _probe_name()
         send(self._requests, "PutObject", name, None, b"")
         try:
-            return self._is_refused("DeleteObject", lambda: self._delete(name, IfMatch=NO_ETAG))
+            return self._is_refused("DeleteObject", name, IfMatch=NO_ETAG)
         finally:
             self._remove(name)
 
-    def _is_refused(self, operation: str, send: Callable[[], object]) -> bool:
+    def _is_refused(self, operation: str, name: str, **condition: str) -> bool:
         """Send what a server that honours conditions refuses, and return whether it does."""
         try:
-            send()
+            self._send(operation, name, condition)
         except failures() as error:
             if status_of(error) in HONOURED and code_of(error) != "NoSuchBucket":
                 return True
             if refuses_conditions(error):
-                self._refuse_other_reason(operation, error)
+                if operation == "PutObject" and status_of(error) == 400:
+                    # A 400 may be for another reason, which this one has as well, and raises.
+                    other = _probe_name()
+                    send(self._requests, "PutObject", other, None, b"")
+                    self._remove(other)
                 return False
             raise translated(error, self._bucket.place(operation)) from error
         return False
 
-    def _refuse_other_reason(self, operation: str, error: Exception) -> None:
-        """Raise what a put without a condition raises: a 400 may be for another reason."""
-        if operation == "PutObject" and status_of(error) == 400:
-            name = _probe_name()
-            send(self._requests, "PutObject", name, None, b"")
-            self._remove(name)
-
-    def _remove(self, name: str) -> None:
-        try:
-            attempt(self._requests, "DeleteObject", name)
-        except failures():
-            return  # The probe counts, and nobody sees what is left.
-
-    def _put(self, name: str, **condition: Any) -> None:
-        self._send("PutObject", name, condition, b"")
-
-    def _delete(self, name: str, **condition: Any) -> None:
-        self._send("DeleteObject", name, condition, None)
-
-    def _send(
-        self, operation: str, name: str, condition: dict[str, Any], body: bytes | None
-    ) -> None:
+    def _send(self, operation: str, name: str, condition: dict[str, str]) -> None:
         """Send a request, and have boto3 send it again if its outcome is not plain."""
         requests = self._requests
+        body = b"" if operation == "PutObject" else None
         if requests.direct() is None:
             attempt(requests, operation, name, condition, body)
             return
@@ -175,6 +154,12 @@ class Probe:
                 raise
             with requests.permit():
                 requests.boto3.call(operation, name, condition, body)
+
+    def _remove(self, name: str) -> None:
+        try:
+            attempt(self._requests, "DeleteObject", name)
+        except failures():
+            return  # The probe counts, and nobody sees what is left.
 
 
 def _probe_name() -> str:

@@ -54,10 +54,10 @@ class Requests:
         self._prefix = bucket.prefix
         self._settings = settings
         self._logger = logger
-        self._clients: Clients | None = None
+        self._clients: PerProcess[Clients] = PerProcess(self._new_clients)
         self._boto3: ByBoto3 | None = None
         self._building = PerProcess(threading.Lock)
-        choice = choose(settings, self._built_clients, bucket, interception())
+        choice = choose(settings, lambda: self.clients, bucket, interception())
         self.config: ClientConfig = choice.config
         self.engine = choice.engine
         """The chosen engine: `direct`, with boto3 beside it, or `boto3`."""
@@ -88,8 +88,12 @@ class Requests:
 
     @property
     def clients(self) -> Clients:
-        """boto3's clients, built when they are first needed."""
-        return self._clients or self._built_clients()
+        """boto3's clients of this process, built when they are first needed."""
+        made = self._clients.made()
+        if made is None:
+            with self._building.get():
+                made = self._clients.get()
+        return made
 
     @property
     def boto3(self) -> ByBoto3:
@@ -105,8 +109,9 @@ class Requests:
         """Close the connections of this process."""
         if self._engine is not None:
             self._engine.close()
-        if self._clients is not None:
-            self._clients.close()
+        clients = self._clients.made()
+        if clients is not None:
+            clients.close()
 
     def key_of(self, name: str) -> str | None:
         """Return the key of a name's object; None if S3 can hold none, or it is not the shelf's."""
@@ -265,18 +270,15 @@ class Requests:
         engine = self._engine
         if engine is not None:
             engine.close()
-            engine.source = captured_source(self.clients, self.bucket)
+            engine.source = captured_source(lambda: self.clients, self.bucket)
 
-    def _built_clients(self) -> Clients:
-        with self._building.get():
-            if self._clients is None:
-                from cshelve.providers.aws_s3.clients import Clients
-                from cshelve.providers.aws_s3.session import checked_parameters
+    def _new_clients(self) -> Clients:
+        from cshelve.providers.aws_s3.clients import Clients
+        from cshelve.providers.aws_s3.session import checked_parameters
 
-                clients = Clients(self._settings, self._before_attempt)
-                self.bucket.parameters = checked_parameters(self._settings, clients)
-                self._clients = clients
-            return self._clients
+        clients = Clients(self._settings, self._before_attempt)
+        self.bucket.parameters = checked_parameters(self._settings, clients)
+        return clients
 
     def _before_attempt(self, event_name: str) -> None:
         """Count what boto3 is about to send; refuse it if nobody waits for it any more."""

@@ -21,7 +21,7 @@ from cshelve._concurrency.per_process import PerProcess
 from cshelve._config.sections import Section, closest
 from cshelve.exceptions import AuthArgumentError, ConfigurationError
 from cshelve.providers.aws_s3.bucket import TOKEN
-from cshelve.providers.aws_s3.options import S3Settings
+from cshelve.providers.aws_s3.options import ClientConfig, S3Settings
 
 if TYPE_CHECKING:
     from botocore.model import ServiceModel
@@ -30,11 +30,11 @@ if TYPE_CHECKING:
 
 __all__ = [
     "UnreadableAnswerError",
-    "attempts_of",
     "authorities_path",
     "build_client",
     "build_session",
     "checked_parameters",
+    "client_config_of",
     "credentials_of",
     "loader_of",
 ]
@@ -95,10 +95,9 @@ def build_session(settings: S3Settings, core: BotocoreSession) -> Session:
             core.set_config_variable("profile", profile)
         loader = loader_of(core)
         core.register_component("data_loader", loader)
-        folders = list(loader.search_paths)
         session = Session(botocore_session=core, profile_name=profile)
         # boto3 adds its own folder each time.
-        loader.search_paths[:] = dict.fromkeys((*folders, *loader.search_paths))
+        loader.search_paths[:] = dict.fromkeys(loader.search_paths)
         return session
 
 
@@ -135,11 +134,20 @@ def authorities_path(core: BotocoreSession, settings: S3Settings) -> str | None:
     return where() if verify is True else (verify or None)
 
 
-def attempts_of(config: Any) -> int:
-    """Return how often the client tries a request, the first time included."""
+def client_config_of(meta: Any, settings: S3Settings) -> ClientConfig:
+    """Return what a client's Config came to be."""
+    config = meta.config
     # botocore makes `total_max_attempts` of whatever form the user gave it in.
     retries: dict[str, Any] = getattr(config, "retries", None) or {}
-    return int(retries.get("total_max_attempts", 1))
+    pool_size: int = getattr(config, "max_pool_connections", 10)
+    return ClientConfig(
+        endpoint_url=meta.endpoint_url,
+        attempts=int(retries.get("total_max_attempts", 1)),
+        concurrency=min(settings.concurrency, pool_size),
+        read_timeout=config.read_timeout,
+        sends_checksums=config.request_checksum_calculation == "when_supported",
+        checks_checksums=config.response_checksum_validation == "when_supported",
+    )
 
 
 @contextmanager
