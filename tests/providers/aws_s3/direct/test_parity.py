@@ -657,7 +657,7 @@ class Boto3:
         self.clients: Clients = Clients(settings, lambda _: None)
         self.bucket = Bucket(settings)
         self.bucket.parameters = checked_parameters(settings, self.clients)
-        self.captured = Captured(self.clients, self.bucket)
+        self.captured = Captured(lambda: self.clients, self.bucket)
 
     def made(self, wanted: Wanted, key: str | None) -> Any:
         """Return the request that boto3 would send."""
