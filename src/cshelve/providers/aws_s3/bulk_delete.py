@@ -1,4 +1,4 @@
-"""Many keys deleted in one request, and what to do where a server cannot do that."""
+"""Many keys deleted in one request, or singly where a server cannot do that."""
 
 from __future__ import annotations
 
@@ -127,7 +127,7 @@ class BulkDelete:
         return {key.removeprefix(self._bucket.prefix): error for key, error in found.items()}
 
     def _send_by_boto3(self, keys: list[str], *, again: bool = True) -> dict[str, RefusalError]:
-        """Have boto3 send it, and once more if the answer is empty."""
+        """Send it by boto3, and once more if the answer is empty."""
         objects = {"Objects": [{"Key": key} for key in keys], "Quiet": False}
         try:
             answer = self._requests.boto3.call("DeleteObjects", None, {"Delete": objects})

@@ -122,7 +122,7 @@ class Clients:
 
     @contextmanager
     def client(self, *, once: bool = False) -> Iterator[S3Client]:
-        """Lend the client that repeats what fails for a passing reason, or never, with `once`.
+        """Return the client that repeats what fails for a passing reason, or with `once` never.
 
         What botocore lets through while it signs, or parses, becomes an error of botocore's: a
         program for credentials that prints no JSON, say, or a date that is not one.

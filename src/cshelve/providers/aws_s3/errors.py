@@ -56,17 +56,14 @@ NO_CREDENTIALS = (
 )
 NO_CONNECTION = ("HTTPClientError", "ConnectionError")
 
+# What an operation needs, unless that has its own name.
 IAM_ACTIONS = {
-    "GetObject": "s3:GetObject",
     "HeadObject": "s3:GetObject",
-    "PutObject": "s3:PutObject",
     "CreateMultipartUpload": "s3:PutObject",
     "UploadPart": "s3:PutObject",
     "CompleteMultipartUpload": "s3:PutObject",
-    "DeleteObject": "s3:DeleteObject",
     "DeleteObjects": "s3:DeleteObject",
     "ListObjectsV2": "s3:ListBucket",
-    "CreateBucket": "s3:CreateBucket",
 }
 
 

@@ -89,7 +89,7 @@ class Listing:
             return page or self.page_of_boto3(where)
 
     def page_of_boto3(self, where: Mapping[str, Any]) -> Page:
-        """Have boto3 ask for a page; the caller holds a permit."""
+        """Ask for a page by boto3; the caller holds a permit."""
         place = self._bucket.place(OPERATION)
         for _ in range(2):
             try:

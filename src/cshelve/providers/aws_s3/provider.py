@@ -124,7 +124,7 @@ class AwsS3(Provider):
 
     @classmethod
     def from_config(cls, config: Sections) -> Self:
-        """Take what options.md lists for aws-s3; sends nothing."""
+        """Make it from the options in `docs/configuration.md`; send nothing."""
         provider = cls.__new__(cls)
         provider._set_up(settings_from(config), config.logger)
         return provider

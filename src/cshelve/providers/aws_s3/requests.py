@@ -82,7 +82,7 @@ class Requests:
     def most_of_one(self) -> int:
         """How many requests of one large value may be in flight at once.
 
-        One and half of the others: else whoever wants a permit would wait for the end of that.
+        One and half of the others: with all, other requests would wait for the end of that value.
         """
         return min(1 + self.config.concurrency // 2, self.config.concurrency)
 
@@ -242,7 +242,7 @@ class Requests:
                 self._in_vain = 0
                 self.learn_where()
         elif isinstance(error, NotSentError | OSError):
-            self._in_vain = 0  # The server, or the way to it, has stopped working for anybody.
+            self._in_vain = 0  # The server, or the way to it, has stopped working.
         else:
             # boto3 has no credentials, or only boto3 can send it; it explains why.
             self._in_vain += 1

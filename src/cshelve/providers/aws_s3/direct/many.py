@@ -53,7 +53,7 @@ class Task(ABC, Generic[T, R]):
 
     @abstractmethod
     def by_boto3(self, item: T) -> R:
-        """Have boto3 do it, in a thread that has the item's permit."""
+        """Do it by boto3, in a thread, with the permit of the item."""
 
     @abstractmethod
     def apart(self, item: T) -> R:
@@ -201,7 +201,7 @@ class _Loop(Generic[T, R]):
                 return
             if self._waiting is None:
                 with self.paused():
-                    item: Any = next(source, self)  # Which is nobody's item.
+                    item: Any = next(source, self)  # The loop itself marks the end.
                 if item is self:
                     self.is_over = True
                     return
