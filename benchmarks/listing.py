@@ -1,9 +1,9 @@
-"""How fast a shelf's keys are listed, beside the server's own time for the same pages.
+"""Measure how fast a shelf's keys are listed, compared with the server's time for the pages.
 
     python -m benchmarks.listing [keys]
 
-The server's time: requests for the same pages, signed before, over one connection, whose answers
-are received and thrown away. boto3's paginator is in the table too.
+The server's time is measured with presigned requests for the same pages, over one connection, whose
+responses are received and discarded. The table also contains boto3's paginator.
 """
 
 from __future__ import annotations

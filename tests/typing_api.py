@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any, assert_type
 
 import cshelve
+from cshelve._config.sections import Sections
+from cshelve.options import Option, boolean, integer, options_of, text
 from cshelve.providers.base import Entry, Item, Provider
 from cshelve.testing import CountingProvider, shelf_over
 
@@ -18,6 +20,14 @@ assert_type(cshelve.open("shelf.ini"), shelve.Shelf[Any])
 assert_type(cshelve.open(Path("shelf.ini"), "r", 5, True), shelve.Shelf[Any])
 assert_type(cshelve.open_from_dict(config), cshelve.CloudShelf)
 assert_type(cshelve.generate_key(), str)
+assert_type(options_of("in-memory"), list[Option[Any]])
+
+
+def options(config: Sections) -> None:
+    assert_type(config.take(Option("name", text, None, "A name.")), str | None)
+    assert_type(config.take(Option("name", text, "", "A name.", required=True)), str)
+    assert_type(config.take(Option("count", integer, 3, "How many.", least=1)), int)
+    assert_type(config.take(Option("switch", boolean, False, "Whether.")), bool)
 
 
 def serialize(value: Any, protocol: int) -> bytes:

@@ -1,4 +1,4 @@
-"""Our shelf, with the engine that is named: `python -m benchmarks.contestants.shelf ENGINE`."""
+"""Contestant: this release with one engine, `python -m benchmarks.contestants.shelf ENGINE`."""
 
 from __future__ import annotations
 

@@ -7,8 +7,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cshelve._concurrency.outcomes import finish
-from cshelve._config.sections import Section, Sections, sections_from_dict
-from cshelve._shelf.atomic import DEFAULT_TIMEOUT_SECONDS, Atomic
+from cshelve._config.mapping import sections_from_dict
+from cshelve._config.sections import Sections
+from cshelve._shelf.atomic import Atomic
 from cshelve._shelf.pickling import OpenArguments, PickledShelf
 from cshelve._shelf.shelf import CloudShelf
 from cshelve._values.serializers import PickleSerializer, Serializer, serializer_from
@@ -17,6 +18,13 @@ from cshelve._values.writeback import WritebackCache
 from cshelve.codec import Codec
 from cshelve.codec.settings import codec_from
 from cshelve.exceptions import ConfigurationError, DBDoesNotExistsError
+from cshelve.options import (
+    MODIFY_TIMEOUT_SECONDS,
+    OF_VALUES,
+    PROVIDER,
+    SHELF_OPTIONS,
+    WRITEBACK_LIMIT,
+)
 from cshelve.providers import load
 from cshelve.providers.base import Provider
 
@@ -67,19 +75,23 @@ def shelf_over_provider(
         raise ConfigurationError(
             f"provider is a cshelve.providers.Provider, not of type {type(provider).__name__}."
         )
-    source = "the configuration"
     with _closed_on_failure(provider):
         _check_flag(flag)
+        source = "the configuration"
         contents = sections_from_dict(config or {}, source)
         sections = Sections(source, contents, from_file=False, flag=flag, logger=logger)
+        sections.declare(OF_VALUES)
+        sections.refuse_unknown()
         return _finished(provider, sections, _parts(sections, arguments))
 
 
 def _opened(config: Sections, arguments: OpenArguments) -> CloudShelf:
     """Open a shelf whose provider its configuration names."""
     _check_flag(config.flag)
-    default = config.require("default")
-    provider_class = load(default.required_text("provider"), default.where("provider"))
+    config.declare(SHELF_OPTIONS)
+    provider_class = load(config.take(PROVIDER), config.where(PROVIDER))
+    config.declare(provider_class.options)
+    config.refuse_unknown()
     # What can be wrong without a provider is found before there is one.
     parts = _parts(config, arguments)
     provider = provider_class.from_config(config)
@@ -98,18 +110,14 @@ class _Parts(NamedTuple):
 
 
 def _parts(config: Sections, arguments: OpenArguments) -> _Parts:
-    default = config.section("default")
     serializer = serializer_from(
-        default, arguments.protocol, arguments.serializer, arguments.deserializer
+        config.section("default"), arguments.protocol, arguments.serializer, arguments.deserializer
     )
     codec = codec_from(config, serializer.letter, serializer.letter_if_sealed)
     logger = config.logger_of_call
-    limit = _writeback_limit(default)
-    timeout = default.number("modify_timeout_seconds", default=DEFAULT_TIMEOUT_SECONDS)
-    # Options of 1.x that any provider may be given; none of ours has a client that logs by them.
-    config.section("logging").accept("http", "credentials", "level", "enabled")
+    limit = config.take(WRITEBACK_LIMIT) or None
     cache = WritebackCache(is_on=arguments.writeback, limit=limit, logger=logger)
-    return _Parts(serializer, codec, cache, Atomic(timeout, logger))
+    return _Parts(serializer, codec, cache, Atomic(config.take(MODIFY_TIMEOUT_SECONDS), logger))
 
 
 def _finished(
@@ -119,7 +127,6 @@ def _finished(
     reopen: tuple[Callable[[Sections, OpenArguments], CloudShelf], OpenArguments] | None = None,
 ) -> CloudShelf:
     """Do what the flag asks for, and return the shelf; `reopen` is how its pickle opens it."""
-    config.finish()
     _prepare(provider, config.flag)
     serializer, codec, cache, atomic = parts
     if isinstance(serializer, PickleSerializer) and provider.is_shared and not codec.is_protected:
@@ -143,12 +150,6 @@ def _closed_on_failure(provider: Provider) -> Iterator[None]:
     except BaseException:
         provider.close()
         raise
-
-
-def _writeback_limit(default: Section) -> int | None:
-    """Read how many values the writeback cache may hold; without the option, all."""
-    limit = default.integer("writeback_limit", default=0, least=0)
-    return limit or None
 
 
 def _check_flag(flag: str) -> None:

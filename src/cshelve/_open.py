@@ -104,7 +104,7 @@ def open_from_dict(
         cshelve.open_from_dict({"default": {"provider": "in-memory"}})
     """
     from cshelve._assembly import OpenArguments, shelf_from_sections
-    from cshelve._config.sections import sections_from_dict
+    from cshelve._config.mapping import sections_from_dict
 
     source = "the configuration"
     contents = sections_from_dict(config, source)

@@ -4,13 +4,8 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import pickle
-import select
-import signal
 import threading
-import time
-import traceback
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -21,96 +16,16 @@ import cshelve
 from testbed.exchange import Exchange
 from testbed.fault_proxy import Count
 from testbed.faults import pass_on
-from tests.rigs import Place, S3Rig, folder_config
+from tests.forks import MARKS, in_child
+from tests.rigs import Place, S3Rig, folder_config, provider_of
+from tests.threads import PATIENCE_SECONDS, meanwhile
 
-pytestmark = [
-    pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork"),
-    # Of newer Pythons: that is what these tests are about.
-    pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning"),
-]
+pytestmark = MARKS
 
-CHILD_SECONDS = 20.0
-PATIENCE_SECONDS = 60
 
 shared_by_processes = pytest.mark.parametrize(
     "place", ["filesystem", pytest.param("aws-s3", marks=pytest.mark.s3)], indirect=True
 )
-
-
-def in_child(function: Callable[[], Any], then: Callable[[], Any] = lambda: None) -> Any:
-    """Fork, call the function in the child, and give what it returned; kill it if it hangs.
-
-    What comes `then` is done here, once the child is there.
-    """
-    reading, writing = os.pipe()
-    process = os.fork()
-    if not process:
-        answer: tuple[bool, Any]
-        try:
-            answer = True, function()
-        except BaseException:  # noqa: BLE001  # for the parent to tell
-            answer = False, traceback.format_exc()
-        try:
-            os.write(writing, pickle.dumps(answer))
-        finally:
-            # Not the end of the test run, of which this is a copy.
-            os._exit(0)
-    os.close(writing)
-    then()
-    with os.fdopen(reading, "rb", buffering=0) as pipe:
-        try:
-            answered = _read_all(pipe.fileno(), time.monotonic() + CHILD_SECONDS)
-        finally:
-            os.kill(process, signal.SIGKILL)
-            os.waitpid(process, 0)
-    if answered is None:
-        pytest.fail(f"the child did not end within {CHILD_SECONDS:g} seconds")
-    succeeded, result = pickle.loads(answered)
-    if not succeeded:
-        pytest.fail(f"in the child: {result}")
-    return result
-
-
-def _read_all(pipe: int, until: float) -> bytes | None:
-    """Read what the child writes until it closes its end; None if that takes too long."""
-    parts = []
-    while select.select([pipe], [], [], max(0, until - time.monotonic()))[0]:
-        part = os.read(pipe, 65536)
-        if not part:
-            return b"".join(parts)
-        parts.append(part)
-    return None
-
-
-@contextmanager
-def threads_of_the_parent(work: Callable[[int], None], number: int = 4) -> Iterator[None]:
-    """Have threads work again and again for as long as the block takes."""
-    over = threading.Event()
-    have_begun = threading.Barrier(number + 1)
-    errors: list[BaseException] = []
-
-    def run(which: int) -> None:
-        try:
-            work(which)
-            have_begun.wait(PATIENCE_SECONDS)
-            while not over.is_set():
-                work(which)
-        except BaseException as error:  # noqa: BLE001  # for whoever waits for the thread
-            errors.append(error)
-
-    threads = [threading.Thread(target=run, args=(n,), daemon=True) for n in range(number)]
-    for thread in threads:
-        thread.start()
-    try:
-        have_begun.wait(PATIENCE_SECONDS)
-        yield
-    finally:
-        over.set()
-        for thread in threads:
-            thread.join(PATIENCE_SECONDS)
-    assert not any(thread.is_alive() for thread in threads), "a thread of the parent hangs"
-    if errors:
-        raise errors[0]
 
 
 def connections(seen: Count) -> set[int]:
@@ -143,12 +58,14 @@ class TestAChild:
                 db.prefix("users/").modify("n", lambda n: n + 1, default=0),
                 list(db.get_many(["c", "a"])),
                 len(db),
-                db.delete_many(["users/n"]),
-                db.popitem()[0] in {"a", "c"},
             )
 
-        expected = (11, 3, 2, 1, [("c", 3), ("a", 11)], 3, None, True)
-        assert in_child(all_operations) == expected
+        def deletions() -> Any:
+            db.delete_many(["users/n"])
+            return db.popitem()[0]
+
+        assert in_child(all_operations) == (11, 3, 2, 1, [("c", 3), ("a", 11)], 3)
+        assert in_child(deletions) in {"a", "c"}
         assert len(db) == 1
 
     @shared_by_processes
@@ -178,10 +95,13 @@ class TestAChild:
     def test_has_a_copy_of_what_is_in_memory(self) -> None:
         with cshelve.open_from_dict({"default": {"provider": "in-memory"}}) as db:
             db["k"] = "parent's"
-            assert in_child(lambda: (db["k"], db.update(k="child's"), db["k"])[::2]) == (
-                "parent's",
-                "child's",
-            )
+
+            def replace() -> Any:
+                before = db["k"]
+                db["k"] = "child's"
+                return before, db["k"]
+
+            assert in_child(replace) == ("parent's", "child's")
             assert db["k"] == "parent's"
 
     @shared_by_processes
@@ -213,7 +133,12 @@ class TestConnections:
     def test_of_the_parent_go_on_being_used(self, s3: S3Rig, db: cshelve.CloudShelf) -> None:
         with s3.proxy.counting() as before:
             db.modify("n", lambda n: n + 1)
-        in_child(lambda: (db.modify("n", lambda n: n + 1), db.close()))
+
+        def use_and_close() -> None:
+            with db:
+                db.modify("n", lambda n: n + 1)
+
+        in_child(use_and_close)
         with s3.proxy.counting() as after:
             db.modify("n", lambda n: n + 1)
         assert connections(after) == connections(before)
@@ -235,7 +160,7 @@ class TestConnections:
     def test_count_towards_the_process_that_uses_them(
         self, s3: S3Rig, db: cshelve.CloudShelf
     ) -> None:
-        stats = db._objects.records.provider.stats
+        stats = provider_of(db).stats
         before = stats.requests["GetObject"]
         assert in_child(lambda: (db["n"], stats.requests["GetObject"])[1]) == before + 1
         assert stats.requests["GetObject"] == before
@@ -261,7 +186,7 @@ class TestAForkWhileOtherThreadsWork:
             db.sync()
             return int(db["child's"])
 
-        with threads_of_the_parent(work):
+        with meanwhile(work, 4):
             assert [in_child(in_between) for _ in range(self.TIMES)] == [0] * self.TIMES
         assert db["child's count"] == self.TIMES
 
@@ -274,7 +199,7 @@ class TestAForkWhileOtherThreadsWork:
             written[number] += 1
             assert db[f"k{number}"] == written[number]
 
-        with threads_of_the_parent(work):
+        with meanwhile(work, 4):
             for _ in range(self.TIMES):
                 assert in_child(lambda: db.setdefault("child's", 1)) == 1
         assert {n: db[f"k{n}"] for n in written} == written
@@ -366,15 +291,10 @@ class TestAForkWithinAnIteration:
         assert len(list(pairs)) == self.KEYS - 1
 
     def test_lets_the_child_leave_it(self, db: cshelve.CloudShelf) -> None:
-        def leave() -> str:
-            nonlocal pairs
-            del pairs
-            return "left"
-
-        pairs = iter(db.items())
-        next(pairs)
-        assert in_child(leave) == "left"
-        assert len(list(pairs)) == self.KEYS - 1
+        iterations = [iter(db.items())]
+        next(iterations[0])
+        assert in_child(iterations.clear) is None
+        assert len(list(iterations[0])) == self.KEYS - 1
 
     def test_over_keys_goes_on_in_both(self, db: cshelve.CloudShelf) -> None:
         keys = iter(db)
@@ -474,7 +394,7 @@ class TestTheLocksOfAFolder:
     @contextmanager
     def write_under_way(self, db: cshelve.CloudShelf, key: str) -> Iterator[threading.Event]:
         """Have another thread hold the lock that a writer of a key holds, until it is to end."""
-        folder = db._objects.records.provider._folder  # type: ignore[attr-defined]
+        folder = provider_of(db)._folder
         has_begun, end = threading.Event(), threading.Event()
 
         def hold() -> None:

@@ -10,9 +10,14 @@ import pytest
 
 import cshelve
 from cshelve._config.ini import sections_from_file
+from cshelve._config.options import Option, boolean, integer, text
 from cshelve._config.sections import Section, Sections
 
-Open = Callable[[str], object]
+A = Option("a", text, None, "A text.")
+SWITCH = Option("switch", boolean, False, "A truth value.")
+ON = SWITCH._replace(name="on", default=True)
+COUNT = Option("count", integer, 0, "A number.")
+OPTIONS = (A, SWITCH, ON, COUNT, A._replace(name="bucket_name"))
 
 
 @pytest.fixture
@@ -20,17 +25,25 @@ def read(tmp_path: Path) -> Callable[[str | bytes], Sections]:
     def parse(text: str | bytes) -> Sections:
         path = tmp_path / "shelf.ini"
         path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        return Sections(str(path), sections_from_file(str(path)), from_file=True, flag="c")
+        config = Sections(str(path), sections_from_file(str(path)), from_file=True, flag="c")
+        config.declare(OPTIONS)
+        return config
 
     return parse
 
 
+def from_dict(**default: object) -> Sections:
+    config = Sections("it", {"default": default}, from_file=False, flag="c")
+    config.declare(OPTIONS)
+    return config
+
+
 @pytest.fixture
 def value(read: Callable[[str], Sections]) -> Callable[[str], str | None]:
-    """Read what stands behind `option =` in a file."""
+    """Read what stands behind `a =` in a file."""
 
     def of(written: str) -> str | None:
-        return read(f"[default]\noption = {written}\n").section("default").text("option")
+        return read(f"[default]\na = {written}\n").take(A)
 
     return of
 
@@ -81,19 +94,20 @@ class TestHowTextIsRead:
         self, written: str, value: Callable[[str], str | None]
     ) -> None:
         with pytest.raises(
-            cshelve.ConfigurationError, match=rf"shelf\.ini, \[default\] option: .*{written[1:]!r}"
+            cshelve.ConfigurationError, match=rf"shelf\.ini, \[default\] a: .*{written[1:]!r}"
         ):
             value(written)
 
     def test_comments_stand_at_the_start_of_a_line(self, read: Callable[[str], Sections]) -> None:
-        section = read("# one\n; two\n[default]\n# three\na = 1 # no comment\n").section("default")
-        assert section.text("a") == "1 # no comment"
+        config = read("# one\n; two\n[default]\n# three\na = 1 # no comment\n")
+        assert config.take(A) == "1 # no comment"
 
     def test_a_byte_order_mark_is_skipped(self, read: Callable[[bytes], Sections]) -> None:
-        assert read(b"\xef\xbb\xbf[default]\na = 1\n").section("default").text("a") == "1"
+        assert read(b"\xef\xbb\xbf[default]\na = 1\n").take(A) == "1"
 
     def test_option_names_have_no_case(self, read: Callable[[str], Sections]) -> None:
-        assert read("[default]\nBucket_Name = b\n").section("default").text("bucket_name") == "b"
+        config = read("[default]\nBucket_Name = b\n")
+        assert config.take(A._replace(name="bucket_name")) == "b"
 
     @pytest.mark.parametrize("section", ["provider_params", "put_params"])
     def test_but_in_somebody_elses_parameters_they_have(
@@ -105,23 +119,22 @@ class TestHowTextIsRead:
 
     @pytest.mark.parametrize("word", ["true", "True", "YES", "on", "1"])
     def test_what_is_true(self, word: str, read: Callable[[str], Sections]) -> None:
-        assert read(f"[default]\na = {word}").section("default").boolean("a", default=False) is True
+        assert read(f"[default]\nswitch = {word}").take(SWITCH) is True
 
     @pytest.mark.parametrize("word", ["false", "No", "OFF", "0"])
     def test_what_is_false(self, word: str, read: Callable[[str], Sections]) -> None:
-        assert read(f"[default]\na = {word}").section("default").boolean("a", default=True) is False
+        assert read(f"[default]\non = {word}").take(ON) is False
 
     def test_a_dict_is_taken_as_it_is(self) -> None:
-        section = Section("it", "default", {"a": '"quoted"', "b": True, "c": 5}, from_file=False)
-        assert section.text("a") == '"quoted"'
-        assert section.boolean("b", default=False) is True
-        assert section.integer("c", default=0) == 5
+        config = from_dict(a='"quoted"', switch=True, count=5)
+        assert config.take(A) == '"quoted"'
+        assert config.take(SWITCH) is True
+        assert config.take(COUNT) == 5
 
     def test_a_dollar_works_in_a_dict(self, monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setenv("CSHELVE_TEST", "value")
-        section = Section("it", "default", {"a": "$CSHELVE_TEST", "b": "$$x"}, from_file=False)
-        assert section.text("a") == "value"
-        assert section.text("b") == "$x"
+        assert from_dict(a="$CSHELVE_TEST").take(A) == "value"
+        assert from_dict(a="$$x").take(A) == "$x"
 
 
 MISTAKES = {

@@ -186,7 +186,9 @@ class OnS3(OddNamesContract):
             from_file=False,
             flag="c",
         )
-        return load("aws-s3", "").from_config(config)
+        provider = load("aws-s3", "")
+        config.declare(provider.options)
+        return provider.from_config(config)
 
 
 @pytest.fixture(scope="module")

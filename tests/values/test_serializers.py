@@ -58,7 +58,7 @@ def reverse_back(data: bytes) -> Any:
     return pickle.loads(bytes(reversed(data)))
 
 
-FUNCTIONS = {"serializer": reverse, "deserializer": reverse_back}
+FUNCTIONS: dict[str, Any] = {"serializer": reverse, "deserializer": reverse_back}
 
 
 class TestPickle:
@@ -225,7 +225,7 @@ class TestFunctions:
             cshelve.open(str(tmp_path / "local"), **{given: FUNCTIONS[given]})
 
     @pytest.mark.parametrize("returned", [None, "text", 1])
-    def test_have_to_make_bytes(self, returned: object) -> None:
+    def test_have_to_make_bytes(self, returned: Any) -> None:
         with (
             cshelve.open_from_dict(
                 memory_config(), serializer=lambda *_: returned, deserializer=pickle.loads

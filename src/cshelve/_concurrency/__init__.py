@@ -1,1 +1,1 @@
-"""What every layer needs for many keys, threads and processes."""
+"""Threads, processes and operations on many keys, for every layer."""

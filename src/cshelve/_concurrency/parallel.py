@@ -1,7 +1,6 @@
-"""One bounded map over threads: results in order, back-pressure, and an end that leaves no thread.
+"""The threads of operations on many keys, all of which are started here.
 
-Every operation on many keys goes through here, so that how many requests fly at once is decided
-in one place.
+`map_in_order` returns results in order, bounds what is in flight, and leaves no thread at its end.
 """
 
 from __future__ import annotations
@@ -31,20 +30,21 @@ __all__ = [
 T = TypeVar("T")
 R = TypeVar("R")
 
-# What is set when the map that this thread works for ends, and one round that. A thread has a
-# context of its own, and so has a greenlet, also where the program patched `threading` after us.
+# The events that are set when the map that this thread works for ends, or a map around that. A
+# context variable, since greenlets have contexts of their own too, even where the program patched
+# `threading` after we were imported.
 _ends: ContextVar[tuple[threading.Event, ...]] = ContextVar("ends", default=())
 
 
 class StoppedError(Exception):
-    """Nobody waits for the result any more; never seen outside a thread of a map that ended."""
+    """The map has ended, and nobody waits for the result. Raised in threads of a map only."""
 
 
 def refuse_if_stopped() -> None:
-    """Raise `StoppedError` in a thread of a map that has ended, or of one inside such a map.
+    """Raise `StoppedError` if this thread works for a map that has ended, or one inside of it.
 
-    For a provider to call before each attempt of a request, so that an end need not wait for all
-    of them.
+    Call this before each attempt of a request, so that the end of the map does not wait for more
+    attempts.
     """
     if any(stopped.is_set() for stopped in _ends.get()):
         raise StoppedError
@@ -52,7 +52,7 @@ def refuse_if_stopped() -> None:
 
 @contextmanager
 def unstoppable() -> Iterator[None]:
-    """Let this thread send what has to be sent even when nobody waits any more: to tidy up."""
+    """Suspend `refuse_if_stopped` in this thread, to send requests that clean up after an end."""
     ends = _ends.get()
     _ends.set(())
     try:
@@ -69,17 +69,20 @@ def map_in_order(
     apart: Callable[[T], object] | None = None,
     is_last: Callable[[R], bool] = lambda _: False,
 ) -> Generator[tuple[T, R]]:
-    """Yield each item with the function's result for it, in the items' order.
+    """Yield each item with the function's result for it, in the order of the items.
 
-    At most `concurrency` items are taken from the source ahead of the one that is yielded, so
-    memory is bounded by what flies, however long the source is. The first exception is raised in
-    its item's place. After it, on Ctrl-C, and when the iterator is closed, nothing new starts, and
-    what flies is waited for, up to its next attempt; a second Ctrl-C ends the waiting. The source
-    is consumed in the caller's thread only.
+    At most `concurrency` calls are in flight, and no more items than that are taken from the source
+    in advance, so that memory is bounded, however long the source is. Only the caller's thread
+    iterates over the source.
 
-    Items for which `apart` gives equal answers never fly at the same time, so that of two writes
-    of one key the later one stays. After a result that `is_last`, nothing new starts either, and
-    the results of what flies are still yielded; the function has to turn `StoppedError` into one.
+    The first exception is raised in the place of its item. After that, on Ctrl-C, and when the
+    iterator is closed, no new call starts, and those in flight are waited for until they return or
+    would begin another attempt; a second Ctrl-C ends the waiting.
+
+    Items for which `apart` returns equal values are never in flight at the same time, so that of
+    two writes of one key the later one stays. After a result for which `is_last` is true, no new
+    call starts either, but the results of those in flight are still yielded; the function has to
+    return a result where it catches `StoppedError`.
     """
     if concurrency <= 1:
         for item in items:
@@ -88,47 +91,47 @@ def map_in_order(
             if is_last(result):
                 return
         return
-    from concurrent.futures import CancelledError  # Slow to import, for those who want many keys.
+    from concurrent.futures import CancelledError  # Slow to import, and needed for many keys only.
 
     workers: Workers[T, R] = Workers(function, concurrency, is_last)
     process = os.getpid()
-    flying: deque[tuple[T, object, Future[R]]] = deque()
+    in_flight: deque[tuple[T, object, Future[R]]] = deque()
 
-    def landed() -> Iterator[tuple[T, R]]:
+    def oldest_result() -> Iterator[tuple[T, R]]:
         _refuse_in_child_of(process)
-        item, _, future = flying.popleft()
+        item, _, future = in_flight.popleft()
         try:
             result = future.result()
         except CancelledError:
-            return  # It was never begun.
+            return  # The call never started.
         yield item, result
 
     try:
         for item in items:
             key = apart(item) if apart is not None else None
-            while len(flying) >= concurrency or (
-                apart is not None and any(key == other for _, other, _ in flying)
+            while len(in_flight) >= concurrency or (
+                apart is not None and any(key == other for _, other, _ in in_flight)
             ):
-                yield from landed()
+                yield from oldest_result()
             if workers.are_stopped:
                 break
             _refuse_in_child_of(process)
-            flying.append((item, key, workers.start(item)))
-        while flying:
-            yield from landed()
+            in_flight.append((item, key, workers.start(item)))
+        while in_flight:
+            yield from oldest_result()
     finally:
         workers.stop()
 
 
 class Workers(Generic[T, R]):
-    """Threads that apply one function.
+    """Threads that call one function for items, until a result for which `is_last` is true.
 
-    The standard library's executor is none of these: its threads hold up the end of the
-    interpreter, so that a program could not be interrupted while a server does not answer.
+    Not the standard library's executor: the interpreter waits for its threads at exit, so that a
+    program could not be interrupted while a server does not respond.
     """
 
     def __init__(self, function: Callable[[T], R], most: int, is_last: Callable[[R], bool]) -> None:
-        from concurrent.futures import Future  # As above.
+        from concurrent.futures import Future  # Slow to import, as above.
         from queue import SimpleQueue
 
         self._function = function
@@ -143,54 +146,56 @@ class Workers(Generic[T, R]):
 
     @property
     def are_stopped(self) -> bool:
-        """Tell whether nothing more will be begun."""
+        """Whether no new call will start."""
         return self._stopped.is_set()
 
     def start(self, item: T) -> Future[R]:
-        """Have the function applied to an item by a thread, a new one while there may be more.
+        """Call the function for an item in a thread, and return the future of its result.
 
-        What is returned is cancelled if that was never begun.
+        Starts a new thread as long as there are fewer than allowed. The future is cancelled if
+        `stop` comes before the call.
         """
         future = self._new_future()
         if is_finalizing():
-            # The interpreter ends: no thread ever runs again, and a new one is waited for for ever.
-            self._do(item, future)
+            # At the end of the interpreter no thread runs any more, and starting one would wait
+            # for ever.
+            self._call(item, future)
             return future
         self._tasks.put((item, future))
         if len(self._threads) < self._most:
             name = f"cshelve_{len(self._threads)}"
             thread = threading.Thread(target=self._work, name=name, daemon=True)
-            # Noted before it is started: Ctrl-C may strike inside `start`, with the thread running.
+            # Noted before it starts: Ctrl-C may interrupt `start` when the thread runs already.
             self._threads.append(thread)
             try:
                 thread.start()
             except RuntimeError:
-                # There can be no more, in this container or so late in a program: those that
-                # there are will do it, or we do.
+                # The system allows no more threads. The existing ones will call the function, or
+                # we do.
                 self._threads.remove(thread)
                 if not self._threads:
                     self._tasks.get()
-                    self._do(item, future)
+                    self._call(item, future)
         return future
 
     def stop(self) -> None:
-        """Begin nothing more, and wait for what has begun, up to its next attempt."""
+        """Start no new call, and wait for those in flight until they return or would try again."""
         self._stopped.set()
         if os.getpid() != self._process or is_finalizing():
-            return  # The threads are the parent's, or do not run any more.
+            return  # The threads belong to the parent, or do not run any more.
         for _ in self._threads:
             self._tasks.put(None)
         for thread in self._threads:
-            if thread.ident is not None:  # Else it never started.
+            if thread.ident is not None:  # None if it never started.
                 thread.join()
 
     def _work(self) -> None:
         _ends.set(self._ends)
         while (task := self._tasks.get()) is not None:
-            self._do(*task)
-            del task  # Else an idle thread would keep what it did last, which may be large.
+            self._call(*task)
+            del task  # Else an idle thread would keep its last item, which may be large.
 
-    def _do(self, item: T, future: Future[R]) -> None:
+    def _call(self, item: T, future: Future[R]) -> None:
         if self._stopped.is_set():
             future.cancel()
             return
@@ -200,13 +205,13 @@ class Workers(Generic[T, R]):
                 self._stopped.set()
             future.set_result(result)
         except BaseException as error:  # noqa: BLE001
-            # Whatever it is, it belongs to whoever waits for the result.
+            # Raised again where the result is awaited.
             future.set_exception(error)
 
 
 def _refuse_in_child_of(process: int) -> None:
     if os.getpid() != process:
         raise StorageError(
-            "this iteration began before a fork, and its requests fly in the parent process: "
-            "begin another one here"
+            "this iteration began before a fork, and its requests are in flight in the parent "
+            "process: begin another one here"
         )

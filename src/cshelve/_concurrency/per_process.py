@@ -1,4 +1,4 @@
-"""What a forked child must not share with its parent: connections, and locks that others hold."""
+"""Objects that a forked child must not share with its parent, such as connections and locks."""
 
 from __future__ import annotations
 
@@ -12,11 +12,15 @@ T = TypeVar("T")
 
 
 class PerProcess(Generic[T]):
-    """Something that every process makes for itself, when it first asks for it.
+    """An object of which each process creates its own, when it first needs it.
 
     A child that is forked while another thread holds a lock would wait for it for ever, and two
-    processes that write to one socket garble each other's requests. What the parent made stays
-    referenced in the child, so that nothing of it is closed there.
+    processes that write to one socket garble each other's requests. The child keeps a reference to
+    the object of its parent, so that it is not closed there.
+
+        lock = PerProcess(threading.Lock)
+        with lock.get():
+            ...
     """
 
     def __init__(self, make: Callable[[], T]) -> None:
@@ -24,22 +28,26 @@ class PerProcess(Generic[T]):
         self._made: dict[int, T] = {}
 
     def made(self) -> T | None:
-        """Give this process's own if it has asked for it before."""
+        """Return the object of this process if it was created already, else None."""
         return self._made.get(os.getpid())
 
     def of_others(self) -> list[T]:
-        """Return what the parents of this process had made when it was forked."""
+        """Return the objects that the parents of this process had created when it was forked."""
         return [made for process, made in self._made.items() if process != os.getpid()]
 
     def drop(self) -> T | None:
-        """Forget this process's own and give it, if it was made; the next to ask makes another."""
+        """Remove the object of this process and return it, if any; the next `get` creates one."""
         return self._made.pop(os.getpid(), None)
 
     def get(self) -> T:
-        """Give this process's own, made now if need be. Safe in many threads; all get the same."""
+        """Return the object of this process, creating it if it is missing.
+
+        Many threads may call this at once; all get the same object, and any others that were
+        created meanwhile are dropped.
+        """
         process = os.getpid()
         try:
             return self._made[process]
         except KeyError:
-            # Not under a lock, which would have to be one of these; setdefault is atomic.
+            # No lock, since it would need to be per process as well; `setdefault` is atomic.
             return self._made.setdefault(process, self._make())

@@ -1,4 +1,4 @@
-"""Permits: they limit how many requests of a shelf are in flight at once, whoever sends them."""
+"""Permits, which bound how many requests of a shelf are in flight, whichever engine sends them."""
 
 from __future__ import annotations
 
@@ -12,84 +12,88 @@ from cshelve._concurrency.parallel import refuse_if_stopped
 
 __all__ = ["Permit", "Permits"]
 
-# Others may take the permits of an iteration that its caller has paused for so long.
+# Other threads may withdraw the permits of an iteration that has been paused for this long.
 PAUSE_SECONDS = 0.05
 
 
 class Permits:
-    """A number of permits, each of which has a holder, any object. Safe in many threads.
+    """A semaphore that knows the holder of each permit. Safe in many threads.
 
-    A permit is noted under its holder in one step, and to release one that is not there does
-    nothing: so whoever releases it in a `finally` may be interrupted anywhere. If the interruption
-    strikes the release itself, the permit returns when its holder is garbage. (For the same reason
-    there is no `threading.Condition` here: Ctrl-C within its methods, which are Python's, leaves
-    its lock locked for ever.)
+    A permit is acquired and noted under its holder in one step, and releasing a permit that is not
+    held does nothing: so code that releases it in a `finally` may be interrupted anywhere. If
+    Ctrl-C interrupts the release itself, the permit is released when its holder is collected.
+    (This is also why there is no `threading.Condition` here: its methods are written in Python, and
+    Ctrl-C in one of them leaves its lock locked for ever.)
 
-    A caller in the middle of an iteration over many keys may pause for as long as it likes, and use
-    the shelf meanwhile. Its requests have been answered by then, into the buffers of the sockets:
-    so whoever finds no permit takes one of an iteration that has been paused for a moment, and the
-    same thread takes it at once. A paused iteration locks nobody out.
+    The caller of an iteration over many keys may pause for any time, and use the shelf in between.
+    The responses to the iteration's requests arrive in the buffers of the sockets during the pause.
+    Therefore, if no permit is free, `acquire` withdraws one from an iteration that has been paused
+    for `PAUSE_SECONDS`, or at once from one that the calling thread itself has paused. A paused
+    iteration never blocks other operations.
     """
 
     def __init__(self, most: int) -> None:
         self.most = most
         self._holders: dict[int, tuple[object, int]] = {}
-        """The holders, and the iteration that each belongs to; both by their identity."""
+        """By the `id` of each holder: a weak reference to it, and the `id` of its iteration."""
         self._paused: dict[int, tuple[float, int]] = {}
-        """Since when an iteration is paused, and by which thread."""
+        """By the `id` of each paused iteration: when, and by which thread, it was paused."""
         self._deciding = threading.Lock()
         self._waiting: deque[threading.Lock] = deque()
 
     @property
     def taken(self) -> int:
-        """How many are taken now."""
+        """How many permits are held now."""
         return len(self._holders)
 
     def acquire(self, holder: object, iteration: object = None) -> None:
-        """Wait for a permit; raise `StoppedError` if meanwhile nobody waits for the result."""
+        """Wait for a permit, and acquire it for a holder, which may be part of an iteration.
+
+        Raises `StoppedError` if nobody waits for the result any more when the wait is over.
+        """
         while not self.try_acquire(holder, iteration):
-            turn = threading.Lock()
-            turn.acquire()
-            self._waiting.append(turn)
+            wakeup = threading.Lock()
+            wakeup.acquire()
+            self._waiting.append(wakeup)
             try:
-                # One may have been released before we were seen to wait.
+                # One may have been released before `wakeup` was in the queue.
                 if self.try_acquire(holder, iteration):
                     return
-                turn.acquire(timeout=PAUSE_SECONDS)
+                wakeup.acquire(timeout=PAUSE_SECONDS)
             finally:
-                with suppress(ValueError):  # Whoever woke us has taken it out.
-                    self._waiting.remove(turn)
+                with suppress(ValueError):  # A release has removed it.
+                    self._waiting.remove(wakeup)
             refuse_if_stopped()
 
     def try_acquire(self, holder: object, iteration: object = None) -> bool:
-        """Take a permit if there is one, and return whether there was."""
+        """Acquire a permit if one is free or can be withdrawn, and return whether it was."""
         with self._deciding:
-            if len(self._holders) >= self.most and not self._withdrawn():
+            if len(self._holders) >= self.most and not self._withdraw():
                 return False
-            name = id(holder)
-            self._holders[name] = ref(holder, lambda _: self._give_back(name)), id(iteration)
+            identity = id(holder)
+            self._holders[identity] = ref(holder, lambda _: self._free(identity)), id(iteration)
             return True
 
     def release(self, holder: object) -> None:
         """Release the permit of a holder, if it still has one."""
-        self._give_back(id(holder))
+        self._free(id(holder))
 
     def pause(self, iteration: object) -> None:
-        """Note that the caller of an iteration does something else."""
+        """Note that the caller of an iteration runs code of its own."""
         self._paused[id(iteration)] = time.monotonic(), threading.get_ident()
 
     def resume(self, iteration: object) -> None:
-        """Note that the caller has come back."""
+        """Note that the caller continues the iteration."""
         self._paused.pop(id(iteration), None)
 
-    def _give_back(self, name: int) -> None:
-        # Without a lock: garbage collection may call this while we hold it.
-        if self._holders.pop(name, None) is not None:
+    def _free(self, identity: int) -> None:
+        # Without the lock: this is called when a holder is collected, maybe while we hold it.
+        if self._holders.pop(identity, None) is not None:
             with suppress(IndexError):  # Nobody waits.
                 self._waiting.popleft().release()
 
-    def _withdrawn(self) -> bool:
-        """Withdraw a permit from an iteration that is paused."""
+    def _withdraw(self) -> bool:
+        """Withdraw a permit from a paused iteration, and return whether there was one."""
         if not self._paused:
             return False
         before, ours = time.monotonic() - PAUSE_SECONDS, threading.get_ident()
@@ -99,7 +103,7 @@ class Permits:
             if since < before or thread == ours
         }
         held = list(self._holders.items())
-        found = next((name for name, (_, iteration) in held if iteration in paused), None)
+        found = next((holder for holder, (_, iteration) in held if iteration in paused), None)
         return found is not None and self._holders.pop(found, None) is not None
 
 

@@ -1,4 +1,4 @@
-"""Whether an error comes from a signal handler of the program's, which may raise anywhere."""
+"""Errors that the program's signal handlers raise, possibly in the middle of our code."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ __all__ = ["is_from_signal_handler"]
 
 
 def is_from_signal_handler(error: BaseException) -> bool:
-    """Return whether a signal handler has raised an error.
+    """Return whether a signal handler of the program raised an error.
 
-    A program's handler of SIGALRM may raise whatever it likes, a `TimeoutError` most likely, in the
-    middle of ours. That is no failure of what we do, and has to reach the program.
+    A handler of SIGALRM may raise any error in the middle of our code, most likely a
+    `TimeoutError`. That is no failure of our operation, and has to reach the program.
     """
     codes = set()
     trace = error.__traceback__
@@ -22,8 +22,8 @@ def is_from_signal_handler(error: BaseException) -> bool:
 
 
 def _code_of(handler: object) -> object:
-    """Return the code of a handler: a function, a method, a partial or an object to be called."""
+    """Return the code of a handler: a function, method, partial or object with `__call__`."""
     handler = getattr(handler, "func", handler)
     handler = getattr(handler, "__func__", handler)
-    by_class = getattr(type(handler), "__call__", None)  # noqa: B004  # it is not asked whether
+    by_class = getattr(type(handler), "__call__", None)  # noqa: B004  # not to ask if it has one
     return getattr(handler, "__code__", getattr(by_class, "__code__", None))

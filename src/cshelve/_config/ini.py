@@ -5,7 +5,7 @@ from __future__ import annotations
 import configparser
 import os
 
-from cshelve._config.sections import with_folded_names
+from cshelve._config.mapping import with_folded_names
 from cshelve.exceptions import ConfigurationError
 
 __all__ = ["sections_from_file"]

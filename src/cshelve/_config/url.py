@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from cshelve._config.sections import sections_from_dict
+from cshelve._config.mapping import sections_from_dict
 from cshelve.exceptions import ConfigurationError
 
 __all__ = ["sections_from_url"]

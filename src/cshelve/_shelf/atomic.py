@@ -1,7 +1,7 @@
-"""Operations that many writers may do at once: each reads, decides, and lets the store decide.
+"""Atomic operations that read a value and then write it if nobody has changed it meanwhile.
 
-Whoever was not first reads again. Between two tries it waits for a random time up to a bound that
-doubles ("full jitter"), so that processes do not go on colliding in step.
+The store decides by the version. On a conflict the value is read again, after a random time up to
+a bound that doubles ("full jitter"), so that processes do not keep colliding in step.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ __all__ = ["DEFAULT_TIMEOUT_SECONDS", "DELETE", "REQUIRED", "Atomic"]
 DEFAULT_TIMEOUT_SECONDS = 30.0
 FIRST_PAUSE_SECONDS = 0.01
 LONGEST_PAUSE_SECONDS = 1.0
-# How many keys `popitem` looks at together: what a store lists in one request.
+# How many keys `popitem` shuffles together: as many as one request lists in S3.
 KEYS_AT_ONCE = 1000
 
 
@@ -50,14 +50,14 @@ class _Sentinel(Enum):
 
 
 DELETE: Final = _Sentinel.DELETE
-"""What a function given to `modify` returns to have the key deleted."""
+"""Return this from the function of `modify` to delete the key."""
 REQUIRED: Final = _Sentinel.REQUIRED
 
 
 class Atomic:
-    """Read-and-write operations on one key that no other writer can come in between.
+    """Operations that read and write a key, atomically for all writers in all processes.
 
-    Prefix views share one with their parent. Safe in many threads.
+    A shelf and its prefix views share one. Safe in many threads.
     """
 
     def __init__(self, timeout_seconds: float, logger: logging.Logger | None = None) -> None:
@@ -67,12 +67,18 @@ class Atomic:
         self._warnings = itertools.count()
 
     def modify(self, values: Values, key: str, function: Callable[[Any], Any], default: Any) -> Any:
-        """Store what a function makes of the value under a key, and return that."""
+        """Store what a function returns for the value of a key, and return it.
+
+        If another writer was faster, the function is called again with the new value. Raises
+        `ConflictError` when the time is up.
+        """
         name = values.name(key)
         values.refuse_if_read_only("modify", key)
         until = time.monotonic() + self._timeout_seconds
         if not self._locks.acquire(name, self._timeout_seconds):
-            raise self._contended(values, key, "another thread of this process did not end its")
+            raise self._contended(
+                values, key, "another thread of this process has been modifying it"
+            )
         try:
             for _ in _tries(until):
                 value, version = self._read_or(values, key, default)
@@ -85,10 +91,10 @@ class Atomic:
                     return result
         finally:
             self._locks.release(name)
-        raise self._contended(values, key, "others wrote in between each") from conflict
+        raise self._contended(values, key) from conflict
 
     def setdefault(self, values: Values, key: str, default: Any) -> Any:
-        """Give the value under a key, and store the default where there is none."""
+        """Return the value of a key; if it is missing, store the default and return that."""
         for _ in _tries(time.monotonic() + self._timeout_seconds):
             try:
                 return values.read(key)
@@ -106,21 +112,22 @@ class Atomic:
                 return default
             else:
                 return default
-        raise conflict
+        raise self._contended(values, key) from conflict
 
     def pop(self, values: Values, key: str) -> Any:
-        """Take the value under a key out of the shelf, for one caller only."""
+        """Delete a key and return its value, to one caller only, or raise `KeyNotFoundError`."""
         for _ in _tries(time.monotonic() + self._timeout_seconds):
             try:
                 return self._take(values, key)
             except ConflictError as error:
-                conflict = error  # It was replaced: the new value is the one to take.
-        raise conflict
+                conflict = error  # The value was replaced: read the new one.
+        raise self._contended(values, key) from conflict
 
     def popitem(self, values: Values) -> tuple[str, Any]:
-        """Remove any pair and return it. Keys that someone else is modifying are skipped.
+        """Remove any pair and return it, or raise `KeyNotFoundError` if the shelf is empty.
 
-        So is what is no record of this shelf, such as a console's marker of a folder.
+        Keys that someone else is modifying are skipped, and so are objects that are no record of
+        this shelf, such as the folder markers of a web console.
         """
         conflict: ConflictError | None = None
         for _ in _tries(time.monotonic() + self._timeout_seconds):
@@ -145,12 +152,14 @@ class Atomic:
                 raise next(iter(unreadable.values()))
             if is_empty:
                 raise KeyNotFoundError("popitem(): the shelf is empty")
-        raise conflict or self._contended(values, "", "others took every key before this")
+        raise conflict or self._contended(values, None, "others removed every key first")
 
     def rewrite(self, values: Values, key: str, *, exclusive: bool) -> int:
-        """Store a value as the shelf would now, and give the size; 0 if it is so, or gone.
+        """Store a value as the shelf would now, and return the number of bytes written.
 
-        Only if nobody has changed it meanwhile; if `exclusive`, also where the store can't tell.
+        Returns 0 if nothing would change, or if the key is gone. The value is written only if
+        nobody has changed it meanwhile; with `exclusive`, also if the store does not support
+        conditions.
         """
         written = 0
         for _ in _tries(time.monotonic() + self._timeout_seconds):
@@ -174,10 +183,10 @@ class Atomic:
                 continue
             except OutcomeUnknownError as error:
                 conflict = error
-                written = len(record)  # If so, the next reading tells.
+                written = len(record)  # It counts if the next read finds it so.
                 continue
             return len(record)
-        raise self._contended(values, key, "others wrote in between each") from conflict
+        raise self._contended(values, key) from conflict
 
     def _take(self, values: Values, key: str) -> Any:
         values.settle(key)
@@ -188,7 +197,7 @@ class Atomic:
             self._warn_unguarded(values)
             was_there = values.remove(key)
         if not was_there:
-            raise KeyNotFoundError(key)  # Another caller was faster, and has it.
+            raise KeyNotFoundError(key)  # Another caller was faster, and got the value.
         return value
 
     def _read_or(self, values: Values, key: str, default: Any) -> tuple[Any, str | None]:
@@ -198,7 +207,7 @@ class Atomic:
         except KeyNotFoundError:
             if default is REQUIRED:
                 raise
-            # A copy each time, as the function may change what it gets.
+            # A new copy each time, since the function may change it.
             return values.copied(key, default), None
 
     def _store(self, values: Values, key: str, result: Any, version: str | None) -> None:
@@ -208,7 +217,10 @@ class Atomic:
             raise ConflictError(f"{key!r} in {values.location} was deleted meanwhile")
 
     def _what_is_there(self, values: Values, key: str, error: OutcomeUnknownError) -> Any:
-        """Settle a `setdefault` of which the answer was lost: what is there is what counts."""
+        """Return the value of a key after the response to its `setdefault` was lost.
+
+        The value that is there counts, whoever stored it. If there is none, the error is raised.
+        """
         try:
             return values.read(key)
         except KeyNotFoundError:
@@ -217,25 +229,27 @@ class Atomic:
     def _warn_unguarded(self, values: Values) -> None:
         if next(self._warnings) == 0:
             logger_or_own(self._logger).warning(
-                "%s: the server does not honour conditions, so setdefault, pop and popitem go on "
-                "without: of two callers at the same time both may be first",
+                "%s: the server does not honour conditions, so setdefault, pop and popitem are not "
+                "atomic: two callers at the same time may both succeed",
                 values.location,
             )
 
     def _warn_unreadable(self, unreadable: Mapping[str, RecordError]) -> None:
         for error in unreadable.values():
-            logger_or_own(self._logger).warning("popitem passed over %s", error)
+            logger_or_own(self._logger).warning("popitem skipped a key: %s", error)
 
-    def _contended(self, values: Values, key: str, what: str) -> ConflictError:
+    def _contended(
+        self, values: Values, key: str | None, what: str = "other writers changed it in each try"
+    ) -> ConflictError:
+        where = values.location if key is None else f"{key!r} in {values.location}"
         return ConflictError(
-            f"{key!r} in {values.location}: {what} try, for "
-            f"{self._timeout_seconds:g} seconds; try later, or raise [default] "
-            "modify_timeout_seconds."
+            f"{where}: {what} for {self._timeout_seconds:g} seconds; try later, or raise "
+            "[default] modify_timeout_seconds."
         )
 
 
 def _tries(until: float) -> Iterator[None]:
-    """Yield once at least, and again for as long as there is time, with pauses in between."""
+    """Yield at least once, and again until the time is up, with a pause before each try."""
     yield
     for number in itertools.count():
         left = until - time.monotonic()
@@ -246,9 +260,12 @@ def _tries(until: float) -> Iterator[None]:
 
 
 def _some_keys(values: Values) -> Iterator[str]:
-    """Name a key, by a listing of one; and then all, in an order that others hardly have too."""
+    """Yield the first key, which is listed alone, and then all keys in a random order.
+
+    Otherwise callers that pop at the same time would compete for the same keys.
+    """
     yield from values.list_keys(limit=1)
-    import random  # For those who want more than the first one.
+    import random  # Rarely needed: the first key mostly does.
 
     names = values.list_keys()
     while some := list(itertools.islice(names, KEYS_AT_ONCE)):

@@ -376,7 +376,8 @@ class CloudShelf(shelve.Shelf[Any]):
     def _values(self) -> Values:
         """The layer that operations go to: the one that keeps values, while any are kept."""
         self._refuse_if_closed()
-        return self._kept_values if self.cache.is_in_use else self._plain_values
+        cache = self.cache
+        return self._kept_values if cache.is_on or cache.entries else self._plain_values
 
     def _is_open(self) -> bool:
         return not self._is_closed and (self._parent is None or self._parent._is_open())

@@ -1,1 +1,1 @@
-"""How a Python value becomes bytes under a name; and the values that a shelf keeps and writes."""
+"""Python values as bytes under names, and the cache of a shelf with writeback."""

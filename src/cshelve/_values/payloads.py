@@ -1,4 +1,4 @@
-"""What a shelf has for its attribute `dict`: payloads under encoded keys, as `shelve` has it."""
+"""The attribute `dict` of a shelf, which maps encoded keys to payloads, as in `shelve`."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ __all__ = ["Payloads"]
 
 
 class Payloads(MutableMapping[bytes, Data]):
-    """Serialized values under keys in UTF-8. After the shelf is closed, everything raises.
+    """A mapping of keys in UTF-8 to serialized values; it raises once the shelf is closed.
 
-    Nothing of cshelve's needs it; programs that look at `dict` of a `shelve.Shelf` may.
+    cshelve does not use it itself; programs that use `dict` of a `shelve.Shelf` may.
     """
 
     def __init__(self, values: Callable[[], Values]) -> None:
-        """`values` returns the shelf's values as long as it is open, and raises after that."""
+        """`values` returns the values of the shelf, and raises once the shelf is closed."""
         self._values = values
 
     def __getitem__(self, key: bytes) -> Data:

@@ -1,7 +1,7 @@
-"""From Python objects to payloads and back: the innermost step, before any transformation.
+"""Serializers, which turn Python objects into payloads and back, before the codec's stages.
 
-A pickle and plain bytes have no letter in a record, as in cshelve 1.x; everything else has one and
-is never guessed.
+Pickles and plain bytes have no letter in a record, as in cshelve 1.x. Every other serializer has
+one, so that its payloads are never guessed at.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cshelve._concurrency.signals import is_from_signal_handler
-from cshelve._config.sections import closest
+from cshelve._config.options import Option, boolean, word
 from cshelve.codec.stage import Data, Pieces
 from cshelve.exceptions import (
     ConfigurationError,
@@ -40,20 +40,20 @@ Deserialize = Callable[[bytes], Any]
 
 
 class Serializer(Protocol):
-    """Turn a value into bytes and back. Safe in many threads."""
+    """Turns a value into bytes and back. Safe in many threads."""
 
     name: str
     letter: bytes
     letter_if_sealed: bytes
-    """In sealed and signed records, which need not look like those of 1.x."""
+    """The letter in sealed and signed records, which 1.x cannot read anyway."""
     is_exact: bool
-    """Whether what comes back equals what was written, if it can be written at all."""
+    """Whether every value that can be written is equal to what is read later."""
 
     def dumps(self, value: Any) -> Pieces:
-        """Make the payload of a value, raising what the value's own pickling raises."""
+        """Return the payload of a value, raising whatever the value's own pickling raises."""
 
     def loads(self, payload: Data) -> Any:
-        """Make a value of a payload, or raise a `RecordError`."""
+        """Return the value of a payload, or raise a `RecordError`."""
 
 
 class PickleSerializer:
@@ -68,7 +68,7 @@ class PickleSerializer:
         self._protocol = checked_protocol(protocol)
 
     def dumps(self, value: Any) -> Pieces:
-        # No pickle.dumps, which copies: a pickler gives large bytes away as they are.
+        # Not `pickle.dumps`, which copies: a pickler writes large bytes objects as they are.
         pieces = _Pieces()
         pickle.Pickler(pieces, self._protocol).dump(value)
         return pieces.made
@@ -77,27 +77,27 @@ class PickleSerializer:
         try:
             return pickle.loads(payload)
         except Exception as error:
-            # Broad because unpickling runs the constructors of anybody's classes, which may raise
-            # anything, a KeyError included; and damaged pickles raise nearly everything too, a
-            # MemoryError for a length that was never there among it.
+            # Broad, since unpickling calls the constructors of any class, which may raise
+            # anything, a KeyError included. Damaged pickles raise nearly everything too, such as
+            # a MemoryError for a wrong length.
             if is_from_signal_handler(error):
                 raise
             raise _unreadable("unpickled", error) from error
 
 
 class _Pieces:
-    """A file for a pickler, which keeps what it is given."""
+    """A file for a pickler, which keeps each piece that is written to it."""
 
     def __init__(self) -> None:
         self.made: list[bytes] = []
 
     def write(self, data: Any) -> None:
-        # What is no bytes object could be changed by its owner before it is stored.
+        # Copied if it is mutable, as its owner could change it before it is stored.
         self.made.append(data if type(data) is bytes else bytes(data))
 
 
 class BytesSerializer:
-    """`use_pickle = false`: values are bytes and are stored as they are given."""
+    """Plain bytes, stored as they are: `serializer = bytes`, or `use_pickle = false`."""
 
     name = "bytes"
     letter = b""
@@ -107,7 +107,7 @@ class BytesSerializer:
     def dumps(self, value: Any) -> Pieces:
         if not isinstance(value, bytes | bytearray | memoryview):
             raise ValueTypeError(
-                "with serializer = bytes, or use_pickle = false, a value is bytes, not "
+                "with serializer = bytes, or use_pickle = false, a value has to be bytes, not "
                 f"{type(value).__name__}"
             )
         return (value if type(value) is bytes else bytes(value),)
@@ -117,9 +117,9 @@ class BytesSerializer:
 
 
 class JsonSerializer:
-    """JSON in UTF-8: what `json` makes of a value, so that a tuple comes back as a list.
+    """JSON in UTF-8, as the module `json` writes it: a tuple is read as a list.
 
-    NaN and the infinities are not written, as they are no JSON.
+    NaN and the infinities are refused, since JSON does not have them.
     """
 
     name = "json"
@@ -140,18 +140,19 @@ class JsonSerializer:
             return (text.encode(),)
         except (TypeError, ValueError, RecursionError) as error:
             failure = _not_serializable(self.name, error)
-        raise failure  # Out here, as the error may carry the whole text, and would be its context.
+        # Raised here, so that the error, which may contain the whole text, is not its context.
+        raise failure
 
     def loads(self, payload: Data) -> Any:
         try:
             return self._json.loads(str(payload, "utf-8"))
         except (ValueError, RecursionError) as error:
             failure = _unreadable("read as JSON", error)
-        raise failure  # Out here, as above.
+        raise failure  # Not in the `except` block, as above.
 
 
 class MsgpackSerializer:
-    """MessagePack, for exactly what it has types for: others, tuples too, are refused."""
+    """MessagePack, for values of exactly its types: others, tuples included, are refused."""
 
     name = "msgpack"
     letter = b"M"
@@ -173,14 +174,15 @@ class MsgpackSerializer:
             return (self._msgpack.packb(value, strict_types=True),)
         except (TypeError, ValueError, OverflowError) as error:
             failure = _not_serializable(self.name, error)
-        raise failure  # Out here, as the error may carry values, and would be its context.
+        # Raised here, so that the error, which may contain values, is not its context.
+        raise failure
 
     def loads(self, payload: Data) -> Any:
         try:
             return self._msgpack.unpackb(payload, strict_map_key=False)
         except (self._msgpack.UnpackException, ValueError, TypeError) as error:
             failure = _unreadable("read as MessagePack", error)
-        raise failure  # Out here, as above.
+        raise failure  # Not in the `except` block, as above.
 
 
 class FunctionsSerializer:
@@ -210,43 +212,50 @@ class FunctionsSerializer:
         try:
             return self._deserialize(bytes(payload))
         except Exception as error:
-            # Broad because it is anybody's function: what it can't read is the key's failure alone.
+            # Broad, since the function may raise anything; it is the failure of this key alone.
             if is_from_signal_handler(error):
                 raise
             raise _unreadable("read by the deserializer", error) from error
 
 
-# Those that need nothing but their letter to read.
+# The serializers that can read without any configuration.
 _BY_LETTER: dict[bytes, Callable[[], Serializer]] = {
     BytesSerializer.letter_if_sealed: BytesSerializer,
     JsonSerializer.letter: JsonSerializer,
     MsgpackSerializer.letter: MsgpackSerializer,
 }
+
 _NAMES = ("pickle", "bytes", "json", "msgpack")
+SERIALIZER = Option("serializer", word, "pickle", "How values become bytes.", choices=_NAMES)
+USE_PICKLE = Option(
+    "use_pickle", boolean, True, "Whether values are pickled; `false` means `serializer = bytes`."
+)
+OPTIONS: tuple[Option[Any], ...] = (SERIALIZER, USE_PICKLE)
 
 
 def is_own(serializer: Serializer, letter: bytes) -> bool:
-    """Tell whether what a record says, or does not say, is that this one has written it."""
+    """Return whether a record with this letter, or without one, was written by this serializer."""
     return letter in (serializer.letter, serializer.letter_if_sealed)
 
 
 def loads_by(serializer: Serializer, letter: bytes, payload: Data) -> Any:
-    """Make a value of a payload that a record names a serializer of; ours only if that is it.
+    """Return the value of a payload, read by the serializer of its letter.
 
-    Raises `DataProcessingSignatureError` for what this shelf has no serializer for. Nothing without
-    a letter is read by one that has one: it may be a stranger's pickle.
+    That is the given serializer, or one that needs no configuration. Raises
+    `DataProcessingSignatureError` if there is none. A payload without a letter is refused if the
+    given serializer has one, since it might be a pickle that somebody else stored.
     """
     if is_own(serializer, letter):
         return serializer.loads(payload)
     if not letter:
         raise DataProcessingSignatureError(
-            f"the record does not say that it was written by {serializer.name}, as all that this "
-            "shelf writes does: it is a pickle, or plain bytes, and is not guessed at"
+            f"the record does not say that it was written by {serializer.name}, as every record "
+            "of this shelf does: it contains a pickle or plain bytes, and is not guessed at"
         )
     if letter not in _BY_LETTER:
         raise DataProcessingSignatureError(
-            "the record was written by a program's own serializer: give open() the serializer and "
-            "the deserializer"
+            "the record was written by a program's own serializer: pass its serializer and "
+            "deserializer to open()"
         )
     try:
         reader = _BY_LETTER[letter]()
@@ -274,7 +283,7 @@ def serializer_from(
             "configuration, as [default] serializer."
         )
     if name is not None:
-        option = "serializer" if default.raw("serializer") is not None else "use_pickle"
+        option = USE_PICKLE if default.written(SERIALIZER) is None else SERIALIZER
         raise ConfigurationError(
             f"{default.where(option)}the call has functions for that, and the configuration "
             f"says {name}: take one of them out."
@@ -283,33 +292,29 @@ def serializer_from(
 
 
 def checked_protocol(protocol: int | None) -> int:
-    """Give pickle's default protocol for None, and refuse one that this Python has not."""
+    """Return a pickle protocol, or the default for None.
+
+    Raises `ConfigurationError` for a protocol that this Python does not have.
+    """
     protocol = pickle.DEFAULT_PROTOCOL if protocol is None else protocol
     if not isinstance(protocol, int) or protocol > pickle.HIGHEST_PROTOCOL:
         raise ConfigurationError(
             f"protocol: this Python pickles up to protocol {pickle.HIGHEST_PROTOCOL}, "
             f"not {protocol}."
         )
-    # As pickle has it: a negative one is the highest.
+    # As in `pickle`, a negative number is the highest protocol.
     return pickle.HIGHEST_PROTOCOL if protocol < 0 else protocol
 
 
 def _name_from(default: Section) -> str | None:
     """Read which serializer the configuration names, in the words of 1.x or in ours."""
-    name = default.text("serializer")
-    uses_pickle = default.boolean("use_pickle", default=True)
-    if name is None:
-        return None if uses_pickle else "bytes"
-    if name.lower() not in _NAMES:
-        raise default.error(
-            "serializer",
-            f"there is no serializer {name!r:.40}{closest(name, _NAMES)}; there are "
-            f"{', '.join(_NAMES)}.",
-        )
+    name, uses_pickle = default.take(SERIALIZER), default.take(USE_PICKLE)
     as_in_1x = "pickle" if uses_pickle else "bytes"
-    if default.raw("use_pickle") is not None and name.lower() != as_in_1x:
-        raise default.error("serializer", f"is {name}, and use_pickle says {as_in_1x}.")
-    return name.lower()
+    if default.written(SERIALIZER) is None:
+        return None if uses_pickle else as_in_1x
+    if default.written(USE_PICKLE) is not None and name != as_in_1x:
+        raise default.error(SERIALIZER, f"is {name}, and use_pickle says {as_in_1x}.")
+    return name
 
 
 def _named(name: str, protocol: int | None) -> Serializer:
@@ -328,13 +333,14 @@ def _not_serializable(name: str, error: Exception) -> ValueTypeError:
     return ValueTypeError(f"the value can't be written with serializer = {name}: {error}")
 
 
-# Of these, pickle itself says what module or name is missing.
+# The errors by which pickle itself says which module or name is missing.
 _ABOUT_NAMES = (ImportError, AttributeError, EOFError, pickle.UnpicklingError)
 
 
 def _unreadable(done: str, error: Exception) -> CorruptRecordError:
-    """Make the error of a payload that can't be read, quoting nothing of it."""
-    # What was raised further down than in our own frame was raised by a value's own class.
+    """Return the error of a payload that can't be read, without quoting the payload."""
+    # If the traceback goes on below our own frame, a class of the value raised the error, and its
+    # message may contain the value.
     is_pickles = error.__traceback__ is not None and error.__traceback__.tb_next is None
     said = f": {error}" if is_pickles and isinstance(error, _ABOUT_NAMES) else ""
     return CorruptRecordError(f"the value can't be {done}: {type(error).__name__}{said}")

@@ -1,4 +1,4 @@
-"""Python values under keys: serialized, encoded by the codec, and stored under the key's name."""
+"""Values by key: serialized, encoded by the codec, and stored under the name of the key."""
 
 from __future__ import annotations
 
@@ -30,21 +30,22 @@ E = TypeVar("E", RecordError, ValueTooLargeError)
 
 
 class Fetched(NamedTuple):
-    """What was read of a key, not decoded yet."""
+    """A key and the item that was read for it, not decoded yet."""
 
     key: str
     item: Item | None
-    """None if the key is absent, or if `is_cached`."""
+    """None if the key is missing, or if `is_cached`."""
     is_cached: bool = False
-    """Whether the value need not be read, as the shelf keeps it."""
+    """Whether the value is in the writeback cache, so that nothing was read."""
     written_since: Container[str] = ()
-    """The names that this shelf has written since the reading began."""
+    """The names that this shelf has written since the read began."""
 
 
 class Values:
-    """Values under keys, in a provider; every key is stored under `prefix` and the key.
+    """Read and write values by key in a provider. The name of a key is `prefix` and the key.
 
-    Each method costs what the provider's method of the same purpose does. Safe in many threads.
+    Each method costs as many requests as the provider's method of the same purpose. Safe in many
+    threads.
     """
 
     def __init__(
@@ -63,7 +64,7 @@ class Values:
         self.prefix = prefix
 
     def under(self, prefix: str) -> Values:
-        """Return the values whose keys begin with a prefix, under the rest of their keys."""
+        """Return the values whose keys begin with a prefix, without it in their keys."""
         return Values(
             self.provider,
             self.serializer,
@@ -74,16 +75,16 @@ class Values:
 
     @property
     def location(self) -> str:
-        """Where the values are, for messages."""
+        """The store of the values and their prefix, for messages."""
         location = self.provider.location
         return f"{location}, under {self.prefix!r}" if self.prefix else location
 
     def name(self, key: str) -> str:
-        """Return the name under which a key is stored."""
+        """Return the name of a key in the store."""
         return self.prefix + key
 
     def list_keys(self, *, limit: int | None = None) -> Iterator[str]:
-        """List the keys, in the store's order."""
+        """Yield the keys in the store's order, at most `limit` of them."""
         names = self.provider.names(self.prefix, limit=limit)
         if not self.prefix:
             return iter(names)
@@ -94,34 +95,34 @@ class Values:
         return self.provider.contains(self.name(key))
 
     def read(self, key: str) -> Any:
-        """Return the value of a key."""
+        """Return the value of a key, or raise `KeyNotFoundError`."""
         return self.loads(key, self.read_record(key)[0])
 
     def read_versioned(self, key: str) -> tuple[Any, str]:
-        """Return the value that the store has, and its version."""
+        """Return the value of a key and its version, from the store even if it is cached."""
         decoded, version = self.read_record(key)
         return self.loads(key, decoded), version
 
     def read_record(self, key: str) -> tuple[Decoded, str]:
-        """Return what the record of a key holds, and its version."""
+        """Return the decoded record of a key, and its version."""
         try:
             item = self.provider.get(self.name(key))
         except KeyNotFoundError:
-            raise KeyNotFoundError(key) from None  # Named as the caller names it.
+            raise KeyNotFoundError(key) from None  # The caller's key, without the prefix.
         return self.decode(key, item.data), item.version
 
     def fetch_many(self, keys: Iterable[str], outcomes: Outcomes) -> Generator[Fetched]:
-        """Read many keys in parallel, and yield them in their order, for `load`."""
+        """Read many keys in parallel, and yield what was read in their order, for `load`."""
         items = self.provider.get_many(self._names(keys, outcomes))
         try:
             for name, item in items:
                 yield Fetched(name.removeprefix(self.prefix), item)
         finally:
-            # Closed here: an error's traceback would keep it, and its threads, alive.
+            # Closed here, since the traceback of an error would keep it and its threads alive.
             getattr(items, "close", lambda: None)()
 
     def load(self, fetched: Fetched) -> Any:
-        """Return the value of what was fetched, or raise `KeyNotFoundError`."""
+        """Return the value of a key that was fetched, or raise `KeyNotFoundError`."""
         if fetched.item is None:
             raise KeyNotFoundError(fetched.key)
         return self.loads(fetched.key, self.decode(fetched.key, fetched.item.data))
@@ -129,7 +130,7 @@ class Values:
     def write(
         self, key: str, value: Any, *, if_absent: bool = False, if_version: str | None = None
     ) -> str:
-        """Store a value, if the condition holds, and return its version."""
+        """Store a value if the condition holds, and return its version."""
         self.refuse_if_read_only("write", key)
         record = self.encode(key, self.dumps(key, value))
         return self.store(key, record, if_absent=if_absent, if_version=if_version)
@@ -137,11 +138,14 @@ class Values:
     def store(
         self, key: str, record: bytes, *, if_absent: bool = False, if_version: str | None = None
     ) -> str:
-        """Store a record, which `encode` made, as `write` does."""
+        """Store a record that `encode` returned, as `write` does."""
         return self.provider.put(self.name(key), record, if_absent=if_absent, if_version=if_version)
 
     def delete(self, key: str) -> None:
-        """Delete a key that is there: one request where the store tells, else one more to ask."""
+        """Delete a key, or raise `KeyNotFoundError`.
+
+        One request, or two if the store does not report whether the key was there.
+        """
         self.refuse_if_read_only("delete", key)
         if not self.provider.capabilities.delete_reports and not self.contains(key):
             raise KeyNotFoundError(key)
@@ -149,21 +153,21 @@ class Values:
             raise KeyNotFoundError(key)
 
     def remove(self, key: str, *, if_version: str | None = None) -> bool:
-        """Delete what was there a moment ago, and return False if it is known to be gone.
+        """Delete a key in one request, and return False if the store reports that it was missing.
 
-        With a version, raise `ConflictError` if what is there has another one.
+        With `if_version`, raise `ConflictError` if it has another version.
         """
         self.refuse_if_read_only("delete", key)
         return self.provider.delete(self.name(key), if_version=if_version) is not False
 
     def write_many(self, pairs: Iterable[tuple[Any, Any]], outcomes: Outcomes) -> None:
-        """Store many values, and raise what their outcomes amount to."""
+        """Store many values in parallel, and raise the error of their outcomes, if any."""
         records = ((name, record) for name, _, _, record in self.records_of(pairs, outcomes))
         with outcomes:
             outcomes.add_all(self._by_key(self.provider.put_many(records)))
 
     def delete_many(self, keys: Iterable[str], outcomes: Outcomes) -> None:
-        """Delete many keys; an absent one is no failure."""
+        """Delete many keys; a missing key is no failure."""
         with outcomes:
             outcomes.add_all(self._deleting(keys, outcomes))
 
@@ -173,17 +177,18 @@ class Values:
             outcomes.add_all(self._clearing(outcomes))
 
     def settle(self, key: str) -> None:
-        """Write what the shelf keeps of a key and was changed: here, nothing is kept."""
+        """Write the cached value of a key if it was changed; nothing is cached here."""
 
     def sync(self, outcomes: Outcomes) -> None:
-        """Write everything that the shelf keeps and was changed: here, nothing is kept."""
+        """Write all cached values that were changed; nothing is cached here."""
 
     def records_of(
         self, pairs: Iterable[tuple[Any, Any]], outcomes: Outcomes
     ) -> Iterator[tuple[str, Any, Pieces, bytes]]:
-        """Yield name, value, payload and record of each pair; those that have none have failed.
+        """Yield name, value, payload and record of each pair.
 
-        A key that is no text ends it, as that is a mistake in the program.
+        A pair without a record is added to the outcomes as a failure. A key that is not a `str`
+        raises `KeyTypeError` at once, as that is a mistake in the program.
         """
         for key, value in pairs:
             try:
@@ -194,7 +199,7 @@ class Values:
             except (KeyTypeError, ReadOnlyError):
                 raise
             except Exception as error:
-                # Whatever the value's own pickling raises: it is the failure of this key alone.
+                # The value's own pickling may raise anything: it is the failure of this key alone.
                 if is_from_signal_handler(error):
                     raise
                 outcomes.add(Outcome(key, _of_one_key(key, error)))
@@ -202,7 +207,7 @@ class Values:
                 yield name, value, payload, record
 
     def dumps(self, key: str, value: Any) -> Pieces:
-        """Return the payload of a value; what its pickling raises is raised, with the key noted."""
+        """Return the payload of a value; an error of its pickling gets a note with the key."""
         try:
             return self.serializer.dumps(value)
         except Exception as error:
@@ -210,7 +215,7 @@ class Values:
             raise
 
     def loads(self, key: str, decoded: Decoded) -> Any:
-        """Return the value of what a record held, or raise a `RecordError` that names the key."""
+        """Return the value of a decoded record, or raise a `RecordError` that names the key."""
         try:
             return loads_by(self.serializer, decoded.letters.serializer, decoded.payload)
         except RecordError as error:
@@ -224,20 +229,21 @@ class Values:
             raise self.with_key(error, key) from error
 
     def decode(self, key: str, data: bytes) -> Decoded:
-        """Return what a record holds, or raise a `RecordError` that names the key."""
+        """Return the decoded record, or raise a `RecordError` that names the key."""
         try:
             return self.codec.decode(self.name(key), data)
         except RecordError as error:
             raise self.with_key(error, key) from error
 
     def copied(self, key: str, value: Any) -> Any:
-        """Return a value as it would come back from the store."""
+        """Return a copy of a value, as it would be read from the store."""
         return self.loads(key, self._as_decoded(self.dumps(key, value)))
 
     def payload_now(self, key: str, decoded: Decoded) -> Pieces | None:
-        """Return the payload to encode if what was decoded would be stored otherwise now, or None.
+        """Return the payload to store instead of a decoded record, or None if it would not change.
 
-        Raises a `RecordError`, or a `ValueTypeError` where this shelf's serializer can't hold it.
+        Raises a `RecordError` if the value can't be read, or a `ValueTypeError` if this shelf's
+        serializer can't store it.
         """
         if is_own(self.serializer, decoded.letters.serializer):
             return (decoded.payload,) if self._would_change(key, decoded) else None
@@ -245,18 +251,19 @@ class Values:
         try:
             payload = self.dumps(key, value)
         except Exception as error:
-            # Whatever the program's own serializer raises: it is the failure of this key alone.
+            # The program's own serializer may raise anything: it is the failure of this key alone.
             if is_from_signal_handler(error):
                 raise
             raise not_serialized(key, error) from error
         if not self.serializer.is_exact and self.loads(key, self._as_decoded(payload)) != value:
             raise ValueTypeError(
-                f"{key!r} would come back from {self.serializer.name} as something else than it is"
+                f"the value for the key {key!r} would be read from {self.serializer.name} "
+                "as something else than it is now"
             )
         return payload
 
     def with_key(self, error: E, key: str) -> E:
-        """Return an error of a record or a value, saying which key it is about."""
+        """Return an error of the same type whose message names the key and the store."""
         return type(error)(f"{self.name(key)!r} in {self.provider.location}: {error}")
 
     def refuse_if_read_only(self, doing: str, key: str | None = None) -> None:
@@ -268,7 +275,7 @@ class Values:
             )
 
     def _names(self, keys: Iterable[str], outcomes: Outcomes) -> Iterator[str]:
-        """Return the names of those keys that a store can hold: the others are absent."""
+        """Yield the names of the keys, without those that no store can hold: they are missing."""
         for key in keys:
             try:
                 yield self.name(checked_key(key))
@@ -287,7 +294,7 @@ class Values:
             yield from self.provider.purge()
 
     def _by_key(self, outcomes: Generator[Outcome]) -> Generator[Outcome]:
-        """Name the keys of outcomes as the caller does."""
+        """Return outcomes with the caller's keys, without the prefix."""
         if not self.prefix:
             return outcomes
         return (each._replace(name=each.name.removeprefix(self.prefix)) for each in outcomes)
@@ -303,9 +310,9 @@ class Values:
 
 
 def checked_key(key: object) -> str:
-    """Return a key as a plain `str` that can be a name; no store holds any other.
+    """Return a key as a plain `str`.
 
-    Raises `KeyTypeError`, or `KeyNotStorableError` for a text that UTF-8 cannot encode.
+    Raises `KeyTypeError` if it is no `str`, or `KeyNotStorableError` if UTF-8 cannot encode it.
     """
     if not isinstance(key, str):
         raise KeyTypeError(f"a shelf's keys are str, not {type(key).__name__}: {key!r:.100}")
@@ -313,13 +320,13 @@ def checked_key(key: object) -> str:
         key.encode()
     except UnicodeEncodeError as error:
         raise KeyNotStorableError(f"the key {key!r} can't be encoded: {error}") from error
-    # A subclass may add or compare in a way of its own, as a member of an Enum does.
+    # A subclass, such as an Enum, may override how it is added, compared or formatted.
     return key if type(key) is str else str.__str__(key)
 
 
 def not_serialized(key: str, error: Exception) -> ValueTypeError:
-    """Return the error of a value that cannot be serialized; it quotes nothing of the value."""
-    # What others say may be the value itself, which belongs into no message of ours.
+    """Return the error of a value that cannot be serialized, without quoting the value."""
+    # The message of an error that is not ours may contain the value.
     said = f": {error}" if isinstance(error, Error) else ""
     failure = ValueTypeError(
         f"the value for the key {key!r} can't be serialized: {type(error).__name__}{said}"

@@ -1,4 +1,4 @@
-"""The layer of a shelf with `writeback`: it keeps the values that callers hold and may change."""
+"""The layer of a shelf with `writeback`, which caches the values that callers may change."""
 
 from __future__ import annotations
 
@@ -25,29 +25,29 @@ __all__ = ["WritebackCache", "WritebackValues"]
 
 # How many keys a message names.
 NAMED = 5
-# How many values are written together. Between two batches the lock is free, and the caller's code
-# runs: it makes the next values, shows progress, and may use the shelf.
+# How many values are written under one lock. Between two batches the lock is free and the caller's
+# code runs: it makes the next values, shows progress, and may use the shelf.
 BATCH = 256
 
 
 class CachedValue:
-    """A value that callers hold, and what its serialized form was when the store had it last."""
+    """A value that callers may change, and a digest of its payload that the store has."""
 
     __slots__ = ("digest", "is_changed", "value")
 
     def __init__(self, value: Any, *, is_changed: bool = False) -> None:
         self.value = value
         self.digest: bytes | None = None
-        """None until the store has it."""
+        """None until the value is stored."""
         self.is_changed = is_changed
-        """Whether it was found to differ; it stays so until it is written."""
+        """Whether it was found to be changed; it stays true until the value is written."""
 
 
 class WritebackCache(MutableMapping[str, Any]):
-    """The kept values by name, the oldest first. A shelf and its prefix views share one.
+    """The cached values by name, the oldest first. A shelf and its prefix views share one.
 
-    Whether a value was changed shows in a digest of its serialized form, then and now; never in the
-    stored bytes, as one value may have many pickles.
+    Values that were changed are found by comparing digests of their payloads, as serialized then
+    and now; never with the stored bytes, since one value may have many pickles.
     """
 
     def __init__(
@@ -57,48 +57,34 @@ class WritebackCache(MutableMapping[str, Any]):
         limit: int | None = None,
         logger: logging.Logger | None = None,
     ) -> None:
+        self.is_on = is_on
+        """Whether values that are read or written are cached."""
+        self.entries: dict[str, CachedValue] = {}
+        """The cached values by name; there may be some after `writeback` was turned off."""
         self.limit = limit
         self._logger = logger
         self._new_digest: type[blake2b] | None = None
-        self.is_on = is_on
-        self.entries: dict[str, CachedValue] = {}
         self._readings: list[set[str]] = []
         self._locks = PerProcess(threading.RLock)
 
     @property
-    def is_on(self) -> bool:
-        """Whether values that are read or written are kept."""
-        return self._is_on
-
-    @is_on.setter
-    def is_on(self, is_on: bool) -> None:
-        if is_on:
-            self._get_ready()
-        self._is_on = is_on
-
-    @property
-    def is_in_use(self) -> bool:
-        """Whether values are kept, or were before `writeback` was turned off."""
-        return self._is_on or bool(self.entries)
-
-    @property
     def lock(self) -> AbstractContextManager[bool]:
-        """The one lock of this process for what is kept, and for what the store then has.
+        """The one lock of this process for the cache and the store.
 
-        It is held while a value is read or written, so that cache and store agree on who was last.
+        It is held while a value is read or written, so that both have the same latest value.
         """
         return self._locks.get()
 
     @property
     def logger(self) -> logging.Logger:
-        """The logger that says which values could not be written."""
+        """The logger for values that could not be written."""
         return logger_or_own(self._logger)
 
     def __getitem__(self, name: str) -> Any:
         return self.entries[name].value
 
     def __setitem__(self, name: str, value: Any) -> None:
-        """Keep a value that the store does not have, so that the next `sync` writes it."""
+        """Cache a value that the store does not have, so that the next `sync` writes it."""
         self._get_ready()
         self.entries[name] = CachedValue(value, is_changed=True)
 
@@ -118,64 +104,64 @@ class WritebackCache(MutableMapping[str, Any]):
         self.entries.clear()
 
     def is_over_limit(self) -> bool:
-        """Return whether something has to be dropped."""
+        """Return whether the cache has more values than its limit."""
         return self.limit is not None and len(self.entries) > self.limit
 
     def under(self, prefix: str) -> list[tuple[str, CachedValue]]:
-        """Return what is kept of the names that begin with a prefix, the oldest first."""
+        """Return the cached values whose names begin with a prefix, the oldest first."""
         return [pair for pair in list(self.entries.items()) if pair[0].startswith(prefix)]
 
     def keep(self, name: str, entry: CachedValue, digest: bytes) -> None:
-        """Keep a value whose serialized form, of which this is the digest, the store has."""
+        """Cache a value that the store has, with the digest of its payload."""
         entry.digest = digest
         entry.is_changed = False
         if self.entries.get(name) is not entry:
-            self.entries.pop(name, None)  # So that the new one comes after all others.
+            self.entries.pop(name, None)  # So that the new one is the newest of all.
             self.entries[name] = entry
 
     def drop(self, name: str, entry: CachedValue) -> None:
-        """Drop an entry, unless another has taken its place meanwhile."""
+        """Remove an entry, unless another has replaced it meanwhile."""
         if self.entries.get(name) is entry:
             self.entries.pop(name, None)
 
     def begin_reading(self) -> set[str]:
-        """Return a set that names are added to as they are written, until `end_reading`."""
+        """Return a set to which each name that is written is added, until `end_reading`."""
         written: set[str] = set()
         self._readings.append(written)
         return written
 
     def end_reading(self, written: set[str]) -> None:
-        """Add nothing more to the set."""
+        """Stop adding names to the set."""
         self._readings = [each for each in self._readings if each is not written]
 
     def note_write(self, name: str) -> None:
-        """Note that what was read of a name before is no longer what the store has."""
+        """Note that a name was written, so that values read before are out of date."""
         for written in self._readings:
             written.add(name)
 
     def digest_of(self, payload: Pieces) -> bytes:
-        """Return 16 bytes that tell a serialized form from any other."""
-        assert self._new_digest is not None
-        digest = self._new_digest(digest_size=16)
+        """Return a hash of a payload, of 16 bytes."""
+        digest = self._get_ready()(digest_size=16)
         for piece in payload:
             digest.update(piece)
         return digest.digest()
 
-    def _get_ready(self) -> None:
-        """Import what it takes to keep values, and to say so if some were never written.
+    def _get_ready(self) -> type[blake2b]:
+        """Return the hash function; import it and the logger if that was not done yet.
 
-        Most shelves keep none, and at the end of the interpreter, when what was not closed says
-        so, nothing can be imported any more.
+        Not at import, since most shelves cache nothing; and not when a shelf that was never closed
+        has to log that, since at the end of the interpreter nothing can be imported any more.
         """
         if self._new_digest is None:
             from hashlib import blake2b
 
             self._new_digest = blake2b
             self._logger = self.logger
+        return self._new_digest
 
 
 class _Write(NamedTuple):
-    """A record to write, and what is or will be kept of its name."""
+    """A record to write, and the cache entry of its value."""
 
     name: str
     entry: CachedValue
@@ -184,10 +170,10 @@ class _Write(NamedTuple):
 
 
 class WritebackValues(Values):
-    """Values of which those that were read or written are kept, and written again if they change.
+    """Values that are cached when they are read or written, and written again if they change.
 
-    A value that is kept costs no request to read, and every thread gets the same object. One lock
-    guards cache and store; it is never held while the caller's generator or `progress` runs.
+    Reading a cached value costs no request, and all threads get the same object. One lock guards
+    cache and store; it is never held while the caller's generator or `progress` runs.
     """
 
     def __init__(self, values: Values, cache: WritebackCache) -> None:
@@ -211,10 +197,9 @@ class WritebackValues(Values):
         return value
 
     def fetch_many(self, keys: Iterable[str], outcomes: Outcomes) -> Generator[Fetched]:
-        """Read those keys that are not kept, and yield all of them in their order.
+        """Read the keys that are not cached, and yield all keys in their order.
 
-        Where many keys that are kept follow each other, no more of them are taken than would be in
-        flight otherwise.
+        Of a series of cached keys, no more are taken in advance than could be in flight.
         """
         source = iter(keys)
         taken: deque[tuple[str, bool]] = deque()
@@ -252,7 +237,7 @@ class WritebackValues(Values):
             if (entry := self._cache.entries.get(name)) is not None:
                 return entry.value
             if name in fetched.written_since:
-                return self.read(fetched.key)  # What was fetched is older than that.
+                return self.read(fetched.key)  # The item was fetched before that write.
             value = super().load(fetched)
             self._keep(name, value, self._kept_form(fetched.key, value))
         self._shrink()
@@ -299,9 +284,9 @@ class WritebackValues(Values):
             self._cache.drop(name, entry)
 
     def settle(self, key: str) -> None:
-        """Write the kept value of a key if it was changed, and keep it no longer.
+        """Write the cached value of a key if it was changed, and remove it from the cache.
 
-        Before an operation that goes by what the store has: it has to have what its caller sees.
+        Called before an operation on what the store has, which has to be what its caller sees.
         """
         name = self.name(key)
         entry = self._cache.entries.get(name)
@@ -310,9 +295,9 @@ class WritebackValues(Values):
             self._cache.drop(name, entry)
 
     def sync(self, outcomes: Outcomes) -> None:
-        """Write what was changed, and empty the cache.
+        """Write the cached values that were changed, and empty the cache.
 
-        If a write fails, nothing is dropped, and what was not written counts as changed.
+        If a write fails, the cache stays as it is, and what was not written counts as changed.
         """
         entries = self._cache.under(self.prefix)
         if entries:
@@ -321,7 +306,7 @@ class WritebackValues(Values):
             self._cache.drop(name, entry)
 
     def count_unwritten(self) -> int:
-        """Return how many kept values were changed; sends nothing and raises nothing."""
+        """Return how many cached values were changed; sends nothing and raises nothing."""
         return sum(1 for _, entry in self._cache.under("") if self._seems_changed(entry))
 
     def _deleting(self, keys: Iterable[str], outcomes: Outcomes) -> Generator[Outcome]:
@@ -334,7 +319,8 @@ class WritebackValues(Values):
         with closing(outcomes):
             for outcome in outcomes:
                 if outcome.failure is None:
-                    # Whoever is reading it just now would keep what was deleted, and ends first.
+                    # Wait for threads that are reading the key, and would cache its value after
+                    # the delete.
                     with self._cache.lock:
                         self._forget(outcome.name)
                 yield outcome
@@ -342,7 +328,7 @@ class WritebackValues(Values):
     def _write_changed(
         self, entries: Iterable[tuple[str, CachedValue]], outcomes: Outcomes
     ) -> None:
-        """Write those of these entries that were changed."""
+        """Write the entries that were changed."""
         if self.read_only:
             self._refuse_changes(entries)
             return
@@ -351,7 +337,7 @@ class WritebackValues(Values):
         with outcomes:
             self._write_batches(changed, outcomes, are_new=False)
             if outcomes.is_over:
-                deque(changed, maxlen=0)  # Nothing is sent: only how many are left is of interest.
+                deque(changed, maxlen=0)  # Sends nothing: it counts how many are left.
                 outcomes.set_total(next(taken))
 
     def _refuse_changes(self, entries: Iterable[tuple[str, CachedValue]]) -> None:
@@ -390,8 +376,8 @@ class WritebackValues(Values):
                 self._drop_unchanged()
 
     def _written(self, batch: list[_Write], *, are_new: bool) -> list[Outcome]:
-        """Write a batch and keep what was stored. The lock is held."""
-        if not are_new:  # Another value may have taken the place of one that was to be written.
+        """Write a batch, cache what was stored, and return the outcomes. The lock is held."""
+        if not are_new:  # Another value may have replaced one of these in the cache.
             batch = [each for each in batch if self._cache.entries.get(each.name) is each.entry]
         in_flight: defaultdict[str, deque[_Write]] = defaultdict(deque)
         for write in batch:
@@ -407,7 +393,7 @@ class WritebackValues(Values):
                     stored.append(outcome)
         finally:
             for name, rest in in_flight.items():
-                if rest:  # Nobody knows whether it was stored: this was interrupted.
+                if rest:  # We were interrupted: it may have been stored or not.
                     self._cache.note_write(name)
                     if are_new:
                         self._cache.entries.pop(name, None)
@@ -432,13 +418,13 @@ class WritebackValues(Values):
         self._cache.entries.pop(name, None)
 
     def _kept_form(self, key: str, value: Any) -> Pieces:
-        """Return the form of a value that was read, which will show whether it was changed."""
+        """Return the payload of a value that was read, to find later whether it was changed."""
         try:
             return self.serializer.dumps(value)
         except ValueTypeError as error:
             problem = DataProcessingSignatureError(
-                "another serializer wrote the value, and this shelf's has nothing for it, so that "
-                f"with writeback it could not be written again: {error}"
+                "another serializer wrote the value, and this shelf's cannot, so that with "
+                f"writeback it could not be written again: {error}"
             )
             raise self.with_key(problem, key) from error
 
@@ -448,23 +434,23 @@ class WritebackValues(Values):
         try:
             return self._cache.digest_of(self.serializer.dumps(entry.value)) != entry.digest
         except Exception as error:
-            # Whatever the value's class raises when it is pickled, or the interpreter while it
-            # shuts down: there is nobody to raise it to, and the value is not what was read.
+            # Pickling may raise anything, as may the interpreter while it shuts down. The value
+            # could be serialized when it was cached, so that now it counts as changed.
             if is_from_signal_handler(error):
                 raise
             return True
 
     def _shrink(self) -> None:
-        """Drop the oldest unchanged values beyond the limit; write changed ones before that.
+        """Remove the oldest values beyond the limit, and write them first if they were changed.
 
-        Raises nothing, as its caller asked for something else, which is done: what could not be
-        written stays in the cache, beyond the limit, and the next `sync` says why.
+        Raises nothing, since the operation of the caller has succeeded: what could not be written
+        stays in the cache, beyond the limit, and the next `sync` raises the error.
         """
         self._drop_unchanged()
         if not self._cache.is_over_limit() or self.read_only:
             return
-        # All that were changed, so that there are unchanged ones to drop the next few times. Of
-        # views, too: the names begin at the shelf's root.
+        # All changed values, not only as many as needed, so that the next few calls find unchanged
+        # ones to remove. Those of all prefix views, so the names begin at the shelf's root.
         root = WritebackValues(self, self._cache)
         root.prefix = ""
         try:
@@ -476,7 +462,7 @@ class WritebackValues(Values):
         self._drop_unchanged()
 
     def _drop_unchanged(self) -> None:
-        """Drop the oldest unchanged values beyond the limit, never the newest value of all."""
+        """Remove the oldest unchanged values beyond the limit, but never the newest value."""
         if not self._cache.is_over_limit():
             return
         for name, entry in self._cache.under("")[:-1]:
@@ -488,11 +474,14 @@ class WritebackValues(Values):
 
 
 def _kept_before(key: str | None, taken: deque[tuple[str, bool]]) -> Iterator[Fetched]:
-    """Yield the kept keys that were taken before a key, which goes too; with None, all."""
+    """Yield the cached keys that were taken before this key, and remove all up to it.
+
+    With None, yield and remove all.
+    """
     while taken:
         first, is_kept = taken.popleft()
         if is_kept:
             yield Fetched(first, None, is_cached=True)
         elif first == key:
             return
-        # Else it is a key that no store can hold.
+        # Otherwise it is a key that no store can hold.

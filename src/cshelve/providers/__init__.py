@@ -21,6 +21,7 @@ from cshelve.exceptions import (
 if TYPE_CHECKING:
     from cshelve._concurrency.outcomes import Outcome
     from cshelve._concurrency.per_process import PerProcess
+    from cshelve._config.options import Option, boolean, integer, number, seconds, text, word
     from cshelve._config.sections import Section, Sections
     from cshelve.providers.aws_s3.provider import AwsS3
     from cshelve.providers.base import Capabilities, Entry, Item, Provider
@@ -36,6 +37,7 @@ __all__ = [
     "Filesystem",
     "InMemory",
     "Item",
+    "Option",
     "Outcome",
     "PerProcess",
     "Provider",
@@ -43,8 +45,14 @@ __all__ = [
     "Sections",
     "Stats",
     "Wrapper",
+    "boolean",
+    "integer",
     "load",
     "names",
+    "number",
+    "seconds",
+    "text",
+    "word",
 ]
 
 ENTRY_POINTS = "cshelve.providers"
@@ -72,6 +80,7 @@ _MODULES = {
     "Filesystem": "cshelve.providers.filesystem.provider",
     "InMemory": "cshelve.providers.in_memory",
     "Item": "cshelve.providers.base",
+    "Option": "cshelve._config.options",
     "Outcome": "cshelve._concurrency.outcomes",
     "PerProcess": "cshelve._concurrency.per_process",
     "Provider": "cshelve.providers.base",
@@ -79,6 +88,9 @@ _MODULES = {
     "Sections": "cshelve._config.sections",
     "Stats": "cshelve.providers.stats",
     "Wrapper": "cshelve.providers.wrapper",
+    **dict.fromkeys(
+        ("boolean", "integer", "number", "seconds", "text", "word"), "cshelve._config.options"
+    ),
 }
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterable, Iterator
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from cshelve._concurrency.outcomes import Outcome
 from cshelve.providers.bulk import delete_each, get_each, put_each
@@ -17,6 +17,7 @@ from cshelve.providers.stats import Stats
 if TYPE_CHECKING:
     from datetime import datetime
 
+    from cshelve._config.options import Option
     from cshelve._config.sections import Sections
 
 __all__ = ["Capabilities", "Entry", "Item", "Outcome", "Provider", "Stats"]
@@ -60,6 +61,8 @@ class Provider(ABC):
     the client's error. A `put` is atomic: a reader sees the old value or the new one.
     """
 
+    options: ClassVar[tuple[Option[Any], ...]] = ()
+    """What `from_config` takes; any other option of a configuration is refused."""
     capabilities: Capabilities
     can_be_reopened: bool = True
     """Whether the same configuration, in another process, leads to the same values."""

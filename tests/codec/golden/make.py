@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any
 
 import cshelve
+from tests.rigs import provider_of
 
 RECORDS = Path(__file__).parent / "records.jsonl"
 
@@ -111,7 +112,8 @@ def record_of(name: str, config: dict[str, dict[str, Any]], key: str) -> bytes:
         db = cshelve.open_from_dict(in_memory, **functions_of(serializer))
     with db:
         db[key] = VALUES[serializer]
-        return db._objects.records.provider.get(key).data
+        record: bytes = provider_of(db).get(key).data
+        return record
 
 
 def main() -> None:

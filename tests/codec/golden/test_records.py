@@ -10,6 +10,7 @@ import pytest
 
 import cshelve
 from tests.codec.golden.make import RECORDS, VALUES, combinations, functions_of
+from tests.rigs import provider_of
 
 GOLDEN = [json.loads(line) for line in RECORDS.read_text().splitlines()]
 
@@ -32,7 +33,7 @@ def read(golden: dict[str, Any], **more: Any) -> Any:
     config = {**golden["config"], **more}
     config["default"] = {**config["default"], "provider": "in-memory"}
     with cshelve.open_from_dict(config, **functions_of(serializer)) as db:
-        store = db._objects.records.provider
+        store = provider_of(db)
         store.put(golden["key"], base64.b64decode(golden["record"]))
         return db[golden["key"]]
 

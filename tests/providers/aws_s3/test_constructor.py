@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -39,6 +39,7 @@ def test_sends_what_a_configuration_sends(s3: S3Rig, engine: str) -> None:
         put_params=config["put_params"],
     )
     sections = Sections("a test", in_config, from_file=False, flag="c")
+    sections.declare(AwsS3.options)
     configured = AwsS3.from_config(sections)
     sent = [sent_by(s3, provider) for provider in (made, configured)]
     assert sent[0] == sent[1]
@@ -108,10 +109,10 @@ def test_looks_nothing_up_in_the_environment(monkeypatch: pytest.MonkeyPatch) ->
         (lambda: AwsS3("b", auth_type="access_key"), "key_id: this option is required"),
         (lambda: AwsS3("b", key_id="a", key_secret="b"), "does not go with auth_type = default"),
         (lambda: AwsS3("b", concurency=3), "concurency: there is no such option .*concurrency"),
-        (lambda: AwsS3("b", engine="curl"), "engine: is auto, boto3, direct"),
+        (lambda: AwsS3("b", engine="curl"), "engine: .*write one of auto, boto3, direct"),
         (lambda: AwsS3("b", provider_params={"region": "x"}), "no such parameter .*region_name"),
         (lambda: AwsS3("b", endpoint_url="host"), "begins with http"),
-        (lambda: AwsS3("b", session="dev"), "boto3_session: is an object"),
+        (lambda: AwsS3("b", session=cast("Any", "dev")), "boto3_session: is an object"),
     ],
 )
 def test_mistakes_are_errors(make: Callable[[], AwsS3], message: str) -> None:

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from testbed.fault_proxy import FaultProxy
 from testbed.seaweedfs import SeaweedFS
 from testbed.tls_front import TlsFront, write_certificate
-from tests.rigs import BUCKET, unique_name
+from tests.forks import MARKS
+from tests.providers.aws_s3.rig import each_engine
+from tests.rigs import s3_config
 from tests.scripts import result_of
 
-pytestmark = [
-    pytest.mark.s3,
-    pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork"),
-]
+pytestmark = [pytest.mark.s3, *MARKS]
 
 # The child ends as `how` says: at once, or like any program, with all that is tidied up then.
 PROGRAM = """
@@ -109,7 +106,7 @@ def endpoint(
             yield front.endpoint_url, {"AWS_CA_BUNDLE": str(certificate)}, proxy
 
 
-@pytest.mark.parametrize("engine", ["direct", "boto3"])
+@each_engine
 @pytest.mark.parametrize(
     ("how", "kind"),
     [
@@ -125,17 +122,7 @@ def test_both_go_on(
     seaweedfs: SeaweedFS,
 ) -> None:
     url, environ, proxy = endpoint
-    default: dict[str, Any] = {
-        "provider": "aws-s3",
-        "bucket_name": BUCKET,
-        "auth_type": "access_key",
-        "key_id": seaweedfs.admin.access_key,
-        "key_secret": seaweedfs.admin.secret_key,
-        "key_prefix": unique_name(),
-        "engine": engine,
-        "concurrency": 4,
-    }
-    config = {"default": default, "provider_params": {"endpoint_url": url}}
+    config = s3_config(seaweedfs.admin, url, engine=engine, concurrency=4)
     status, child, is_complete, notes = result_of(
         PROGRAM, config, arguments=[how, kind], environ=environ
     )

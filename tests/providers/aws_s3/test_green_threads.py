@@ -13,7 +13,8 @@ import pytest
 
 from testbed.seaweedfs import SeaweedFS
 from testbed.tls_front import TlsFront, write_certificate
-from tests.rigs import BUCKET, unique_name
+from tests.providers.aws_s3.rig import each_engine
+from tests.rigs import s3_config
 from tests.scripts import result_of
 
 pytestmark = [
@@ -85,7 +86,8 @@ timed("delete_many", lambda: db.delete_many(many))
 timed("get again", lambda: db["k"])
 timed("clear", db.clear)
 assert dict(db.items()) == {}
-engine = db._objects.records.provider.engine
+from tests.rigs import provider_of
+engine = provider_of(db).engine
 db.close()
 print(json.dumps([engine, took]))
 """
@@ -118,22 +120,6 @@ print(json.dumps([of_single, steps]))
 
 each_library = pytest.mark.parametrize("library", ["gevent", "eventlet"])
 each_moment = pytest.mark.parametrize("moment", ["first", "imported", "opened", "used"])
-each_engine = pytest.mark.parametrize("engine", ["direct", "boto3"])
-
-
-def config_of(url: str, server: SeaweedFS, engine: str) -> dict[str, dict[str, Any]]:
-    return {
-        "default": {
-            "provider": "aws-s3",
-            "bucket_name": BUCKET,
-            "auth_type": "access_key",
-            "key_id": server.admin.access_key,
-            "key_secret": server.admin.secret_key,
-            "key_prefix": unique_name(),
-            "engine": engine,
-        },
-        "provider_params": {"endpoint_url": url},
-    }
 
 
 def run(
@@ -155,7 +141,7 @@ def run(
 def test_each_operation_takes_milliseconds(
     library: str, moment: str, engine: str, seaweedfs: SeaweedFS
 ) -> None:
-    config = config_of(seaweedfs.endpoint_url, seaweedfs, engine)
+    config = s3_config(seaweedfs.admin, seaweedfs.endpoint_url, engine=engine)
     used, took = run(library, moment, OPERATIONS, config)
     assert used == engine
     assert max(took.values()) < SECONDS, took
@@ -167,7 +153,7 @@ def test_each_operation_takes_milliseconds(
 def test_greenlets_run_side_by_side(
     library: str, moment: str, engine: str, seaweedfs: SeaweedFS
 ) -> None:
-    config = config_of(seaweedfs.endpoint_url, seaweedfs, engine)
+    config = s3_config(seaweedfs.admin, seaweedfs.endpoint_url, engine=engine)
     singles, mixed = run(library, moment, SIDE_BY_SIDE, config)
     assert sorted(singles) == ["a"] * 50 + ["b"] * 50
     assert mixed.count("many") == 5
@@ -197,7 +183,7 @@ class TestWithTls:
         self, library: str, moment: str, front: tuple[str, Path], seaweedfs: SeaweedFS
     ) -> None:
         url, certificate = front
-        config = config_of(url, seaweedfs, "direct")
+        config = s3_config(seaweedfs.admin, url, engine="direct")
         environ = {"AWS_CA_BUNDLE": str(certificate)}
         used, took = run(library, moment, OPERATIONS, config, environ=environ)
         assert used == "direct"

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import time
-from typing import Any
 
 import pytest
 
 from testbed.seaweedfs import SeaweedFS
-from tests.rigs import BUCKET, unique_name
+from tests.providers.aws_s3.rig import each_engine
+from tests.rigs import s3_config
 from tests.scripts import run_script
 
 pytestmark = [pytest.mark.s3, pytest.mark.once]
@@ -108,28 +108,16 @@ tell(f"over {time.time()}")
 """
 
 
-def config_of(server: SeaweedFS, engine: str) -> dict[str, dict[str, Any]]:
-    default = {
-        "provider": "aws-s3",
-        "bucket_name": BUCKET,
-        "auth_type": "access_key",
-        "key_id": server.admin.access_key,
-        "key_secret": server.admin.secret_key,
-        "key_prefix": unique_name(),
-        "engine": engine,
-    }
-    return {"default": default, "provider_params": {"endpoint_url": server.endpoint_url}}
-
-
-@pytest.mark.parametrize("engine", ["direct", "boto3"])
+@each_engine
 @pytest.mark.parametrize("name", PROGRAMS)
 def test_the_process_ends_promptly_and_in_silence(
     name: str, engine: str, seaweedfs: SeaweedFS
 ) -> None:
     if engine == "boto3" and name == "an object of a module":
         pytest.skip("boto3's own clients are of no use any more: a ReferenceError")
+    config = s3_config(seaweedfs.admin, seaweedfs.endpoint_url, engine=engine)
     program = BEGINNING + PROGRAMS[name] + ENDING
-    ended = run_script(program, config_of(seaweedfs, engine))
+    ended = run_script(program, config)
     ended_at = time.time()
     lines = ended.stdout.splitlines()
     over = next(float(line.split()[1]) for line in lines if line.startswith("over"))

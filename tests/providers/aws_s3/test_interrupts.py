@@ -19,7 +19,8 @@ import cshelve
 from cshelve._concurrency.permits import Permits
 from cshelve.providers.aws_s3.direct import exchange
 from testbed.seaweedfs import SeaweedFS
-from tests.rigs import BUCKET, Place, S3Rig, engine_of, unique_name
+from tests.providers.aws_s3.rig import each_engine, engine_of, permits_taken, threads_left
+from tests.rigs import BUCKET, Place, S3Rig, unique_name
 from tests.scripts import result_of
 
 pytestmark = [
@@ -71,7 +72,8 @@ db["k"] = 0
 db.modify("k", lambda value: value)
 if "read" in what:
     db["large"] = LARGE
-requests = db._objects.records.provider._requests
+from tests.rigs import provider_of
+requests = provider_of(db)._requests
 outcomes, slowest = [], 0.0
 for run in range(runs):
     if what in ("delete_many", "clear"):
@@ -113,8 +115,6 @@ OPERATIONS = (
     *("update", "get_many", "items", "delete_many", "clear", "modify", "set and get"),
     *("write of a large value", "read of a large value"),
 )
-
-each_engine = pytest.mark.parametrize("engine", ["direct", "boto3"])
 
 
 @each_engine
@@ -158,9 +158,8 @@ class TestAtAGivenPlace:
 
     def refuses_nothing(self, db: cshelve.CloudShelf) -> None:
         gc.collect()  # A traceback may be in a cycle, and has frames that hold permits.
-        provider: Any = db._objects.records.provider
-        assert provider._requests.permits.taken == 0
-        assert not [each for each in threading.enumerate() if each.name.startswith("cshelve")]
+        assert permits_taken(db) == 0
+        assert threads_left() == []
         db["after"] = 1
         assert db["after"] == 1
         assert dict(db.get_many("abc")) == dict.fromkeys("abc", 0)
@@ -214,7 +213,7 @@ class TestAtAGivenPlace:
         if engine_of(db) != "direct":
             pytest.skip("the direct engine's")
 
-        receive = exchange.receive
+        receive: Any = vars(exchange)["receive"]
         strikes: Iterator[bool] = iter(())
 
         def receive_and_stop(connection: Any, reader: Any) -> None:

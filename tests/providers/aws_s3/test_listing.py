@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import os
 import re
 import threading
 import time
@@ -24,13 +23,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cshelve
-from cshelve._values.records import Records
 from cshelve.providers.aws_s3.listing import Page, page_from_boto3, plain_page
-from cshelve.providers.base import Provider
 from testbed.faults import Answer, Delay, EditResponse
 from testbed.http_messages import Response
-from tests.behaviour.test_forks import in_child
-from tests.rigs import ENGINE, SENT_IF_REFUSED, Place, S3Rig, wait_until
+from tests.forks import forks, in_child
+from tests.rigs import ENGINE, SENT_IF_REFUSED, Place, S3Rig, provider_of, wait_until
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -57,9 +54,10 @@ class Answering:
             config=Config(retries={"total_max_attempts": 1}),
         )
         self.body = b""
-        self.client.meta.events.register("before-send.s3", self._answer)
+        events: Any = self.client.meta.events  # Of which the stubs say that none returns anything.
+        events.register("before-send.s3", self._answer)
 
-    def _answer(self, request: Any, **_: object) -> AWSResponse:
+    def _answer(self, request: Any, **_: Any) -> AWSResponse:
         return AWSResponse(request.url, 200, {}, Raw(self.body))  # type: ignore[arg-type]
 
     def reads(self, body: bytes) -> object:
@@ -417,8 +415,7 @@ class TestPagesAhead:
         wait_until(lambda: slow.hits == 1)
         assert time.monotonic() - began < 1.5
 
-    @pytest.mark.skipif(not hasattr(os, "fork"), reason="this platform has no fork")
-    @pytest.mark.filterwarnings("ignore:.*multi-threaded, use of fork:DeprecationWarning")
+    @forks
     def test_are_asked_for_anew_in_a_child(self, db: cshelve.CloudShelf) -> None:
         keys = iter(db)
         for _ in range(1500):
@@ -437,9 +434,3 @@ class TestPagesAhead:
             time.sleep(0.1)
             assert seen.operations == ["ListObjectsV2"] * 2
             assert len(list(keys)) == 1499
-
-
-def provider_of(db: cshelve.CloudShelf) -> Provider:
-    records = db.dict
-    assert isinstance(records, Records)
-    return records.provider

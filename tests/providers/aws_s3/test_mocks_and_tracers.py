@@ -21,7 +21,8 @@ import pytest
 
 import cshelve
 from testbed.fault_proxy import Count, Seen
-from tests.rigs import Place, S3Rig, engine_of
+from tests.providers.aws_s3.rig import engine_of
+from tests.rigs import Place, S3Rig
 
 pytestmark = [pytest.mark.s3, pytest.mark.once]
 
@@ -198,6 +199,8 @@ class TestMoto:
 
 
 Tracer = Callable[[list[str]], Any]
+# What every tracer takes the place of.
+CALL = "_make_api_call"
 
 
 @contextmanager
@@ -205,14 +208,14 @@ def by_function(calls: list[str]) -> Iterator[None]:
     """As many tracers do it: a function that says that it is the other one."""
     from botocore.client import BaseClient
 
-    of_botocore = BaseClient._make_api_call
+    of_botocore: Any = getattr(BaseClient, CALL)
 
     @functools.wraps(of_botocore)
     def traced(self: Any, operation: str, parameters: Any) -> Any:
         calls.append(operation)
         return of_botocore(self, operation, parameters)
 
-    with mock.patch.object(BaseClient, "_make_api_call", traced):
+    with mock.patch.object(BaseClient, CALL, traced):
         yield
 
 
@@ -227,12 +230,12 @@ def by_wrapt(calls: list[str]) -> Iterator[None]:
         return wrapped(*positional, **named)
 
     # The class's own, and not what an instance or a patch makes of it.
-    of_botocore = BaseClient.__dict__["_make_api_call"]
-    wrapt.wrap_function_wrapper("botocore.client", "BaseClient._make_api_call", traced)
+    of_botocore = BaseClient.__dict__[CALL]
+    wrapt.wrap_function_wrapper("botocore.client", f"BaseClient.{CALL}", traced)
     try:
         yield
     finally:
-        BaseClient._make_api_call = of_botocore  # type: ignore[method-assign]
+        setattr(BaseClient, CALL, of_botocore)
 
 
 @contextmanager
@@ -240,13 +243,13 @@ def by_mock(calls: list[str]) -> Iterator[None]:
     """As tests do it."""
     from botocore.client import BaseClient
 
-    of_botocore = BaseClient._make_api_call
+    of_botocore: Any = getattr(BaseClient, CALL)
 
     def traced(self: Any, operation: str, parameters: Any) -> Any:
         calls.append(operation)
         return of_botocore(self, operation, parameters)
 
-    with mock.patch("botocore.client.BaseClient._make_api_call", autospec=True) as patched:
+    with mock.patch(f"botocore.client.BaseClient.{CALL}", autospec=True) as patched:
         patched.side_effect = traced
         yield
 

@@ -11,9 +11,9 @@ import pytest
 
 import cshelve
 from testbed.exchange import Exchange
-from testbed.faults import Answer, EditResponse
+from testbed.faults import Answer, EditResponse, Fault
 from testbed.http_messages import Response
-from tests.rigs import S3Rig
+from tests.rigs import S3Rig, object_of
 
 pytestmark = [pytest.mark.s3, pytest.mark.once]
 
@@ -65,7 +65,7 @@ class TestAListingThatNeverEnds:
             cshelve.open_from_dict(s3.config(engine=engine), "n")
 
 
-def again_and_again(tokens: tuple[str, ...]) -> Callable[[Exchange], None]:
+def again_and_again(tokens: tuple[str, ...]) -> Fault:
     """Answer each ListObjectsV2 with one key that is not there, and with these tokens by turns."""
     asked = 0
 
@@ -189,8 +189,8 @@ class TestPopitem:
     def test_passes_over_what_is_no_record(
         self, s3: S3Rig, db: cshelve.CloudShelf, caplog: pytest.LogCaptureFixture
     ) -> None:
-        prefix = db._objects.records.provider.location.removeprefix(f"s3://{s3.bucket}/")
-        s3.client.put_object(Bucket=s3.bucket, Key=f"{prefix}/a folder of a console", Body=b"")
+        odd = object_of(db, "a folder of a console")
+        s3.client.put_object(Bucket=s3.bucket, Key=odd, Body=b"")
         db["good"] = 1
         db["more"] = 2
         assert dict([db.popitem(), db.popitem()]) == {"good": 1, "more": 2}

@@ -6,13 +6,15 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import closing
+from functools import partial
 from typing import Any
 
 import pytest
 
 import cshelve
 from testbed.fault_proxy import FaultProxy
-from tests.rigs import Place, S3Rig, engine_of
+from tests.providers.aws_s3.rig import engine_of, permits_taken
+from tests.rigs import Place, S3Rig
 
 pytestmark = [pytest.mark.s3, pytest.mark.once]
 
@@ -63,11 +65,6 @@ def in_time(act: Callable[[], Any]) -> Any:
     return results[0]
 
 
-def permits_held(db: cshelve.CloudShelf) -> int:
-    provider: Any = db._objects.records.provider
-    return int(provider._requests.permits.taken)
-
-
 each_concurrency = pytest.mark.parametrize("concurrency", [1, 2, 32])
 in_any_thread = pytest.mark.parametrize(
     "act", [lambda act: act(), in_time], ids=["same thread", "another thread"]
@@ -83,11 +80,11 @@ def test_a_body_that_writes(
 
     def add_one() -> None:
         for key, value in db.items():
-            act(lambda key=key, value=value: db.__setitem__(key, value + 1))
+            act(partial(db.__setitem__, key, value + 1))
 
     in_time(add_one)
     assert dict(db.items()) == {key: value + 1 for key, value in SMALL.items()}
-    assert permits_held(db) == 0
+    assert permits_taken(db) == 0
 
 
 @each_concurrency
@@ -121,7 +118,7 @@ def test_a_body_that_does_everything(
 
     def go_through() -> None:
         for key, _ in db.get_many(list(SMALL)[:20]):
-            act(lambda key=key: everything(key))
+            act(partial(everything, key))
 
     in_time(go_through)
     assert len(db) == len(SMALL)
@@ -149,7 +146,7 @@ def test_other_threads_go_on(concurrency: int, opened: Opener) -> None:
         thread.join(2 * SECONDS)
     assert not any(thread.is_alive() for thread in threads), time.monotonic() - begun
     assert dict([first, *in_time(lambda: list(pairs))]) == SMALL
-    assert permits_held(db) == 0
+    assert permits_taken(db) == 0
 
 
 def test_two_of_them(opened: Opener) -> None:
@@ -171,7 +168,7 @@ def test_two_of_them(opened: Opener) -> None:
     assert dict([first_of_each[1], *rest[1]]).items() <= {**SMALL, "a": 1, "b": 2}.items()
     for pairs in (one, two):
         pairs.close()  # type: ignore[attr-defined]
-    assert permits_held(db) == 0
+    assert permits_taken(db) == 0
 
 
 @each_concurrency
@@ -189,7 +186,7 @@ def test_one_within_another(concurrency: int, opened: Opener) -> None:
         return count
 
     assert in_time(all_pairs) == 1
-    assert permits_held(db) == 0
+    assert permits_taken(db) == 0
 
 
 @each_concurrency
@@ -236,9 +233,9 @@ def test_one_thread_begins_and_another_one_closes(concurrency: int, opened: Open
     for _ in range(3):
         pairs: Any = db.get_many(SMALL)
         next(pairs)
-        in_time(lambda pairs=pairs: pairs.close())
+        in_time(pairs.close)
         assert list(pairs) == []
-    assert permits_held(db) == 0
+    assert permits_taken(db) == 0
     assert not [each.name for each in threading.enumerate() if each.name.startswith("cshelve")]
     assert in_time(lambda: dict(db.get_many(SMALL))) == SMALL
 
@@ -292,7 +289,7 @@ class TestKeys:
         in_time(go_through)
         assert set(found) == self.NAMES
         assert len(found) == len(self.NAMES)
-        assert permits_held(db) == 0
+        assert permits_taken(db) == 0
 
     @each_concurrency
     def test_a_pause_that_is_longer_than_the_time_for_an_answer(

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 import cshelve
-from tests.rigs import SENT_IF_REFUSED, Place, S3Rig
+from tests.providers.aws_s3.rig import warmed_up
+from tests.rigs import SENT_IF_REFUSED, Place, S3Rig, provider_of
 
 pytestmark = pytest.mark.s3
 
@@ -18,15 +19,7 @@ LIST, DELETES = "ListObjectsV2", "DeleteObjects"
 
 @pytest.fixture(scope="module")
 def shared(s3_rig: S3Rig) -> cshelve.CloudShelf:
-    shelf = Place(s3_rig.config()).open()
-    warm_up(shelf)
-    return shelf
-
-
-def warm_up(shelf: cshelve.CloudShelf) -> None:
-    """Let the shelf find out whether the server honours conditions, which is asked once."""
-    shelf.setdefault("warm-up", None)
-    shelf.pop("warm-up")
+    return warmed_up(Place(s3_rig.config()).open())
 
 
 @pytest.fixture
@@ -136,9 +129,7 @@ class TestManyKeys:
         with cshelve.open_from_dict(direct) as shelf:
             missing = {f"k{number:04}" for number in range(1050)}.difference(shelf)
             shelf.update(dict.fromkeys(missing, 1))
-        shelf = home.open()
-        warm_up(shelf)
-        return shelf
+        return warmed_up(home.open())
 
     def test_listings_cost_a_request_a_page(self, s3: S3Rig, many: cshelve.CloudShelf) -> None:
         assert requests_of(s3, lambda: len(many)) == [LIST] * 2
@@ -182,7 +173,7 @@ def test_a_value_is_never_downloaded_to_be_looked_for(s3: S3Rig, db: cshelve.Clo
 
 
 def test_stats_count_every_request(db: cshelve.CloudShelf) -> None:
-    stats = db._objects.records.provider.stats
+    stats = provider_of(db).stats
     before = stats.requests.copy()
     db["k"] = "new"
     assert db["k"] == "new"

@@ -15,7 +15,9 @@ from testbed.fault_proxy import Seen
 from testbed.faults import Answer, EditResponse
 from testbed.http_messages import Response
 from testbed.scripted_server import ScriptedRequest, ScriptedServer
-from tests.rigs import Place, S3Rig, engine_of
+from testbed.seaweedfs import Identity
+from tests.providers.aws_s3.rig import each_engine, engine_of
+from tests.rigs import Place, S3Rig, provider_of, s3_config
 
 pytestmark = pytest.mark.s3
 
@@ -70,7 +72,6 @@ OPERATIONS: dict[str, Callable[[cshelve.CloudShelf], object]] = {
     "modify": lambda db: db.modify("k", lambda value: value, default=1),
     "pop": lambda db: db.pop("k", None),
 }
-each_engine = pytest.mark.parametrize("engine", ["direct", "boto3"])
 
 
 @pytest.fixture
@@ -80,19 +81,10 @@ def shelf_at(monkeypatch: pytest.MonkeyPatch) -> Iterator[Callable[..., cshelve.
     places = []
 
     def opened(server: ScriptedServer, **options: Any) -> cshelve.CloudShelf:
-        default = {
-            "provider": "aws-s3",
-            "bucket_name": "bucket",
-            "auth_type": "access_key",
-            "key_id": "id",
-            "key_secret": "secret",
-            "key_prefix": "prefix",
-            "total_max_attempts": 2,
-            "check_bucket": False,
-            **options,
-        }
-        params = {"endpoint_url": server.endpoint_url}
-        places.append(Place({"default": default, "provider_params": params}))
+        default = {"bucket_name": "bucket", "total_max_attempts": 2, "check_bucket": False}
+        who = Identity("id", "secret")
+        config = s3_config(who, server.endpoint_url, **{**default, "engine": None, **options})
+        places.append(Place(config))
         return places[-1].open()
 
     yield opened
@@ -127,7 +119,7 @@ def test_a_single_delete_is_not_done(
     script: str, engine: str, shelf_at: Callable[..., cshelve.CloudShelf]
 ) -> None:
     with ScriptedServer(SCRIPTS[script]) as server:
-        provider: Any = shelf_at(server, engine=engine)._objects.records.provider
+        provider = provider_of(shelf_at(server, engine=engine))
         for _ in range(2):
             with pytest.raises(cshelve.StorageError):
                 provider.delete("k")
@@ -171,7 +163,7 @@ class TestServersWithFewHeaders:
         assert dict(db.items()) == {"a": 1, "b": 2}
 
     def test_the_first_request_is_a_delete(self, db: cshelve.CloudShelf) -> None:
-        db._objects.records.provider.delete("k")
+        provider_of(db).delete("k")
         assert "k" not in db
 
 

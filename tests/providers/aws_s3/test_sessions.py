@@ -15,7 +15,8 @@ from botocore.credentials import RefreshableCredentials
 
 import cshelve
 from testbed.fault_proxy import Count, Seen
-from tests.rigs import BUCKET, Place, S3Rig, engine_of, unique_name
+from tests.providers.aws_s3.rig import engine_of
+from tests.rigs import BUCKET, Place, S3Rig, unique_name
 
 pytestmark = [pytest.mark.s3, pytest.mark.once]
 
@@ -98,7 +99,7 @@ class TestCredentialsThatAreRenewed:
     def session(self, s3: S3Rig, renewed: list[datetime], seconds: float) -> boto3.Session:
         who = s3.server.admin
 
-        def renew() -> Mapping[str, str]:
+        def renew() -> dict[str, Any]:
             renewed.append(datetime.now(UTC))
             expiry = datetime.now(UTC) + timedelta(seconds=seconds)
             return {

@@ -224,6 +224,7 @@ class TestTheRestOfTheSurface:
         with cshelve.open("aws-s3.ini", writeback=True) as db:
             assert isinstance(db, shelve.Shelf)
             assert isinstance(db, MutableMapping)
+            assert isinstance(db, cshelve.CloudShelf)
             assert db.writeback is True
             db["k"] = []
             db["k"].append(1)

@@ -27,7 +27,7 @@ from cshelve.providers.aws_s3.bulk_delete import BulkDelete
 from cshelve.providers.aws_s3.conditional import delete_if, put_if
 from cshelve.providers.aws_s3.errors import code_of, failures, translated
 from cshelve.providers.aws_s3.listing import Objects
-from cshelve.providers.aws_s3.options import S3Settings, settings_from
+from cshelve.providers.aws_s3.options import OPTIONS, S3Settings, settings_from
 from cshelve.providers.aws_s3.pages import pages_of, require_listing
 from cshelve.providers.aws_s3.probe import Condition, Probe
 from cshelve.providers.aws_s3.ranged_reads import RangedReads
@@ -67,6 +67,7 @@ class AwsS3(Provider):
             db["greeting"] = "hello"
     """
 
+    options = OPTIONS
     capabilities = Capabilities(conditional_put=True, conditional_delete=True, delete_reports=False)
 
     def __init__(
@@ -119,12 +120,12 @@ class AwsS3(Provider):
             "put_params": _given(put_params or {}),
         }
         config = Sections("AwsS3", contents, from_file=False, flag="c", logger=logger)
+        config.declare(self.options)
+        config.refuse_unknown()
         self._set_up(settings_from(config), config.logger)
-        config.finish()  # Now, as boto3's client has checked `put_params`.
 
     @classmethod
     def from_config(cls, config: Sections) -> Self:
-        """Make it from the options in `docs/configuration.md`; send nothing."""
         provider = cls.__new__(cls)
         provider._set_up(settings_from(config), config.logger)
         return provider

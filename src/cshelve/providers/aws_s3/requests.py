@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from cshelve.providers.aws_s3.options import ClientConfig, S3Settings
     from cshelve.providers.base import Stats
 
-__all__ = ["Requests", "item_of"]
+__all__ = ["Requests"]
 
 # After so many answers in a row that only boto3 could take, boto3 does all.
 MOST_NOT_PLAIN = 3
@@ -187,7 +187,12 @@ class Requests:
             return answer
         if answer.status == 404:
             raise KeyNotFoundError(name)
-        return item_of(answer, self.stats)
+        return self.item_of(answer)
+
+    def item_of(self, answer: Answer) -> Item:
+        """Return the item in an answer to a GET."""
+        self.stats.add_bytes(received=len(answer.body))
+        return Item(answer.body, answer.headers.get("etag", NO_VERSION))
 
     def post(self, operation: str, parameters: Mapping[str, object]) -> Begun | None:
         """Send a request whose answer `answer` waits for; None if boto3 has to do it."""
@@ -284,12 +289,6 @@ class Requests:
         """Count what boto3 is about to send; refuse it if nobody waits for it any more."""
         refuse_if_stopped()
         self.stats.count(event_name.rpartition(".")[2])
-
-
-def item_of(answer: Answer, stats: Stats) -> Item:
-    """Return the item in an answer to a GET."""
-    stats.add_bytes(received=len(answer.body))
-    return Item(answer.body, answer.headers.get("etag", NO_VERSION))
 
 
 # What mocks and tracers replace, and the package of what is there otherwise. Most tracers wrap

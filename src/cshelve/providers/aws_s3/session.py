@@ -18,6 +18,7 @@ from botocore.loaders import Loader, create_loader
 from botocore.validate import ParamValidator
 
 from cshelve._concurrency.per_process import PerProcess
+from cshelve._config.options import boolean, integer
 from cshelve._config.sections import Section, closest
 from cshelve.exceptions import AuthArgumentError, ConfigurationError
 from cshelve.providers.aws_s3.bucket import TOKEN
@@ -278,9 +279,9 @@ def _as_model_type(section: Section, option: str, value: object, kind: str) -> A
     """Read a value as the type that the model has for it."""
     match kind:
         case "boolean":
-            return section.as_boolean(option, value)
+            return section.read(option, boolean, value)
         case "integer" | "long":
-            return section.as_integer(option, value)
+            return section.read(option, integer, value)
         case "map" if isinstance(value, Mapping):
             return dict(value)
         case "map":

@@ -10,14 +10,13 @@ from cshelve._concurrency.outcomes import Outcome, outcome_of
 from cshelve._concurrency.parallel import StoppedError, map_in_order
 from cshelve.exceptions import KeyNotFoundError
 from cshelve.providers.aws_s3.direct.many import Task, all_at_once
-from cshelve.providers.aws_s3.requests import item_of
-from cshelve.providers.base import Item
 
 if TYPE_CHECKING:
     from cshelve.providers.aws_s3.direct.answers import Answer, NotPlainError
     from cshelve.providers.aws_s3.direct.engine import Begun
     from cshelve.providers.aws_s3.direct.templates import Data, Request
     from cshelve.providers.aws_s3.requests import Requests
+    from cshelve.providers.base import Item
 
 __all__ = ["BucketTask", "ReadMany", "WriteMany"]
 
@@ -81,7 +80,7 @@ class ReadMany(BucketTask[str, "Item | None"]):
 
     def result(self, name: str, answer: Answer) -> Item | None:
         self._requests.judged("GetObject", answer)
-        return None if answer.status == 404 else item_of(answer, self._requests.stats)
+        return None if answer.status == 404 else self._requests.item_of(answer)
 
     def apart(self, name: str) -> Item | None:
         return None if self._requests.key_of(name) is None else super().apart(name)

@@ -1,8 +1,8 @@
-"""Values in the files of a folder, by path: read, dated, moved in, removed, each in one step.
+"""The files of a folder, by path: each is read, written, moved and removed atomically.
 
-A path may be a file and a directory at once: what such a file would hold is in the directory, in
-`%@`. Other processes do the same at the same time, so whatever is looked up here may be otherwise
-a moment later; every function says so in what it returns, or tries again.
+A path that is a file and a directory at once is a directory, with the content of the file in `%@`.
+Other processes change the same folder at the same time, so that each result may be out of date a
+moment later: every function here reports that in its own result, or tries again.
 """
 
 from __future__ import annotations
@@ -43,17 +43,17 @@ NAME_REFUSED = frozenset({errno.ENAMETOOLONG, errno.EILSEQ})
 _DAY_SECONDS = 24 * 60 * 60
 # Losing a race this often in a row means that something else is wrong.
 ATTEMPTS = 1000
-# A pipe that somebody left in the folder must not hold up who reads it; Windows would take the
-# end of a line for two bytes.
+# Without O_NONBLOCK, opening a named pipe in the folder would block; without O_BINARY, Windows
+# would convert the ends of lines.
 _READ_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _WRITE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 _CAN_DATE_OPEN_FILES = os.utime in os.supports_fd
-# Not every file system stores a time to the nanosecond; most to the tenth of a microsecond.
+# Not all file systems store times to the nanosecond, but most to 100 ns.
 _TICK_NANOSECONDS = 1000
 
 
 class Folder:
-    """What the writers of one folder share on its disk: temporary files, locks, directories."""
+    """The temporary files, locks and directories that all writers of a folder share."""
 
     def __init__(self, path: str) -> None:
         self.base = os.path.join(os.fsencode(path), b"")
@@ -61,7 +61,7 @@ class Folder:
         self.two_step_mark = self._scratch + b"two-steps"
 
     def write_temporary(self, data: bytes) -> tuple[bytes, os.stat_result]:
-        """Write a file that has no name yet, and give its path; if that fails, none is left."""
+        """Write a temporary file, and return its path and status; if that fails, remove it."""
         path = self._scratch + os.urandom(8).hex().encode()
         descriptor = self._in_scratch(lambda: os.open(path, _WRITE_FLAGS, 0o666))
         try:
@@ -70,7 +70,7 @@ class Folder:
                 while rest:
                     rest = rest[os.write(descriptor, rest) :]
                 if _CAN_DATE_OPEN_FILES:
-                    # By itself, Linux counts in steps of some milliseconds.
+                    # The times that Linux sets by itself advance in steps of some milliseconds.
                     now = time.time_ns()
                     os.utime(descriptor, ns=(now, now))
                 return path, os.fstat(descriptor)
@@ -82,7 +82,7 @@ class Folder:
             raise
 
     def make_directories_above(self, path: bytes) -> None:
-        """Make what is missing over a path; a value that is in the way moves into a directory."""
+        """Create the missing directories above a path; a file in the way becomes a directory."""
         end = len(self.base) - 1
         while (end := path.find(b"/", end + 1)) != -1:
             try:
@@ -91,46 +91,50 @@ class Folder:
                 if not os.path.isdir(path[:end]):
                     self._make_directory_of_file(path[:end])
             except ABSENT:
-                # Somebody else just removed what was empty; the caller tries again.
+                # Another process removed an empty directory; the caller tries again.
                 return
 
     def _make_directory_of_file(self, path: bytes) -> None:
-        """Turn `a` into the directory `a` with the value in `a/%@`; readers never miss it."""
+        """Replace the file `a` by a directory `a` with the value in `a/%@`.
+
+        It takes one exchange of two paths, or two renames if the file system cannot exchange them.
+        Readers find the value at any time: during the two renames, they wait for the lock.
+        """
         with self.locked(name_at(path[len(self.base) :]) or os.fsdecode(path)):
             if not os.path.isfile(path):
                 return
-            room = self._scratch + os.urandom(8).hex().encode()
-            inside = room + INSIDE
-            os.mkdir(room)
+            staging = self._scratch + os.urandom(8).hex().encode()
+            inside = staging + INSIDE
+            os.mkdir(staging)
             if _linked(path, inside):
-                if exchange(room, path):
-                    os.unlink(room)
+                if exchange(staging, path):
+                    os.unlink(staging)
                     return
                 os.unlink(inside)
-            self._move_in_two_steps(path, room)
+            self._move_in_two_steps(path, staging)
 
-    def _move_in_two_steps(self, path: bytes, room: bytes) -> None:
-        # Readers that find nothing have to wait for the lock, from now on and for good.
+    def _move_in_two_steps(self, path: bytes, staging: bytes) -> None:
+        # From now on, and for good, readers that find nothing wait for the lock and look again.
         os.close(os.open(self.two_step_mark, os.O_CREAT | os.O_WRONLY, 0o666))
-        os.replace(path, room + INSIDE)
+        os.replace(path, staging + INSIDE)
         for _ in range(ATTEMPTS):
             os.makedirs(path, exist_ok=True)
-            # Somebody may take the directory for an empty one that a delete left.
+            # Another process may remove the directory before that, as it is empty.
             with suppress(FileNotFoundError):
-                os.replace(room + INSIDE, path + INSIDE)
+                os.replace(staging + INSIDE, path + INSIDE)
                 break
-        os.rmdir(room)
+        os.rmdir(staging)
 
     def unlink(self, path: bytes) -> None:
         """Remove the file of a path, and the directories that it leaves empty."""
-        # Looked up first, as in its absence somebody may be making a directory of the path.
+        # Looked up first: if the file is absent, a writer may be making a directory of the path.
         if at(path, status_of) is not None:
             with suppress(*ABSENT):
                 os.unlink(path + INSIDE if os.path.isdir(path) else path)
         self.remove_empty_above(path + INSIDE)
 
     def remove_empty_above(self, path: bytes) -> None:
-        """Remove the directories over a path that hold nothing; one in use cannot be removed."""
+        """Remove the directories above a path that are empty."""
         while len(path := path[: path.rindex(b"/")]) >= len(self.base):
             try:
                 os.rmdir(path)
@@ -140,13 +144,16 @@ class Folder:
                 return
 
     def locked(self, name: str) -> Locked:
-        """Keep other writers of a name out. Never nested: two names may share a lock."""
+        """Lock a name against other writers until the end of a `with`.
+
+        Never nest these: two names may share a lock.
+        """
         shard = zlib.crc32(name.encode(errors="surrogateescape")) & 0xFF
         path = self._scratch + b"locks/%02x" % shard
         return Locked(self._in_scratch(lambda: open_locked(path)))
 
     def _in_scratch(self, open_file: Callable[[], int]) -> int:
-        """Open a file below `%tmp`, which is made when the first one is wanted."""
+        """Open a file below `%tmp`, and create that directory if it is missing."""
         try:
             return open_file()
         except FileNotFoundError:
@@ -156,7 +163,7 @@ class Folder:
             return open_file()
 
     def sweep(self) -> None:
-        """Remove what killed processes left; whatever is a day old is nobody's any more."""
+        """Remove temporary files that are older than a day, which killed processes left."""
         with suppress(OSError), os.scandir(self._scratch) as found:
             for entry in found:
                 old = entry.stat(follow_symlinks=False).st_mtime < time.time() - _DAY_SECONDS
@@ -165,7 +172,10 @@ class Folder:
 
 
 class Locked:
-    """Unlock a file at the end of a `with`; a generator would take a tenth of a write."""
+    """Unlock a file at the end of a `with`.
+
+    A generator with `contextmanager` would take a tenth of the time of a write.
+    """
 
     __slots__ = ("_descriptor",)
 
@@ -180,7 +190,10 @@ class Locked:
 
 
 def at(path: bytes, look: Callable[[bytes], T]) -> T | None:
-    """Look at the file of a path, which is inside it if the path is a directory."""
+    """Return what `look` returns for the file of a path, or None if there is no such file.
+
+    If the path is a directory, its file is `%@` in it.
+    """
     for _ in range(ATTEMPTS):
         try:
             try:
@@ -190,7 +203,7 @@ def at(path: bytes, look: Callable[[bytes], T]) -> T | None:
         except NotADirectoryError:
             if not os.path.exists(path):
                 return None
-            # What was a directory has become a file meanwhile.
+            # The directory has become a file meanwhile.
         except (FileNotFoundError, IsADirectoryError):
             return None
         except OSError as error:
@@ -221,7 +234,7 @@ def read_file(path: bytes) -> Item:
 
 
 def _linked(path: bytes, other: bytes) -> bool:
-    """Make a second link to a file, and tell False where the file system has none."""
+    """Link a file to a second path, and return False if the file system cannot do that."""
     try:
         os.link(path, other)
     except OSError:
@@ -242,7 +255,10 @@ def version_of(status: os.stat_result) -> str:
 def dated_after(
     replaced: os.stat_result | None, path: bytes, status: os.stat_result
 ) -> os.stat_result:
-    """Date a file later than the one it replaces, whatever the clock says."""
+    """Set the time of a file after that of the file it replaces, and return its new status.
+
+    Versions contain the time, and the clock may have been set back.
+    """
     if replaced is None or replaced.st_mtime_ns < status.st_mtime_ns:
         return status
     later = replaced.st_mtime_ns + _TICK_NANOSECONDS
@@ -251,13 +267,16 @@ def dated_after(
 
 
 def move_onto(temporary: bytes, path: bytes) -> bool:
-    """Rename a file onto a path, or into it if that is a directory; False if others are missing."""
+    """Rename a file to a path, or into it if that is a directory.
+
+    Returns False if directories above the path are missing.
+    """
     try:
         try:
             os.replace(temporary, path)
         except IsADirectoryError:
             os.replace(temporary, path + INSIDE)
-        except PermissionError:  # which is how Windows says that it is a directory
+        except PermissionError:  # Windows raises this for a directory.
             if not os.path.isdir(path):
                 raise
             os.replace(temporary, path + INSIDE)

@@ -1,38 +1,37 @@
-"""`encoding` of cshelve 1.x: what the bytes of a key mean as the name of a file."""
+"""The option `encoding` of cshelve 1.x, which decodes the UTF-8 of a key to the name of a file."""
 
 from __future__ import annotations
 
 import codecs
-from typing import TYPE_CHECKING
 
+from cshelve._config.options import text
 from cshelve.exceptions import KeyNotStorableError
 
-if TYPE_CHECKING:
-    from cshelve._config.sections import Section
-
-__all__ = ["KeyEncoding", "encoding_from"]
+__all__ = ["KeyEncoding", "encoding_name"]
 
 
 class KeyEncoding:
-    """Read the UTF-8 of a key in another encoding, as 1.x did: `é` in latin-1 is the file `Ã©`.
+    """Decode the UTF-8 of a key in another encoding, as 1.x did: `é` in latin-1 is the file `Ã©`.
 
-    With utf-8, and for keys in ASCII, which are nearly all, a key and its file have one name.
+    With utf-8, and for keys in ASCII, which nearly all are, a key and its file have the same name.
     """
 
     def __init__(self, encoding: str = "utf-8") -> None:
         self._encoding = None if encoding == "utf-8" else encoding
 
     def filed(self, name: str) -> str:
-        """Give the name that a key's file has."""
+        """Return the name of the file of a key, or raise `KeyNotStorableError` if it has none."""
         if self._encoding is None or name.isascii():
             return name
         try:
             return name.encode().decode(self._encoding)
         except UnicodeError as error:
-            raise KeyNotStorableError(f"{name!r} can't be in {self._encoding}: {error}") from error
+            raise KeyNotStorableError(
+                f"{name!r} has no file name with encoding = {self._encoding}: {error}"
+            ) from error
 
     def unfiled(self, filed: str) -> str | None:
-        """Undo `filed`; None for a file that it gave no name to."""
+        """Return the key whose file has this name, or None if there is no such key."""
         if self._encoding is None or filed.isascii():
             return filed
         try:
@@ -41,14 +40,12 @@ class KeyEncoding:
             return None
 
 
-def encoding_from(section: Section) -> str | None:
-    """Take `encoding`, which has to agree with ASCII: 1.x could write no key in any other."""
-    written = section.text("encoding")
-    if written is None:
-        return None
+def encoding_name(value: object) -> str:
+    """Read the name of a superset of ASCII: 1.x could write no key in another encoding."""
+    written = text(value)
     try:
         if b"abc/xyz".decode(written) == "abc/xyz":
             return codecs.lookup(written).name
     except (LookupError, ValueError):
         pass
-    raise section.error("encoding", "is utf-8 or another that agrees with ASCII, such as latin-1.")
+    raise ValueError("has to be utf-8 or another superset of ASCII, such as latin-1.")

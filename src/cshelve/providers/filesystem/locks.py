@@ -1,4 +1,4 @@
-"""What Python leaves to the platform: a lock that processes share, and a swap of two paths."""
+"""Locks between processes, and the exchange of two paths, by the functions of each platform."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ if sys.platform == "win32":
     import msvcrt
 
     def _lock(descriptor: int) -> None:
-        # Waits ten seconds at most, then gives an OSError.
+        # Waits ten seconds at most, then raises OSError.
         msvcrt.locking(descriptor, msvcrt.LK_LOCK, 1)
 
     def _unlock(descriptor: int) -> None:
@@ -39,23 +39,23 @@ else:
             return os.open(path, os.O_RDONLY | os.O_DIRECTORY)
 
 
-# https://man7.org/linux/man-pages/man2/flock.2.html: by way of NFS, only what is open for writing.
-# A file in its place, which is no directory, is one of a version before this was so.
+# https://man7.org/linux/man-pages/man2/flock.2.html: over NFS, only what is open for writing can be
+# locked. ENOTDIR: a file of an earlier version, which locked files, is in the directory's place.
 _NO_LOCKS_ON_DIRECTORIES = {errno.EBADF, errno.EISDIR, errno.ENOTDIR}
 _NOT_POSSIBLE_HERE = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
-_SWAP = 2  # both Linux's RENAME_EXCHANGE and macOS's RENAME_SWAP
+_SWAP = 2  # Both Linux's RENAME_EXCHANGE and macOS's RENAME_SWAP.
 _AT_FDCWD = -100
 
 
 def open_locked(path: bytes) -> int:
-    """Wait until nobody else has a path locked, and lock it until `close_locked`.
+    """Wait for the lock of a path, and return the descriptor that `close_locked` unlocks.
 
-    What is opened anew each time keeps apart threads and forked processes as well as strangers,
-    which a descriptor that they share would not; it costs some 5 µs more.
+    Opening the path each time makes the lock exclude threads and forked processes too, which a
+    shared descriptor would not; it costs about 5 µs more.
 
-    The path becomes a directory, as cshelve 1.x, which may use the same folder, lists every file as
-    a key. Where a directory cannot be locked (by way of NFS it cannot, nor on Windows) it is a
-    file beside that.
+    The path is created as a directory, since cshelve 1.x, which may use the same folder, lists
+    every file as a key. Where directories cannot be locked (over NFS, and on Windows), a file
+    beside it is locked.
     """
     try:
         return _locked(_open_directory(path))
@@ -75,9 +75,10 @@ def _locked(descriptor: int) -> int:
 
 
 def close_locked(descriptor: int) -> None:
-    """Unlock and close: a child forked meanwhile has it open too, so closing is not enough.
+    """Unlock and close a descriptor.
 
-    (Should the parent die before this, its children keep the lock until they end.)
+    Closing alone does not unlock it if a child that was forked meanwhile has it open too. (If the
+    parent dies before it unlocks, its children keep the lock until they end.)
     """
     try:
         _unlock(descriptor)
@@ -86,10 +87,10 @@ def close_locked(descriptor: int) -> None:
 
 
 def exchange(one: bytes, other: bytes) -> bool:
-    """Let two paths trade what they lead to, in one step; False where that cannot be done."""
+    """Exchange two paths atomically, and return False if the system cannot do that."""
     if sys.platform == "win32":
         return False
-    # Rarely needed, and not quick to import.
+    # Rarely needed, and slow to import.
     import ctypes
 
     library = ctypes.CDLL(None, use_errno=True)

@@ -1,25 +1,25 @@
-"""How a name is written as a path, and what name a path stands for.
+"""The path of a name, and the name of a path.
 
-A name is cut at `/`, and each segment is one component of the path, verbatim where that can be::
+A name is split at `/`, and each segment is one component of the path, verbatim where possible::
 
     users/42        users/42
     a b%20c.txt     a b%20c.txt
 
 A segment that cannot be a component, or that looks like one of the marks below, is *marked*: `%=`,
-then its UTF-8 bytes, each as `%XX` unless it is one of `a-z 0-9 _ -`. One longer than 240 bytes is
-marked too, and cut over directories `%+…` that end in a `%-…`::
+then its UTF-8 bytes, each as `%XX` unless it is one of `a-z 0-9 _ -`. A segment longer than 240
+bytes is marked too, and split into directories `%+…` and a last component `%-…`::
 
     (empty)         %=                      a//b            a/%=/b
     ../x            %=%2E%2E/x              /etc            %=/etc
     (300 times a)   %+aaa…/%-aaa…
 
-`%@` in a directory holds the value of the name that the directory itself stands for, and `%tmp` at
-the top is the provider's own. File systems of Windows and macOS hold less: they take `A` for `a`,
-and Windows wants no `:` and no `con`. There (`portable`) such segments are marked as well; what is
-marked reads the same everywhere, so a folder may be carried from one system to another.
+`%@` in a directory holds the value of the name whose path the directory has. `%tmp` at the top is
+the provider's own. File systems of Windows and macOS can hold fewer names: they do not distinguish
+`A` from `a`, and Windows refuses `:` and `con`. There (`portable`) such segments are marked as
+well. Marked segments are decoded alike on every system, so a folder may be moved between systems.
 
-No two names have a path in common, whatever the system that wrote it. Paths here are relative, and
-bytes, so that no locale has a say.
+No two names share a path, whichever system wrote it. Paths here are relative to the folder, and
+bytes, so that they do not depend on the locale.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ __all__ = ["IN_DIRECTORY", "SCRATCH", "encode", "is_verbatim", "may_hold", "name
 IN_DIRECTORY = b"%@"
 SCRATCH = b"%tmp"
 
-# 255 is what most file systems hold.
+# Most file systems allow 255 bytes.
 _LONGEST_COMPONENT = 240
 _PIECE = _LONGEST_COMPONENT - 2
 
@@ -46,26 +46,28 @@ _NOT_ON_WINDOWS = re.compile(
     r"|\A(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³]) *(?:\.|\Z)",
     re.IGNORECASE,
 )
-# Names that are one and the same path on every system, told apart in one go because nearly all are.
+# Names whose path is the same on every system. Nearly all are, so that one match is the fast path.
 _SAME_EVERYWHERE = re.compile(
     r"(?:(?!con|prn|aux|nul|com|lpt)[a-z0-9_-]{1,200}(?:\.[a-z0-9_-]{1,19})?(?:/(?!\Z)|\Z))+"
 )
 
 
 def encode(name: str, *, portable: bool) -> bytes:
-    """Give the path at which a name is kept; `KeyNotStorableError` for what is not Unicode."""
+    """Return the path of a name, or raise `KeyNotStorableError` if UTF-8 cannot encode it."""
     try:
         if _SAME_EVERYWHERE.fullmatch(name):
             return name.encode("ascii")
         return b"/".join(_component(segment, portable) for segment in name.split("/"))
     except UnicodeEncodeError as error:
-        raise KeyNotStorableError(f"{name!r} holds a lone surrogate, which UTF-8 lacks") from error
+        raise KeyNotStorableError(
+            f"{name!r} contains a lone surrogate, which UTF-8 cannot encode"
+        ) from error
 
 
 def paths(name: str, *, portable: bool) -> tuple[bytes, ...]:
-    """Give the path at which a name is kept, then those where another system may have left it.
+    """Return the path of a name, then those at which another system or 1.x may have written it.
 
-    Another system is also cshelve 1.x. Raises `KeyNotStorableError` as `encode` does.
+    Raises `KeyNotStorableError` as `encode` does.
     """
     own = encode(name, portable=portable)
     if _SAME_EVERYWHERE.fullmatch(name):
@@ -81,7 +83,7 @@ def paths(name: str, *, portable: bool) -> tuple[bytes, ...]:
 
 
 def name_at(path: bytes) -> str | None:
-    """Tell which name has its value in the file at this path; None if no name has."""
+    """Return the name whose value is in the file at a path, or None if there is no such name."""
     path = path.removesuffix(b"/" + IN_DIRECTORY)
     try:
         text = path.decode()
@@ -95,10 +97,10 @@ def name_at(path: bytes) -> str | None:
 
 
 def is_verbatim(segment: str, *, portable: bool) -> bool:
-    """Tell whether a segment of a name is a component of a path as it stands."""
+    """Return whether a segment of a name is written verbatim in its path."""
     if segment in ("", ".", "..") or segment[:2] in _MARKS or "\0" in segment:
         return False
-    # One text has one form only on macOS, however its accents are composed.
+    # macOS finds a file by any Unicode form of its name, so that only one form is verbatim.
     if not (segment.isascii() or unicodedata.is_normalized("NFC", segment)):
         return False
     if portable and (_NOT_ON_WINDOWS.search(segment) or segment.casefold() != segment):
@@ -107,12 +109,12 @@ def is_verbatim(segment: str, *, portable: bool) -> bool:
 
 
 def may_hold(directory: bytes, prefix: str) -> bool:
-    """Tell whether files in or below a directory may be of names that begin with `prefix`."""
+    """Return whether names that begin with `prefix` may have files in or below a directory."""
     try:
         text = directory.decode()
     except UnicodeDecodeError:
         return False
-    # Half of a long segment decodes to None, and may become anything.
+    # A part of a long segment decodes to None, and may be the start of any name.
     return any(
         reading is None or f"{reading}/".startswith(prefix) or prefix.startswith(f"{reading}/")
         for reading in (text, _decode(text))
@@ -132,7 +134,7 @@ def _component(segment: str, portable: bool) -> bytes:
 
 
 def _decode(path: str) -> str | None:
-    """Undo `encode`; for a path that it did not make, any text or None."""
+    """Return the name of a path that `encode` returned; for other paths, any text or None."""
     segments = []
     pieces = ""
     for component in path.split("/"):
@@ -159,7 +161,7 @@ def _unmark(marked: str) -> str | None:
 
 
 def _can_be_here(path: str) -> bool:
-    """Tell whether a path stays below the folder, off the provider's own files and off devices."""
+    """Return whether a path is below the folder, not in `%tmp`, and not a device of Windows."""
     components = path.split("/")
     if components[0] == SCRATCH.decode() or "\0" in path:
         return False

@@ -1,18 +1,19 @@
-"""`filesystem`: one file a key in a folder, readable by anything that reads files.
+"""`filesystem`: one file for each key in a folder, readable by any program that reads files.
 
-- Where a name's file lies: `paths.py`. Where `a` and `a/b` are both there, `a` is a directory and
-  its value lies in `a/%@`; it stays there until it is deleted.
-- A value is written to a temporary file in `%tmp` and renamed onto its place, so nobody ever sees
-  half of one. Nothing is flushed to the disk first: a process that is killed loses nothing, a
-  power cut may take the writes of the last seconds. (`fsync` would make each write some five times
-  as slow, and still not say when the directory is written.)
+- `paths.py` maps names to paths. If both `a` and `a/b` exist, `a` is a directory and its value is
+  in `a/%@`; it stays there until it is deleted.
+- A value is written to a temporary file in `%tmp` and renamed to its path, so that readers never
+  see half of one. Nothing is flushed to the disk first: killing the process loses nothing, but a
+  power cut may lose the writes of the last seconds. (`fsync` would make each write about five
+  times slower, and would still not guarantee that the directory is written.)
 - Writers of one name wait for each other, in this process and in others, on one of 256 locks in
-  `%tmp/locks`. Readers wait for nobody.
-- A symbolic link is whoever put it there speaking: a link to a file is read like a file and
-  replaced or deleted as a link; names below a link to a directory are read and written where it
-  leads, but not listed, and so never purged. A name by itself cannot leave the folder.
+  `%tmp/locks`. Readers take no lock, except for missing names in folders whose file system cannot
+  exchange two paths (see `_read`).
+- Symbolic links are trusted. A link to a file is read like a file, and replaced or deleted as a
+  link. Names below a link to a directory are read and written in its target, but not listed, and
+  so never purged. No name leads out of the folder by itself.
 - Not proven on Windows. On a file system that ignores case, files of cshelve 1.x with capitals in
-  their names answer to small ones as well, as they always did.
+  their names are also found under names in lower case, as they always were.
 """
 
 from __future__ import annotations
@@ -25,8 +26,9 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import islice
-from typing import TYPE_CHECKING, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
+from cshelve._config.options import Option, text
 from cshelve.exceptions import (
     AuthError,
     CanNotCreateDBError,
@@ -53,7 +55,7 @@ from cshelve.providers.filesystem.folder import (
     status_of,
     version_of,
 )
-from cshelve.providers.filesystem.key_encoding import KeyEncoding, encoding_from
+from cshelve.providers.filesystem.key_encoding import KeyEncoding, encoding_name
 from cshelve.providers.filesystem.paths import (
     SCRATCH,
     encode,
@@ -70,6 +72,11 @@ __all__ = ["Filesystem"]
 
 T = TypeVar("T")
 
+FOLDER_PATH = Option("folder_path", text, None, "The folder; without one, the current folder.")
+ENCODING = Option(
+    "encoding", encoding_name, "utf-8", "What the bytes of a key mean as the name of its file."
+)
+
 _ADVICE = {
     errno.ENOSPC: "make room on its disk",
     errno.EDQUOT: "make room in the quota of this user",
@@ -81,14 +88,23 @@ _ADVICE = {
 
 
 class Filesystem(Provider):
-    """A shelf in a folder. Every write is atomic, between processes too; conditions are exact.
+    """Store each value in a file of a folder.
 
-    A write costs a new file and a rename, a read one open; a listing reads directories only.
+    A write is atomic, for other processes too, and a conditional write never overwrites a change
+    that it has not seen. A write creates a file and renames it, a read opens one file, and a
+    listing of names reads directories only. Many threads and processes may use one folder.
 
-        with cshelve.open_provider(Filesystem("notes")) as db:
-            db["greeting"] = "hello"
+        db = cshelve.open_provider(Filesystem("notes"))
+
+    `named` is false for a folder that is only the default and that nobody chose, which cannot be
+    purged. `encoding` is the option of that name of cshelve 1.x.
     """
 
+    options: ClassVar[tuple[Option[Any], ...]] = (
+        FOLDER_PATH,
+        ENCODING,
+        *(each._replace(section="provider_params") for each in (FOLDER_PATH, ENCODING)),
+    )
     capabilities = Capabilities(conditional_put=True, conditional_delete=True, delete_reports=True)
 
     def __init__(
@@ -96,34 +112,32 @@ class Filesystem(Provider):
         folder: str | os.PathLike[str],
         *,
         concurrency: int = 1,
+        named: bool = True,
         encoding: str = "utf-8",
-        _named: bool = True,
         _portable: bool = sys.platform in ("win32", "darwin"),
     ) -> None:
-        """Touch nothing yet; the folder is created when a shelf is opened with flag `c` or `n`.
-
-        `encoding` is how keys become file names. Measured, more `concurrency` makes small reads and
-        writes slower, as they do not wait for the disk.
-        """
+        # One, since threads made small reads and writes slower when measured: the disk is not what
+        # takes the time.
         super().__init__(concurrency=concurrency)
         self._location = os.path.abspath(os.path.expanduser(folder))
         self._folder = Folder(self._location)
-        self._named = _named
+        self._named = named
         self._keys = KeyEncoding(encoding)
         self._portable = _portable
 
     @classmethod
     def from_config(cls, config: Sections) -> Self:
-        """Take `folder_path` and `encoding` from `[default]` or `[provider_params]`."""
-        sections = [config.section("default"), config.section("provider_params"), config.call()]
-        folders = [section.text("folder_path") for section in sections]
-        encodings = [encoding_from(section) for section in sections]
+        """Return the provider that `folder_path` and `encoding` describe.
+
+        They are read from `[default]`, `[provider_params]`, or the parameters of the call, in this
+        order; without a `folder_path` it is the current folder.
+        """
+        sections = (config.section("default"), config.section("provider_params"), config.call)
+        folders = [section.take(FOLDER_PATH) for section in sections]
+        encodings = [section.take(ENCODING._replace(default="")) for section in sections]
         folder = next(filter(None, folders), None)
-        return cls(
-            folder or ".",
-            _named=folder is not None,
-            encoding=next(filter(None, encodings), "utf-8"),
-        )
+        encoding = next(filter(None, encodings), ENCODING.default)
+        return cls(folder or ".", named=folder is not None, encoding=encoding)
 
     @property
     def location(self) -> str:
@@ -190,7 +204,10 @@ class Filesystem(Provider):
         if_absent: bool,
         if_version: str | None,
     ) -> str:
-        """Move a written file to where a name is kept, if the condition holds."""
+        """Move a temporary file to the path of a name if the condition holds; return the version.
+
+        Raises `ConflictError` if it does not hold.
+        """
         for _ in range(ATTEMPTS):
             with self._folder.locked(self._keys.filed(name)):
                 found = self._search(places, status_of)
@@ -199,9 +216,12 @@ class Filesystem(Provider):
                 if move_onto(temporary, places[0]):
                     self._unlink(places[1:])
                     return version_of(status)
-            # Not while the name is locked: it may take the lock of another one.
+            # After the lock is released: this may need another lock, and locks never nest.
             self._folder.make_directories_above(places[0])
-        raise StorageError(f"{name!r}: something in {self._location} is in its way")
+        raise StorageError(
+            f"{name!r} could not be written to {self._location} in {ATTEMPTS} attempts: something "
+            "at its path is in the way, or removes its directories each time"
+        )
 
     def delete(self, name: str, *, if_version: str | None = None) -> bool:
         self.stats.count("delete")
@@ -212,7 +232,8 @@ class Filesystem(Provider):
                 if found is None:
                     return False
                 self._refuse(name, found, False, if_version)
-                # The one that is read goes last, else an older value would show for a moment.
+                # The path that is read first is deleted last, else an older value would appear for
+                # a moment.
                 self._unlink(places[1:])
                 self._folder.unlink(places[0])
                 return True
@@ -234,18 +255,22 @@ class Filesystem(Provider):
     def purge(self) -> Generator[Outcome]:
         """Delete every name, and the directories that this leaves empty; links are not followed.
 
-        Raises `ConfigurationError` where the folder is only the current one by default.
+        Raises `ConfigurationError` if no folder was named, so that it is the current one.
         """
         if not self._named:
             raise ConfigurationError(
-                f"This would delete all files in the current folder, {self._location}: write"
-                " `folder_path = .` in [default] if that is meant, else the path of another folder"
+                f"This would delete all files in the current folder, {self._location}: if you "
+                "mean that, write `folder_path = .` in [default], else the path of another folder"
             )
         yield from delete_each(self, self.names())
         self._folder.sweep()
 
     def _read(self, name: str, look: Callable[[bytes], T]) -> T | None:
-        """Look for a name without keeping anybody waiting; tell an absent folder from a name."""
+        """Return what `look` returns for the file of a name, or None if the name is absent.
+
+        Readers take no lock, except when the name is not found and a writer may be moving its file
+        in two steps. Raises `DBDoesNotExistsError` if the folder itself is absent.
+        """
         try:
             found = at(self._own_path(name), look)
             if found is not None:
@@ -254,8 +279,8 @@ class Filesystem(Provider):
             if len(places) > 1:
                 found = self._search(places, look)
             if found is None and os.path.exists(self._folder.two_step_mark):
-                # It may just be on its way into a directory. Where the lock cannot be had, as in a
-                # folder that is read-only to us, the first answer has to do.
+                # A writer may be moving it into a directory. If the lock cannot be acquired, as in
+                # a folder that we may only read, the first result stands.
                 with suppress(OSError), self._folder.locked(self._keys.filed(name)):
                     found = self._search(places, look)
         except KeyNotStorableError:
@@ -269,16 +294,19 @@ class Filesystem(Provider):
         return found
 
     def _search(self, places: Sequence[bytes], look: Callable[[bytes], T]) -> T | None:
-        """Look for a file in the places of a name, its own first."""
+        """Look for the file of a name at each path where it may be, its own path first."""
         for path in places:
             found = at(path, look)
             if found is not None and (path == places[0] or self._is_spelled_so(path)):
                 return found
-        # A writer may have moved it to its own place meanwhile.
+        # A writer may have moved it to its own path meanwhile.
         return at(places[0], look) if len(places) > 1 else None
 
     def _is_spelled_so(self, path: bytes) -> bool:
-        """Tell a file from one of which the name differs in case, where the system does not."""
+        """Return whether a path has this exact spelling on disk.
+
+        A file system that ignores case also finds files whose names differ in case.
+        """
         if not self._portable:
             return True
         directory = self._folder.base
@@ -290,7 +318,7 @@ class Filesystem(Provider):
         return True
 
     def _unlink(self, places: Sequence[bytes]) -> None:
-        """Remove what another system or version left of a name."""
+        """Remove the files that another system or version wrote for a name."""
         for path in places:
             if at(path, status_of) and self._is_spelled_so(path):
                 self._folder.unlink(path)
@@ -303,10 +331,11 @@ class Filesystem(Provider):
                 yield Entry(name, status.st_size, modified)
 
     def _walk(self, prefix: str) -> Iterator[tuple[str, bytes]]:
-        """Give the names that begin with `prefix`, each with the path of its file."""
+        """Yield the names that begin with `prefix`, each with the path of its file."""
         if not self.exists():
             raise self._no_folder()
-        # Names seen at a place that is not their own; a writer may just be moving them there.
+        # Names found at a path that is not their own, which a writer may move to their own path
+        # while we list: they are yielded once.
         elsewhere: set[str] = set()
         filed_prefix = self._keys.filed(prefix)
         directories: list[tuple[bytes, str | None]] = [(b"", "")]
@@ -335,7 +364,7 @@ class Filesystem(Provider):
                     yield name, entry.path
 
     def _verbatim(self, directory: str | None, component: bytes) -> str | None:
-        """Give the name of a file that is its path as it stands, as nearly all are."""
+        """Return the name of a file if it equals its path, as nearly all names do, else None."""
         if directory is None:
             return None
         try:
@@ -348,10 +377,10 @@ class Filesystem(Provider):
         return path.removesuffix(INSIDE) == encode(filed, portable=self._portable)
 
     def _scan(self, directory: bytes) -> list[os.DirEntry[bytes]]:
-        """Read a directory at one go, so that files may come and go while the caller works."""
+        """Return all entries of a directory, so that it may change while the caller iterates."""
         try:
             with os.scandir(self._folder.base + directory) as found:
-                # Some systems show a file twice that is replaced meanwhile.
+                # Some systems list a file twice if it is replaced meanwhile.
                 return list({entry.name: entry for entry in found}.values())
         except ABSENT:
             return []
@@ -362,7 +391,7 @@ class Filesystem(Provider):
         return self._folder.base + encode(self._keys.filed(name), portable=self._portable)
 
     def _places(self, name: str) -> list[bytes]:
-        """Give the paths at which a name may be: the one where it belongs, then any others."""
+        """Return the paths at which the file of a name may be, its own path first."""
         filed = self._keys.filed(name)
         return [self._folder.base + path for path in paths(filed, portable=self._portable)]
 
@@ -375,7 +404,7 @@ class Filesystem(Provider):
             raise ConflictError(f"{name!r} in {self._location} was changed since it was read")
 
     def _failure(self, error: OSError, name: str, done: str) -> Exception:
-        """Say what the system's error means for a shelf, and what can be done about it."""
+        """Return the error to raise for an `OSError`, with advice if there is any."""
         if isinstance(error, FileNotFoundError) and not self.exists():
             return self._no_folder()
         what = f"{name!r} in {self._location} could not be {done}: {error.strerror or error}"
@@ -387,12 +416,12 @@ class Filesystem(Provider):
 
     def _no_folder(self) -> DBDoesNotExistsError:
         return DBDoesNotExistsError(
-            f"The folder {self._location} is not there: open the shelf with flag 'c' to create it"
+            f"The folder {self._location} does not exist: open the shelf with flag 'c' to create it"
         )
 
 
 def _is_file(entry: os.DirEntry[bytes]) -> bool:
     try:
         return entry.is_file()
-    except OSError:  # links that lead to each other
+    except OSError:  # Links that form a loop.
         return False

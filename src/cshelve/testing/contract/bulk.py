@@ -1,4 +1,4 @@
-"""Operations on many names at once."""
+"""Tests of operations on many names."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class BulkContract(PlaceOfATest):
-    """Operations on many names at once."""
+    """The part of `ProviderContract` about operations on many names."""
 
     def test_get_many_keeps_the_order_and_has_none_for_what_is_absent(self) -> None:
         with self.provider() as provider:

@@ -1,4 +1,4 @@
-"""Listings: complete, lazy, and safe while the store changes."""
+"""Tests of listings: complete, lazy, and safe while the store changes."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ RECENTLY = timedelta(hours=1)
 
 
 class ListingsContract(PlaceOfATest):
-    """Listings: complete, lazy, and safe while the store changes."""
+    """The part of `ProviderContract` about listings."""
 
     def test_an_empty_place_lists_nothing(self) -> None:
         with self.provider() as provider:
@@ -109,7 +109,7 @@ class ListingsContract(PlaceOfATest):
                 assert all(listing == ["name"] for listing in listings())
 
     def test_a_long_listing_has_each_name_once_and_purge_deletes_them_all(self) -> None:
-        # In one test, because with many stores to write them is what takes the time.
+        # In one test, since writing the names takes most of the time in many stores.
         names = {f"{number % 3}/{number:05}" for number in range(self.many)}
         self.raw_write_many(names)
         with self.provider() as provider:

@@ -1,4 +1,4 @@
-"""The place itself: there, absent, created, closed."""
+"""Tests of the place of a shelf in its store: existing, absent, created, closed."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["PlacesContract"]
 
 
 class PlacesContract(PlaceOfATest):
-    """The place itself: there, absent, created, closed."""
+    """The part of `ProviderContract` about the place of a shelf, existing or absent."""
 
     def test_a_place_that_is_there_exists(self) -> None:
         with self.provider() as provider:
@@ -55,7 +55,7 @@ class PlacesContract(PlaceOfATest):
             error_of(DBDoesNotExistsError, lambda: list(provider.get_many(["name"])))
 
     def test_contains_of_an_absent_place_is_never_true(self) -> None:
-        # S3's answer to a HEAD does not tell an absent bucket from an absent key.
+        # S3 responds to a HEAD alike for an absent bucket and an absent key.
         with self.absent() as provider, suppress(DBDoesNotExistsError):
             assert provider.contains("name") is False
 

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 
 from cshelve._config.sections import Sections
 from cshelve.providers.aws_s3.direct.templates import Credentials
-from cshelve.providers.aws_s3.options import S3Settings, settings_from
+from cshelve.providers.aws_s3.options import OPTIONS, S3Settings, settings_from
 
 AUTHORIZATION = re.compile(
     r"AWS4-HMAC-SHA256 Credential=([^,]+), SignedHeaders=([a-z0-9;-]+), Signature=([0-9a-f]{64})"
@@ -105,7 +105,9 @@ def settings_of(
         "provider_params": provider_params or {},
         "put_params": put_params or {},
     }
-    return settings_from(Sections("the test", config, from_file=False, flag="c"))
+    sections = Sections("the test", config, from_file=False, flag="c")
+    sections.declare(OPTIONS)
+    return settings_from(sections)
 
 
 def _text(value: object) -> str:

@@ -10,15 +10,12 @@ import dataclasses
 import json
 import os
 import re
-import subprocess
-import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-import cshelve
 from cshelve.providers.aws_s3.plain import (
     BOTO3S,
     UNDERSTOOD,
@@ -28,15 +25,11 @@ from cshelve.providers.aws_s3.plain import (
 )
 from testbed.tls_front import TlsFront, write_certificate
 from tests.providers.aws_s3.direct.messages import settings_of
-from tests.providers.aws_s3.direct.test_parity import (
-    FEW_KEYS,
-    LOCAL,
-    OF_BUCKETS,
-    OF_KEYS,
-    Boto3,
-    compare,
-)
+from tests.providers.aws_s3.direct.parity.comparison import Boto3, compare
+from tests.providers.aws_s3.direct.parity.configurations import LOCAL
+from tests.providers.aws_s3.direct.parity.wanted import FEW_KEYS, OF_BUCKETS, OF_KEYS
 from tests.rigs import S3Rig, unique_name
+from tests.scripts import run_script
 
 pytestmark = [pytest.mark.s3, pytest.mark.once]
 
@@ -87,6 +80,7 @@ def sources_of_botocore() -> Iterator[str]:
     import s3transfer
 
     for package in (botocore, boto3, s3transfer):
+        assert package.__file__ is not None
         for path in sorted(Path(package.__file__).parent.rglob("*.py")):
             yield path.read_text("utf-8")
 
@@ -353,9 +347,7 @@ class TestSettings:
 
 
 SCRIPT = """
-import json, sys
 import cshelve
-config = json.loads(sys.argv[1])
 db = cshelve.open_from_dict(config)
 db["a"] = 1
 assert db["a"] == 1 and "a" in db and "b" not in db
@@ -379,9 +371,9 @@ db["large"] = large
 assert db["large"] == large and db.pop("large") == large
 db.clear()
 assert len(db) == 0
-provider = db._objects.records.provider
 found = sorted({"boto3", "botocore", "awscrt", "s3transfer", "urllib3"} & set(sys.modules))
-print(json.dumps([provider.engine, found]))
+from tests.rigs import provider_of
+print(json.dumps([provider_of(db).engine, found]))
 db.close()
 """
 
@@ -398,14 +390,7 @@ class TestImports:
 
     def modules_of(self, config: dict[str, Any], **environ: str) -> list[Any]:
         config["default"]["engine"] = "direct"
-        environ = {**os.environ, "PYTHONPATH": str(Path(cshelve.__file__).parents[1]), **environ}
-        ended = subprocess.run(
-            [sys.executable, "-c", SCRIPT, json.dumps(config)],
-            env=environ,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
+        ended = run_script(SCRIPT, config, environ=environ)
         assert (ended.stderr, ended.returncode) == ("", 0)
         result: list[Any] = json.loads(ended.stdout)
         return result

@@ -198,7 +198,7 @@ def test_a_key_of_one_day_region_or_secret_is_not_that_of_another() -> None:
 def test_the_time_is_that_of_now_in_utc(monkeypatch: pytest.MonkeyPatch) -> None:
     now = [1_767_225_599.2]
     monkeypatch.setattr(signing, "_last_stamp", (0, ""))
-    monkeypatch.setattr(signing.time, "time", lambda: now[0])
+    monkeypatch.setattr(time, "time", lambda: now[0])
     monkeypatch.setenv("TZ", "Pacific/Auckland")
     time.tzset()
     try:

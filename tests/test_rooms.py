@@ -1,0 +1,38 @@
+"""How many files an operation passes through, at most: a budget that a change may lower."""
+
+from __future__ import annotations
+
+import pytest
+
+from benchmarks.rooms import MEMORY, Config, operations
+from tests.rigs import S3Rig
+
+# At most so many files: (in memory, boto3, direct). `python -m benchmarks.rooms` prints what they
+# are, with the calls and the moves between files beside them.
+MOST_FILES = {
+    "`db[k] = v`": (11, 19, 23),
+    "`db[k]`": (10, 18, 22),
+    "`set_many` of one": (13, 21, 26),
+    "`get_many` of one": (13, 20, 26),
+    "`open`": (18, 35, 39),
+}
+STORES = ("in memory", "boto3", "direct")
+
+
+def assert_within_budget(store: str, config: Config) -> None:
+    counted = {name: sorted(rooms.files) for name, rooms in operations(config).items()}
+    assert counted.keys() == MOST_FILES.keys()
+    at_most = {name: most[STORES.index(store)] for name, most in MOST_FILES.items()}
+    over = {name: files for name, files in counted.items() if len(files) > at_most[name]}
+    assert over == {}
+
+
+def test_a_shelf_in_memory_passes_through_few_files() -> None:
+    assert_within_budget("in memory", MEMORY)
+
+
+@pytest.mark.s3
+@pytest.mark.once
+@pytest.mark.parametrize("engine", ["boto3", "direct"])
+def test_a_shelf_in_a_bucket_passes_through_few_files(s3: S3Rig, engine: str) -> None:
+    assert_within_budget(engine, s3.config(engine=engine))
