@@ -73,6 +73,19 @@ class ByBoto3:
         self._requests.note_done_by_boto3()
         return answer
 
+    def send(
+        self,
+        operation: str,
+        name: str | None,
+        parameters: Mapping[str, Any] | None = None,
+        body: bytes | memoryview | None = None,
+    ) -> Mapping[str, Any]:
+        """Send a request and return boto3's answer; raise the `Error` that its failure means."""
+        try:
+            return self.call(operation, name, parameters, body)
+        except FAILURES as error:
+            raise translated(error, self._bucket.place(operation, name)) from error
+
     def get(self, name: str) -> Item:
         """Read an object by one request, however large it is."""
         item = self._twice(name, lambda before: self._whole(name, is_second=before is not None))
@@ -109,14 +122,8 @@ class ByBoto3:
 
     def put(self, name: str, data: bytes) -> str:
         """Store an object, and return its version."""
-        place = self._bucket.place("PutObject", name)
-        try:
-            answer = self._call("PutObject", name, None, data)
-        except FAILURES as error:
-            raise translated(error, place) from error
-        version = etag_of(answer, place)
-        self._requests.note_done_by_boto3()
-        return version
+        answer = self.send("PutObject", name, None, data)
+        return etag_of(answer, self._bucket.place("PutObject", name))
 
     def delete(self, name: str) -> bool | None:
         """Delete an object; return False if the server says that it was not there."""

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from cshelve._concurrency.parallel import unstoppable
 from cshelve.exceptions import StorageError
 from cshelve.providers.aws_s3.bucket import etag_of
-from cshelve.providers.aws_s3.errors import code_of, failures, translated
+from cshelve.providers.aws_s3.errors import code_of, failures
 from cshelve.providers.aws_s3.sending import attempt, attempt_once, send
 from cshelve.providers.aws_s3.tasks import BucketTask
 
@@ -154,12 +154,9 @@ class _Parts(BucketTask[int, dict[str, Any]]):
 
     def by_boto3(self, number: int) -> dict[str, Any]:
         place = self._requests.bucket.place("UploadPart", self._name)
-        try:
-            answer = self._requests.boto3.call(
-                "UploadPart", self._name, self._parameters(number), self._body(number)
-            )
-        except failures() as error:
-            raise translated(error, place) from error
+        answer = self._requests.boto3.send(
+            "UploadPart", self._name, self._parameters(number), self._body(number)
+        )
         if "ETag" not in answer:
             raise StorageError(f"{place}: the answer has no ETag, as S3's has; nothing is stored.")
         algorithm = self._requests.bucket.parameters.get("UploadPart", {}).get("ChecksumAlgorithm")

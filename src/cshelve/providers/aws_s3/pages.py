@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 from cshelve._concurrency.parallel import refuse_if_stopped
 from cshelve.exceptions import StorageError
 from cshelve.providers.aws_s3.bucket import PROBE
-from cshelve.providers.aws_s3.errors import failures, translated
 from cshelve.providers.aws_s3.listing import Objects, Page, page_from_boto3, plain_page
 
 if TYPE_CHECKING:
@@ -92,10 +91,7 @@ class Listing:
         """Ask for a page by boto3; the caller holds a permit."""
         place = self._bucket.place(OPERATION)
         for _ in range(2):
-            try:
-                answer = self._requests.boto3.call(OPERATION, None, {**self._asked, **where})
-            except failures() as error:
-                raise translated(error, place) from error
+            answer = self._requests.boto3.send(OPERATION, None, {**self._asked, **where})
             # An answer that was cut to nothing on its way is asked for once more.
             if {"IsTruncated", "KeyCount", "Name"}.intersection(answer):
                 page = page_from_boto3(answer)

@@ -9,10 +9,11 @@ from typing import TYPE_CHECKING, TypeVar
 from cshelve._concurrency.outcomes import Outcome, outcome_of
 from cshelve._concurrency.parallel import StoppedError, map_in_order
 from cshelve.exceptions import KeyNotFoundError
-from cshelve.providers.aws_s3.direct.many import Task, all_at_once
+from cshelve.providers.aws_s3.direct.many import all_at_once
+from cshelve.providers.aws_s3.direct.task import Task
 
 if TYPE_CHECKING:
-    from cshelve.providers.aws_s3.direct.answers import Answer, NotPlainError
+    from cshelve.providers.aws_s3.direct.answers import Answer, NotPlainError, Reader
     from cshelve.providers.aws_s3.direct.engine import Begun
     from cshelve.providers.aws_s3.direct.templates import Data, Request
     from cshelve.providers.aws_s3.requests import Requests
@@ -62,6 +63,15 @@ class BucketTask(Task[T, R]):
         """Make a request of the engine; None if there is no engine any more."""
         engine = self._requests.direct()
         return None if engine is None else engine.request(operation, key, parameters, body)
+
+    def place(self, item: T, reader: Reader) -> memoryview | None:
+        return None
+
+    def given_up(self, item: T) -> R | None:
+        return None
+
+    def is_last(self, result: R) -> bool:
+        return False
 
     def odd(self, error: NotPlainError) -> None:
         self._requests.note_failure(error)

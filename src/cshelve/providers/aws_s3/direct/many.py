@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 import selectors
 import time
-from abc import ABC, abstractmethod
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any, Generic, Self, TypeVar
 from cshelve._concurrency.parallel import StoppedError, refuse_if_stopped
 from cshelve._concurrency.signals import is_from_signal_handler
 from cshelve.exceptions import StorageError
-from cshelve.providers.aws_s3.direct.answers import Answer, NotPlainError, Reader
+from cshelve.providers.aws_s3.direct.answers import NotPlainError, Reader
 from cshelve.providers.aws_s3.direct.connections import NotSentError
 from cshelve.providers.aws_s3.direct.engine import LEAST_BYTES, TROUBLE, Begun, Engine
 from cshelve.providers.aws_s3.direct.exchange import Exchange
@@ -25,54 +24,16 @@ from cshelve.providers.aws_s3.direct.threads import Threads
 
 if TYPE_CHECKING:
     from cshelve._concurrency.permits import Permits
+    from cshelve.providers.aws_s3.direct.task import Task
     from cshelve.providers.aws_s3.direct.templates import Request
 
-__all__ = ["Task", "all_at_once"]
+__all__ = ["all_at_once"]
 
 # The server has too much to do, and did nothing.
 BUSY = frozenset({429, 503})
 
 T = TypeVar("T")
 R = TypeVar("R")
-
-
-class Task(ABC, Generic[T, R]):
-    """What is done to each item: by a request of the engine, or by boto3 in a thread."""
-
-    is_worth_an_end = False
-    """Whether an early end waits for what is in flight: for a write, so that it is not stored
-    later; not for a read."""
-
-    @abstractmethod
-    def request(self, item: T) -> Request | None:
-        """Make the request of an item; None if a thread has to do it."""
-
-    @abstractmethod
-    def result(self, item: T, answer: Answer) -> R:
-        """Make the result of an answer; raise `NotPlainError` if boto3 has to do it again."""
-
-    @abstractmethod
-    def by_boto3(self, item: T) -> R:
-        """Do it by boto3, in a thread, with the permit of the item."""
-
-    @abstractmethod
-    def apart(self, item: T) -> R:
-        """Do what has no request of the engine, in a thread that takes permits of its own."""
-
-    def given_up(self, item: T) -> R | None:
-        """Make the result of an item that was never begun; None if it has none."""
-        return None
-
-    def place(self, item: T, reader: Reader) -> memoryview | None:
-        """Return a buffer for the body, once the head of its answer has arrived."""
-        return None
-
-    def odd(self, error: NotPlainError) -> None:  # nothing is a good answer
-        """Note an answer that is not plain."""
-
-    def is_last(self, result: R) -> bool:
-        """Return whether nothing more is to begin after a result."""
-        return False
 
 
 def all_at_once(
