@@ -6,11 +6,11 @@ repeats what fails for a passing reason. A body that was cut short is read once 
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from botocore import xform_name
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -169,8 +169,7 @@ class ByBoto3:
         if body is not None and operation != "CompleteMultipartUpload":
             request["Body"] = bytes(body) if isinstance(body, memoryview) else body
         with self._requests.clients.client(once=once) as client:
-            method = re.sub("(?<!^)(?=[A-Z])", "_", operation).lower()
-            answer: Mapping[str, Any] = getattr(client, method)(**request)
+            answer: Mapping[str, Any] = getattr(client, xform_name(operation))(**request)
         return answer
 
     def _twice(self, name: str, read: Callable[[Exception | None], Item]) -> Item:
