@@ -10,11 +10,11 @@ from tests.rigs import S3Rig
 # At most so many files: (in memory, boto3, direct). `python -m benchmarks.rooms` prints what they
 # are, with the calls and the moves between files beside them.
 MOST_FILES = {
-    "`db[k] = v`": (11, 19, 23),
-    "`db[k]`": (10, 18, 22),
-    "`set_many` of one": (13, 21, 26),
-    "`get_many` of one": (13, 20, 26),
-    "`open`": (18, 35, 39),
+    "`db[k] = v`": (11, 15, 15),
+    "`db[k]`": (10, 14, 14),
+    "`set_many` of one": (13, 17, 20),
+    "`get_many` of one": (13, 17, 20),
+    "`open`": (18, 34, 35),
 }
 STORES = ("in memory", "boto3", "direct")
 
