@@ -34,8 +34,10 @@ KEYS_PER_REQUEST = 1000
 LONGEST_PAUSE_SECONDS = 20
 # A plain answer, as servers write it.
 RESULT = re.compile(
-    r"\s*(?:<\?xml [^<>]*\?>)?\s*<DeleteResult[^<>]*>"
-    r"((?:\s*<(?:Deleted|Error)>(?:\s*<\w+>[^<]*</\w+>|\s*<\w+/>)*\s*</(?:Deleted|Error)>)+)"
+    r"\s*(?:<\?xml [ -;=?-~]*\?>)?\s*<DeleteResult[ -;=?-~]*>"
+    # XML has no control characters but these three.
+    r"((?:\s*<(?:Deleted|Error)>(?:\s*<\w+>[^<\0-\x08\x0b\x0c\x0e-\x1f]*</\w+>|\s*<\w+/>)*"
+    r"\s*</(?:Deleted|Error)>)+)"
     r"\s*</DeleteResult>\s*"
 )
 ENTRY = re.compile(r"<(Deleted|Error)>(.*?)</\1>", re.DOTALL)

@@ -33,7 +33,7 @@ DATES = (b"--T::.Z", b"--T::Z")
 PLAIN = "[ -%'-;=?-~]*+(?:&(?:quot|#34);[ -%'-;=?-~]*+)*"
 # Children of the root, before or after the objects.
 CHILDREN = r"(?:\s*+<(?!Contents>)(?:(?P<child>\w++)>[^<]*+</(?P=child)>|\w++/>))*\s*+"
-ROOT = r'<ListBucketResult(?: xmlns="[^"<>&]*")?>'
+ROOT = r'<ListBucketResult(?: xmlns="[!#-%\'-;=?-~]*")?>'
 DECLARATION = r"(?:<\?xml version=[\"']1\.0[\"'](?: encoding=[\"'](?:UTF|utf)-8[\"'])?\s*\?>)?"
 BEFORE = re.compile(DECLARATION + r"\s*" + ROOT + CHILDREN)
 AFTER = re.compile(CHILDREN + r"</ListBucketResult>\s*")
