@@ -70,10 +70,11 @@ def example(session: nox.Session) -> None:
 @nox.session
 def docs(session: nox.Session) -> None:
     """Check the documentation: links, code, examples, options, and the table of requests."""
-    session.install(".[all]", *packages_of("test", "servers"))
+    session.install(".[all]", *packages_of("lint", "test", "servers"))
     session.run(
         "pytest",
         "tests/test_docs.py",
+        "tests/test_examples_in_docs.py",
         "tests/behaviour/test_examples.py",
         "tests/config/test_reference.py",
         "tests/providers/aws_s3/test_request_counts.py",

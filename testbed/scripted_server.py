@@ -152,6 +152,9 @@ class ScriptedServer:
             self.requests.append(request)
             script = self._script
         if self._reads_bodies:
+            if request.header("Expect").lower() == "100-continue":
+                # As servers do; boto3 waits a second for it.
+                client.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
             _read_body(stream, request)
         if callable(script):
             answer = script(index, request)

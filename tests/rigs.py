@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import importlib
 import itertools
 import os
 import threading
@@ -97,6 +98,24 @@ def memory_config() -> dict[str, dict[str, Any]]:
 
 def folder_config(folder: Path) -> dict[str, dict[str, Any]]:
     return {"default": {"provider": "filesystem", "folder_path": str(folder)}}
+
+
+def local_config(path: Path) -> dict[str, dict[str, Any]]:
+    return {"default": {"provider": "dbm", "path": str(path)}}
+
+
+def dbm_backends() -> list[str]:
+    """Name the backends of `dbm` that this Python has, the one that it prefers first."""
+    names = ("dbm.sqlite3", "dbm.gnu", "dbm.ndbm", "dbm.dumb")
+    return [name for name in names if _can_be_imported(name)]
+
+
+def _can_be_imported(name: str) -> bool:
+    try:
+        importlib.import_module(name)
+    except ImportError:
+        return False
+    return True
 
 
 def s3_config(who: Identity, endpoint_url: str, **default: Any) -> dict[str, dict[str, Any]]:

@@ -57,7 +57,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cshelve._concurrency.outcomes import Progress
     from cshelve._shelf.atomic import DELETE
-    from cshelve._shelf.shelf import CloudShelf
+    from cshelve._shelf.shelf import CloudShelf, Shelf
     from cshelve.codec.keys import generate_key
 
 __version__ = "2.0.0.dev0"
@@ -89,6 +89,7 @@ __all__ = [
     "Progress",
     "ReadOnlyError",
     "RecordError",
+    "Shelf",
     "StorageError",
     "UnknownCompressionAlgorithmError",
     "UnknownEncryptionAlgorithmError",
@@ -107,6 +108,7 @@ __all__ = [
 _MODULES = {
     "DELETE": "cshelve._shelf.atomic",
     "CloudShelf": "cshelve._shelf.shelf",
+    "Shelf": "cshelve._shelf.shelf",
     "Progress": "cshelve._concurrency.outcomes",
     "generate_key": "cshelve.codec.keys",
 }

@@ -6,18 +6,24 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cshelve._concurrency.outcomes import finish
 from cshelve._config.mapping import sections_from_dict
 from cshelve._config.sections import Sections
 from cshelve._shelf.atomic import Atomic
 from cshelve._shelf.pickling import OpenArguments, PickledShelf
 from cshelve._shelf.shelf import CloudShelf
-from cshelve._values.serializers import PickleSerializer, Serializer, serializer_from
+from cshelve._values.serializers import OPTIONS as OF_SERIALIZERS
+from cshelve._values.serializers import (
+    PickleSerializer,
+    PlainPickleSerializer,
+    Serializer,
+    serializer_from,
+)
 from cshelve._values.values import Values
 from cshelve._values.writeback import WritebackCache
 from cshelve.codec import Codec
+from cshelve.codec.options import OPTIONS as OF_CODEC
 from cshelve.codec.settings import codec_from
-from cshelve.exceptions import ConfigurationError, DBDoesNotExistsError
+from cshelve.exceptions import ConfigurationError
 from cshelve.options import (
     MODIFY_TIMEOUT_SECONDS,
     OF_VALUES,
@@ -33,13 +39,6 @@ if TYPE_CHECKING:
 
 __all__ = ["OpenArguments", "shelf_from_sections", "shelf_over_provider"]
 
-FLAGS = {
-    "r": "read an existing shelf",
-    "w": "read and write an existing shelf",
-    "c": "as w, and create it if need be",
-    "n": "empty it first, and create it if need be",
-}
-
 
 def shelf_from_sections(
     contents: Mapping[str, Mapping[str, object]],
@@ -50,7 +49,7 @@ def shelf_from_sections(
     logger: logging.Logger | None,
     *,
     from_file: bool = False,
-) -> CloudShelf:
+) -> CloudShelf[Any]:
     """Open the shelf that the sections of a configuration describe."""
     config = Sections(
         source=source,
@@ -69,31 +68,36 @@ def shelf_over_provider(
     arguments: OpenArguments,
     config: Mapping[str, Mapping[str, Any]] | None,
     logger: logging.Logger | None,
-) -> CloudShelf:
+) -> CloudShelf[Any]:
     """Open a shelf over a provider that the caller made; on failure, close the provider."""
     if not isinstance(provider, Provider):
         raise ConfigurationError(
             f"provider is a cshelve.providers.Provider, not of type {type(provider).__name__}."
         )
     with _closed_on_failure(provider):
-        _check_flag(flag)
+        provider.check_flag(flag)
         source = "the configuration"
         contents = sections_from_dict(config or {}, source)
         sections = Sections(source, contents, from_file=False, flag=flag, logger=logger)
         sections.declare(OF_VALUES)
+        if provider.like_shelve:
+            _refuse_what_shelve_lacks(sections, arguments)
         sections.refuse_unknown()
-        return _finished(provider, sections, _parts(sections, arguments))
+        parts = _parts(sections, arguments, like_shelve=provider.like_shelve)
+        return _finished(provider, sections, parts)
 
 
-def _opened(config: Sections, arguments: OpenArguments) -> CloudShelf:
+def _opened(config: Sections, arguments: OpenArguments) -> CloudShelf[Any]:
     """Open a shelf whose provider its configuration names."""
-    _check_flag(config.flag)
     config.declare(SHELF_OPTIONS)
     provider_class = load(config.take(PROVIDER), config.where(PROVIDER))
+    provider_class.check_flag(config.flag)
     config.declare(provider_class.options)
+    if provider_class.like_shelve:
+        _refuse_what_shelve_lacks(config, arguments)
     config.refuse_unknown()
     # What can be wrong without a provider is found before there is one.
-    parts = _parts(config, arguments)
+    parts = _parts(config, arguments, like_shelve=provider_class.like_shelve)
     provider = provider_class.from_config(config)
     with _closed_on_failure(provider):
         reopen = (_opened, arguments) if provider.can_be_reopened else None
@@ -109,11 +113,13 @@ class _Parts(NamedTuple):
     atomic: Atomic
 
 
-def _parts(config: Sections, arguments: OpenArguments) -> _Parts:
+def _parts(config: Sections, arguments: OpenArguments, *, like_shelve: bool) -> _Parts:
     serializer = serializer_from(
         config.section("default"), arguments.protocol, arguments.serializer, arguments.deserializer
     )
     codec = codec_from(config, serializer.letter, serializer.letter_if_sealed)
+    if like_shelve:
+        serializer, codec = PlainPickleSerializer(arguments.protocol), Codec(versioned=False)
     logger = config.logger_of_call
     limit = config.take(WRITEBACK_LIMIT) or None
     cache = WritebackCache(is_on=arguments.writeback, limit=limit, logger=logger)
@@ -125,9 +131,9 @@ def _finished(
     config: Sections,
     parts: _Parts,
     reopen: tuple[Callable[[Sections, OpenArguments], CloudShelf], OpenArguments] | None = None,
-) -> CloudShelf:
+) -> CloudShelf[Any]:
     """Do what the flag asks for, and return the shelf; `reopen` is how its pickle opens it."""
-    _prepare(provider, config.flag)
+    provider.prepare(config.flag)
     serializer, codec, cache, atomic = parts
     if isinstance(serializer, PickleSerializer) and provider.is_shared and not codec.is_protected:
         config.logger.info(
@@ -135,7 +141,8 @@ def _finished(
             "in the programs that read them; [signing] or [encryption] prevents that.",
             provider.location,
         )
-    values = Values(provider, serializer, codec, read_only=config.flag == "r")
+    read_only = config.flag.startswith("r")
+    values = _values_class(provider)(provider, serializer, codec, read_only=read_only)
     pickled = None
     if reopen is not None:
         open_again, arguments = reopen
@@ -152,23 +159,27 @@ def _closed_on_failure(provider: Provider) -> Iterator[None]:
         raise
 
 
-def _check_flag(flag: str) -> None:
-    """Refuse what is no flag."""
-    if not isinstance(flag, str) or flag not in FLAGS:
-        meanings = "; ".join(f"{letter}: {meaning}" for letter, meaning in FLAGS.items())
-        raise ConfigurationError(f"flag: there is no flag {flag!r}. There are {meanings}.")
+def _values_class(provider: Provider) -> Callable[..., Values]:
+    """Return the class of a shelf's values: those of a local shelf go a shorter way."""
+    if provider.like_shelve:
+        from cshelve._values.local import LocalValues
+        from cshelve.providers.dbm import Dbm
+
+        if isinstance(provider, Dbm):
+            return LocalValues
+    return Values
 
 
-def _prepare(provider: Provider, flag: str) -> None:
-    """Do what the flag asks for before the first use, with as few requests as can be."""
-    if flag == "n":
-        try:
-            finish(provider.purge(), "deleted")
-        except DBDoesNotExistsError:
-            provider.create()
-    elif not provider.exists():
-        if flag != "c":
-            raise DBDoesNotExistsError(
-                f"{provider.location} does not exist; flag 'c' would create it (this is {flag!r})."
-            )
-        provider.create()
+def _refuse_what_shelve_lacks(config: Sections, arguments: OpenArguments) -> None:
+    """Raise `ConfigurationError` for anything that would make another file than `shelve` makes."""
+    why = "a local shelf has only pickles, as shelve writes them, so that shelve can read them."
+    for section in ("compression", "encryption", "signing"):
+        if config.has(section):
+            raise ConfigurationError(f"{config.source}, [{section}]: {why}")
+    default = config.section("default")
+    lacking = [option.name for option in (*OF_SERIALIZERS, *OF_CODEC)]
+    for name in default.options():
+        if name in (*lacking, "key_prefix"):
+            raise default.error(name, why)
+    if arguments.serializer is not None or arguments.deserializer is not None:
+        raise ConfigurationError(f"{config.source}, no serializer can be given: {why}")

@@ -7,7 +7,6 @@ program that only imports cshelve starts as fast as with `shelve`.
 from __future__ import annotations
 
 import os
-import shelve
 from collections.abc import Mapping
 
 from cshelve.exceptions import ConfigurationError
@@ -38,14 +37,15 @@ def open(
     logger: logging.Logger | None = None,
     serializer: Serialize | None = None,
     deserializer: Deserialize | None = None,
-) -> shelve.Shelf[Any]:
+) -> CloudShelf[Any]:
     """Open the shelf that a name stands for; close it when you are done.
 
     A name that ends in `.ini` is a configuration file. A `str` such as `s3://bucket/prefix` is a
-    bucket, with boto3's default credentials. Any other name is a local shelf of the standard
-    library's. The flags are those of `shelve`: `r` reads an existing shelf, `w` writes one, `c`
-    creates it if need be, `n` empties it first. `serializer(obj, protocol)` and
-    `deserializer(data)` take the place of pickle; give both or neither.
+    bucket, with boto3's default credentials. Any other name is a local shelf, whose files are those
+    of the standard library's `shelve.open`. The flags are those of `shelve`: `r` reads an existing
+    shelf, `w` writes one, `c` creates it if need be, `n` empties it first; a local shelf takes what
+    `dbm.open` takes. `serializer(obj, protocol)` and `deserializer(data)` take the place of pickle;
+    give both or neither.
 
     Costs one request; with `n` a listing, and one more request for each 1,000 keys it deletes.
     Raises `ConfigurationError` before anything is sent, `DBDoesNotExistsError` for a missing bucket
@@ -82,7 +82,14 @@ def open(
                 f"{name!r} is a local shelf, which has no {parameter}. "
                 "(The name of a configuration ends in .ini.)"
             )
-    return shelve.open(name, flag, protocol, writeback)  # type: ignore[arg-type]  # it checks
+    from cshelve._assembly import OpenArguments, shelf_from_sections
+
+    # Where the program is now, so that a pickle of the shelf leads there. A path that begins with a
+    # slash is none that refers to the environment.
+    path = name if os.path.isabs(name) else os.path.join(os.getcwd(), name)
+    contents = {"default": {"provider": "dbm", "path": path}}
+    arguments = OpenArguments(protocol, writeback)
+    return shelf_from_sections(contents, "the call to open", flag, arguments, None, logger)
 
 
 def open_from_dict(
@@ -95,7 +102,7 @@ def open_from_dict(
     logger: logging.Logger | None = None,
     serializer: Serialize | None = None,
     deserializer: Deserialize | None = None,
-) -> CloudShelf:
+) -> CloudShelf[Any]:
     """Open a shelf as `open` does, from a dict of sections in place of a file.
 
     Values may have their natural types. A text that begins with `$` is looked up in the environment
@@ -122,7 +129,7 @@ def open_provider(
     logger: logging.Logger | None = None,
     serializer: Serialize | None = None,
     deserializer: Deserialize | None = None,
-) -> CloudShelf:
+) -> CloudShelf[Any]:
     """Open a shelf over a provider that you made; closing the shelf closes the provider.
 
     `config` may have the sections that are not the provider's: `[compression]`, `[encryption]`,

@@ -36,7 +36,8 @@
 Two rules hold everywhere: only a missing key raises a `KeyError`, and every exception is an
 `Error`, except the plain `ValueError` for using a closed shelf, as in the standard library. Some
 names and the `RuntimeError` bases are those of cshelve 1.x. The `OSError` bases keep
-``except dbm.error`` working in code that was written for `shelve`.
+``except dbm.error`` working in code that was written for `shelve`. An error of a local shelf is
+also an instance of the class that `dbm` raised.
 """
 
 from __future__ import annotations

@@ -47,7 +47,11 @@ __all__ = [
 ]
 
 PROVIDER = Option(
-    "provider", text, "", "What stores values: `aws-s3`, `filesystem`, `in-memory`.", required=True
+    "provider",
+    text,
+    "",
+    "What stores values: `aws-s3`, `dbm`, `filesystem`, `in-memory`.",
+    required=True,
 )
 WRITEBACK_LIMIT = Option(
     "writeback_limit", integer, 0, "How many values writeback keeps; 0 is no limit.", least=0

@@ -240,7 +240,12 @@ class TestForTools:
         self, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setitem(sys.modules, "boto3", None)
-        assert {option.provider for option in all_options()} == {"any", "in-memory", "filesystem"}
+        assert {option.provider for option in all_options()} == {
+            "any",
+            "dbm",
+            "in-memory",
+            "filesystem",
+        }
         with pytest.raises(cshelve.MissingDependencyError, match=r"cshelve\[aws-s3\]"):
             options_of("aws-s3")
 

@@ -330,7 +330,7 @@ class TestLocalShelves:
         name = str(tmp_path / "local.db")
         with cshelve.open(name) as db:
             db["k"] = [1]
-            assert type(db) is shelve.DbfilenameShelf
+            assert type(db) is cshelve.CloudShelf
         with shelve.open(name) as db:
             assert db["k"] == [1]
 

@@ -55,7 +55,7 @@ def test_an_unknown_name_says_which_there_are(folder: Path) -> None:
     with pytest.raises(cshelve.UnknownProviderError) as caught:
         cshelve.open_from_dict(config_of("our"))
     assert "did you mean ours?" in str(caught.value)
-    assert "there are aws-s3, filesystem, in-memory, ours" in str(caught.value)
+    assert "there are aws-s3, dbm, filesystem, in-memory, ours" in str(caught.value)
 
 
 def test_no_package_can_take_the_name_of_ours(folder: Path) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shelve
-from collections.abc import Callable, Generator, Iterable, Sized
+from collections.abc import Callable, Generator, Sized
 from contextlib import closing
 from typing import NamedTuple, Self
 
@@ -158,7 +158,7 @@ def outcome_of(name: str, location: str, act: Callable[[], object], size_bytes: 
     return Outcome(name, None, size_bytes)
 
 
-def length_of(keys: Iterable[object]) -> int | None:
+def length_of(keys: object) -> int | None:
     """Return how many keys were given, where that shows without going through them."""
     if isinstance(keys, shelve.Shelf) or isinstance(getattr(keys, "_mapping", None), shelve.Shelf):
         return None  # The length of a shelf, or of a view of one, is a listing.

@@ -35,7 +35,7 @@ class PickledShelf:
 
     def __init__(
         self,
-        open_again: Callable[[Sections, OpenArguments], CloudShelf],
+        open_again: Callable[[Sections, OpenArguments], CloudShelf[Any]],
         config: Sections,
         arguments: OpenArguments,
         location: str,
@@ -66,13 +66,13 @@ class PickledShelf:
             )
         return _reopened, (self, prefix)
 
-    def reopen(self) -> CloudShelf:
+    def reopen(self) -> CloudShelf[Any]:
         """Open the shelf, which exists: what was opened with `n` must not be emptied again."""
         config = Sections(
             source=self._source,
             contents=self._contents,
             from_file=self._from_file,
-            flag="r" if self._flag == "r" else "w",
+            flag=("r" if self._flag.startswith("r") else "w") + self._flag[1:],
             call_params=self._call_params,
             logger=self._logger,
         )
@@ -87,7 +87,7 @@ class PickledShelf:
         return shelf
 
 
-def _reopened(pickled: PickledShelf, prefix: str) -> CloudShelf:
+def _reopened(pickled: PickledShelf, prefix: str) -> CloudShelf[Any]:
     """Open a pickled shelf; closing a prefix view also closes the shelf that was opened for it."""
     shelf = pickled.reopen()
     return shelf._view(prefix, owns_parent=True) if prefix else shelf

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, ItemsView, Iterable, Iterator, ValuesView
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from cshelve._concurrency.outcomes import Outcomes
 from cshelve._values.values import Fetched, Values
-from cshelve.exceptions import KeyNotFoundError, RecordError
+from cshelve.exceptions import KeyNotFoundError
 
 if TYPE_CHECKING:
     from cshelve._shelf.shelf import CloudShelf
 
 __all__ = ["Items", "Pairs", "ValuesOfShelf"]
+
+V = TypeVar("V")
 
 
 class Pairs(Iterator[tuple[str, Any]]):
@@ -42,10 +44,9 @@ class Pairs(Iterator[tuple[str, Any]]):
                 return fetched.key, self._values.load(fetched)
             except KeyNotFoundError:
                 continue  # It was absent, or deleted since it was taken.
-            except RecordError:
-                raise
-            except BaseException:
-                self.close()
+            except BaseException as error:
+                if not isinstance(error, self._values.unreadable):
+                    self.close()
                 raise
 
     def close(self) -> None:
@@ -64,21 +65,21 @@ class Pairs(Iterator[tuple[str, Any]]):
         return fetched
 
 
-class Items(ItemsView[str, Any]):
+class Items(ItemsView[str, V]):
     """What `items()` returns."""
 
-    _mapping: CloudShelf
+    _mapping: CloudShelf[V]
 
-    def __iter__(self) -> Iterator[tuple[str, Any]]:
+    def __iter__(self) -> Iterator[tuple[str, V]]:
         return self._mapping._pairs()
 
 
-class ValuesOfShelf(ValuesView[Any]):
+class ValuesOfShelf(ValuesView[V]):
     """What `values()` returns."""
 
-    _mapping: CloudShelf
+    _mapping: CloudShelf[V]
 
-    def __iter__(self) -> Iterator[Any]:
+    def __iter__(self) -> Iterator[V]:
         return _Seconds(self._mapping._pairs())
 
     def __contains__(self, value: object) -> bool:

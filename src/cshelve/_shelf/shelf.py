@@ -10,17 +10,18 @@ import shelve
 import warnings
 from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping, ValuesView
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal, overload
 from weakref import ref
 
 from cshelve._concurrency.outcomes import Outcomes, ProgressCallback, length_of
-from cshelve._shelf.atomic import REQUIRED, Atomic
+from cshelve._shelf.atomic import REQUIRED, Atomic, _Sentinel
 from cshelve._shelf.read_many import Items, Pairs, ValuesOfShelf
 from cshelve._shelf.rewriting import rewrite_all
 from cshelve._values.payloads import Payloads
 from cshelve._values.values import Values, checked_key
 from cshelve._values.writeback import WritebackCache, WritebackValues
 from cshelve.exceptions import (
+    BulkError,
     ConflictError,
     KeyNotFoundError,
     KeyNotStorableError,
@@ -29,13 +30,26 @@ from cshelve.exceptions import (
 )
 
 if TYPE_CHECKING:
+    from _typeshed import SupportsKeysAndGetItem
+    from typing_extensions import TypeVar
+
     from cshelve._shelf.pickling import PickledShelf
     from cshelve.providers.base import Provider
 
-__all__ = ["CloudShelf"]
+    # A shelf of whatever values, where an annotation says only `CloudShelf`.
+    V = TypeVar("V", default=Any)
+else:
+    from typing import TypeVar  # Which knows defaults from Python 3.13 on.
+
+    V = TypeVar("V")
+
+__all__ = ["CloudShelf", "Shelf"]
+
+T = TypeVar("T")
+Deletion = Literal[_Sentinel.DELETE]
 
 
-class CloudShelf(shelve.Shelf[Any]):
+class CloudShelf(shelve.Shelf[V]):
     """A `shelve.Shelf` whose values are stored in a bucket, a folder or memory, one object a key.
 
     Values are pickled copies, as in `shelve`: changing a value that was read changes nothing in the
@@ -57,13 +71,16 @@ class CloudShelf(shelve.Shelf[Any]):
         cache: WritebackCache,
         *,
         pickled: PickledShelf | None = None,
-        parent: CloudShelf | None = None,
+        parent: CloudShelf[V] | None = None,
         owns_parent: bool = False,
     ) -> None:
         self.cache = cache
         # By a weak reference, so that a shelf that nobody closed is noticed as soon as it is gone.
-        payloads = Payloads(partial(_values_of, ref(self)))
-        super().__init__(payloads, writeback=cache.is_on)  # type: ignore[arg-type]  # payloads may be views
+        payloads: Any = Payloads(partial(_values_of, ref(self)))
+        self._payloads = payloads
+        # Programs that look at `dict` of a local shelf look for what `dbm.open` returned.
+        database = values.database if parent is None else None
+        super().__init__(payloads if database is None else database, writeback=cache.is_on)
         self.cache = cache  # Where the base class has put a dict.
         self._plain_values = values
         self._kept_values = WritebackValues(values, cache)
@@ -71,7 +88,9 @@ class CloudShelf(shelve.Shelf[Any]):
         self._pickled = pickled
         self._parent = parent
         self._owns_parent = owns_parent
+        self._is_like_shelve = values.provider.like_shelve
         self._is_closed = False
+        self._close_has_failed = False
         self._repr = f"<cshelve.CloudShelf in {values.location}>"
 
     def __repr__(self) -> str:
@@ -102,14 +121,15 @@ class CloudShelf(shelve.Shelf[Any]):
     def writeback(self, is_on: bool) -> None:
         self.cache.is_on = is_on
 
-    def __getitem__(self, key: str) -> Any:
+    def __getitem__(self, key: str) -> V:
         """Return the value of a key, or raise `KeyNotFoundError`, which is a `KeyError`.
 
         One request, or none if the value is in the writeback cache.
         """
-        return self._values.read(_to_read(key))
+        value: V = self._values.read(_to_read(key))
+        return value
 
-    def __setitem__(self, key: str, value: Any) -> None:
+    def __setitem__(self, key: str, value: V) -> None:
         """Store a value, atomically. One request."""
         self._values.write(checked_key(key), value)
 
@@ -159,6 +179,12 @@ class CloudShelf(shelve.Shelf[Any]):
 
     __hash__ = None  # type: ignore[assignment]  # as every mutable mapping
 
+    @overload
+    def get(self, key: str, default: None = None) -> V | None: ...
+    @overload
+    def get(self, key: str, default: V) -> V: ...
+    @overload
+    def get(self, key: str, default: T) -> V | T: ...
     def get(self, key: str, default: Any = None) -> Any:
         """Return the value of a key, or the default if the key is missing. One request."""
         try:
@@ -166,17 +192,17 @@ class CloudShelf(shelve.Shelf[Any]):
         except KeyNotFoundError:
             return default
 
-    def items(self) -> ItemsView[str, Any]:
+    def items(self) -> ItemsView[str, V]:
         """Return a view of the pairs; iterating costs the listing and one request a key."""
         return Items(self)
 
-    def values(self) -> ValuesView[Any]:
+    def values(self) -> ValuesView[V]:
         """Return a view of the values; iterating costs the listing and one request a key."""
         return ValuesOfShelf(self)
 
     def get_many(
         self, keys: Iterable[str], *, progress: ProgressCallback | None = None
-    ) -> Iterator[tuple[str, Any]]:
+    ) -> Iterator[tuple[str, V]]:
         """Read many keys in parallel, and yield their pairs in the order of the keys.
 
         Missing keys are left out. Costs one request a key, none for values in the writeback cache;
@@ -194,7 +220,7 @@ class CloudShelf(shelve.Shelf[Any]):
 
     def set_many(
         self,
-        items: Mapping[str, Any] | Iterable[tuple[str, Any]],
+        items: Mapping[str, V] | Iterable[tuple[str, V]],
         *,
         progress: ProgressCallback | None = None,
     ) -> None:
@@ -219,6 +245,10 @@ class CloudShelf(shelve.Shelf[Any]):
         outcomes = Outcomes("deleted", total=length_of(keys), progress=progress)
         self._values.delete_many(keys, outcomes)
 
+    @overload
+    def setdefault(self: CloudShelf[T | None], key: str, default: None = None) -> T | None: ...
+    @overload
+    def setdefault(self, key: str, default: V) -> V: ...
     def setdefault(self, key: str, default: Any = None) -> Any:
         """Return the value of a key; if it is missing, store the default and return that.
 
@@ -228,6 +258,12 @@ class CloudShelf(shelve.Shelf[Any]):
         """
         return self._atomic.setdefault(self._values, checked_key(key), default)
 
+    @overload
+    def pop(self, key: str) -> V: ...
+    @overload
+    def pop(self, key: str, default: V) -> V: ...
+    @overload
+    def pop(self, key: str, default: T) -> V | T: ...
     def pop(self, key: str, default: Any = REQUIRED) -> Any:
         """Delete a key and return its value; if many callers do so, only one of them gets it.
 
@@ -242,13 +278,19 @@ class CloudShelf(shelve.Shelf[Any]):
                 raise
             return default
 
-    def popitem(self) -> tuple[str, Any]:
+    def popitem(self) -> tuple[str, V]:
         """Remove any pair and return it, as `pop` does, or raise a `KeyError` if there is none.
 
         Three requests, and more while other callers take the same keys.
         """
         return self._atomic.popitem(self._values)
 
+    # It also returns DELETE where the function does. With that in the type, a lambda's result would
+    # be nothing that type checkers know, and every other caller would have to rule it out.
+    @overload
+    def modify(self, key: str, function: Callable[[V], V | Deletion]) -> V: ...
+    @overload
+    def modify(self, key: str, function: Callable[[V | T], V | Deletion], default: T) -> V: ...
     def modify(self, key: str, function: Callable[[Any], Any], default: Any = REQUIRED) -> Any:
         """Replace a value by what a function makes of it, atomically, and return the new value.
 
@@ -266,13 +308,13 @@ class CloudShelf(shelve.Shelf[Any]):
         """
         return self._atomic.modify(self._values, checked_key(key), function, default)
 
-    def get_versioned(self, key: str) -> tuple[Any, str]:
+    def get_versioned(self, key: str) -> tuple[V, str]:
         """Return the value of a key and its version, for `replace` and `delete`. One request."""
         key = _to_read(key)
         self._values.settle(key)
         return self._values.read_versioned(key)
 
-    def replace(self, key: str, value: Any, version: str | None) -> str:
+    def replace(self, key: str, value: V, version: str | None) -> str:
         """Store a value if the key still has this version, and return the new version.
 
         With None for the version, only if the key is missing. One request. Raises `ConflictError`
@@ -295,8 +337,18 @@ class CloudShelf(shelve.Shelf[Any]):
         if not self._values.remove(key, if_version=_checked_version(version)):
             raise ConflictError(f"{key!r} in {self._values.location} was deleted since it was read")
 
-    def update(self, other: Any = (), /, **more: Any) -> None:
+    def update(
+        self,
+        other: SupportsKeysAndGetItem[str, V] | Iterable[tuple[str, V]] = (),
+        /,
+        **more: V,
+    ) -> None:
         """Store many pairs in parallel; takes what `dict.update` takes. See `set_many`."""
+        if self._is_like_shelve:
+            # As there, the first value that cannot be pickled ends it, with pickle's own error.
+            for key, value in _pairs_of(other, more):
+                self[key] = value
+            return
         length = length_of(other)
         total = None if length is None else length + len(more)
         self._set_many(_pairs_of(other, more), total, None)
@@ -324,7 +376,7 @@ class CloudShelf(shelve.Shelf[Any]):
         outcomes = Outcomes("rewritten", progress=progress)
         return rewrite_all(self._values, self._atomic, outcomes, exclusive=exclusive)
 
-    def prefix(self, prefix: str) -> CloudShelf:
+    def prefix(self, prefix: str) -> CloudShelf[V]:
         """Return a shelf of the keys that begin with a prefix, without it in their names.
 
         Costs nothing: connections and writeback cache are shared with this shelf. Its `sync` and
@@ -343,8 +395,15 @@ class CloudShelf(shelve.Shelf[Any]):
         raises; what was not written stays in the cache, and the next `sync` writes it. A change
         that another thread makes to a value while it is being written may be lost.
         """
-        if self._is_open():
+        if not self._is_open():
+            return
+        try:
             self._kept_values.sync(Outcomes("written", progress=progress))
+        except BulkError as error:
+            if self._is_like_shelve:
+                raise _as_shelve_raises(error) from error
+            raise
+        self._plain_values.provider.sync()
 
     def close(self) -> None:
         """Write what `sync` writes, and close the connections.
@@ -353,17 +412,27 @@ class CloudShelf(shelve.Shelf[Any]):
         """
         if not self._is_open():
             return
-        self.sync()
+        try:
+            self.sync()
+        except BaseException:
+            self._close_has_failed = True
+            raise
         self._is_closed = True
+        self.dict = self._payloads  # Which refuses everything from now on.
         if self._parent is None:
             self._plain_values.provider.close()
         elif self._owns_parent:
             self._parent.close()
 
     def __del__(self) -> None:
+        if getattr(self, "_is_closed", True) or self._parent is not None:
+            return
+        if self._is_like_shelve:
+            self._close_as_shelve_does()
+            return
         # The standard library writes the cache here. Over a network that could hang or fail where
         # nobody can see it, so we say what was lost instead.
-        if getattr(self, "_is_closed", True) or self._parent is not None or not self.cache:
+        if not self.cache:
             return
         unwritten = self._kept_values.count_unwritten()
         if unwritten:
@@ -371,6 +440,14 @@ class CloudShelf(shelve.Shelf[Any]):
             message = f"{self!r} was never closed: {values} not written"
             self.cache.logger.warning(message)
             warnings.warn(message, ResourceWarning, source=self, stacklevel=2)
+
+    def _close_as_shelve_does(self) -> None:
+        """Write the cache and close, when nobody has the shelf any more."""
+        try:
+            if not self._close_has_failed:  # Else somebody has seen why, and left it so.
+                self.close()
+        finally:
+            self._plain_values.provider.close()
 
     @property
     def _values(self) -> Values:
@@ -404,7 +481,7 @@ class CloudShelf(shelve.Shelf[Any]):
     ) -> None:
         self._values.write_many(pairs, Outcomes("written", total=total, progress=progress))
 
-    def _view(self, prefix: str, *, owns_parent: bool) -> CloudShelf:
+    def _view(self, prefix: str, *, owns_parent: bool) -> CloudShelf[V]:
         self._refuse_if_closed()
         return CloudShelf(
             self._plain_values.under(checked_key(prefix)),
@@ -416,11 +493,22 @@ class CloudShelf(shelve.Shelf[Any]):
         )
 
 
-def _values_of(shelf: ref[CloudShelf]) -> Values:
+Shelf = CloudShelf
+"""What annotations call it: `db: cshelve.Shelf[User] = cshelve.open("users.ini")`."""
+
+
+def _values_of(shelf: ref[CloudShelf[Any]]) -> Values:
     found = shelf()
     if found is None:
         raise ValueError("invalid operation on closed shelf")
     return found._values
+
+
+def _as_shelve_raises(error: BulkError) -> BaseException:
+    """Return what pickling the first of the failed values has raised, if it was that."""
+    failure = next(iter(error.failures.values()))
+    is_of_value = isinstance(failure, ValueTypeError) and failure.__cause__ is not None
+    return failure.__cause__ or failure if is_of_value else failure
 
 
 def _to_read(key: object) -> str:

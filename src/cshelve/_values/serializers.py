@@ -28,6 +28,7 @@ __all__ = [
     "BytesSerializer",
     "Deserialize",
     "PickleSerializer",
+    "PlainPickleSerializer",
     "Serialize",
     "Serializer",
     "is_own",
@@ -65,12 +66,12 @@ class PickleSerializer:
     is_exact = True
 
     def __init__(self, protocol: int | None = None) -> None:
-        self._protocol = checked_protocol(protocol)
+        self.protocol = checked_protocol(protocol)
 
     def dumps(self, value: Any) -> Pieces:
         # Not `pickle.dumps`, which copies: a pickler writes large bytes objects as they are.
         pieces = _Pieces()
-        pickle.Pickler(pieces, self._protocol).dump(value)
+        pickle.Pickler(pieces, self.protocol).dump(value)
         return pieces.made
 
     def loads(self, payload: Data) -> Any:
@@ -83,6 +84,13 @@ class PickleSerializer:
             if is_from_signal_handler(error):
                 raise
             raise _unreadable("unpickled", error) from error
+
+
+class PlainPickleSerializer(PickleSerializer):
+    """Pickle with the errors that unpickling raises, as they are, as in `shelve`."""
+
+    def loads(self, payload: Data) -> Any:
+        return pickle.loads(payload)
 
 
 class _Pieces:

@@ -48,6 +48,11 @@ class Values:
     threads.
     """
 
+    database: Any = None
+    """What a local shelf has for its `dict`: the object that `dbm.open` returned."""
+    unreadable: type[Exception] = RecordError
+    """What `load` raises for one value, so that a caller can go on with the next."""
+
     def __init__(
         self,
         provider: Provider,
@@ -65,7 +70,7 @@ class Values:
 
     def under(self, prefix: str) -> Values:
         """Return the values whose keys begin with a prefix, without it in their keys."""
-        return Values(
+        return type(self)(
             self.provider,
             self.serializer,
             self.codec,
@@ -270,7 +275,7 @@ class Values:
         """Raise `ReadOnlyError` if the shelf was opened for reading."""
         if self.read_only:
             what = "the shelf" if key is None else repr(self.name(key))
-            raise ReadOnlyError(
+            raise self.provider.read_only_error(
                 f"can't {doing} {what} in {self.provider.location}: it was opened with flag 'r'"
             )
 

@@ -15,7 +15,7 @@ from cshelve._concurrency.signals import is_from_signal_handler
 from cshelve._logs import logger_or_own
 from cshelve._values.values import Fetched, Values
 from cshelve.codec.stage import Pieces
-from cshelve.exceptions import DataProcessingSignatureError, Error, ReadOnlyError, ValueTypeError
+from cshelve.exceptions import DataProcessingSignatureError, Error, ValueTypeError
 
 if TYPE_CHECKING:
     import logging
@@ -184,6 +184,7 @@ class WritebackValues(Values):
             read_only=values.read_only,
             prefix=values.prefix,
         )
+        self.unreadable = values.unreadable
         self._cache = cache
 
     def read(self, key: str) -> Any:
@@ -344,7 +345,7 @@ class WritebackValues(Values):
         changed = [name for name, entry in entries if self._seems_changed(entry)]
         if changed:
             keys = (repr(name.removeprefix(self.prefix)) for name in changed[:NAMED])
-            raise ReadOnlyError(
+            raise self.provider.read_only_error(
                 f"{self.location} was opened with flag 'r', and values in the writeback cache were "
                 f"changed: {', '.join(keys)}"
             )

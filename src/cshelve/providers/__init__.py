@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from cshelve._config.sections import Section, Sections
     from cshelve.providers.aws_s3.provider import AwsS3
     from cshelve.providers.base import Capabilities, Entry, Item, Provider
+    from cshelve.providers.dbm import Dbm
     from cshelve.providers.filesystem.provider import Filesystem
     from cshelve.providers.in_memory import InMemory
     from cshelve.providers.stats import Stats
@@ -33,6 +34,7 @@ if TYPE_CHECKING:
 __all__ = [
     "AwsS3",
     "Capabilities",
+    "Dbm",
     "Entry",
     "Filesystem",
     "InMemory",
@@ -69,6 +71,7 @@ class _Where(NamedTuple):
 
 _TABLE = {
     "aws-s3": _Where("cshelve.providers.aws_s3.provider", "AwsS3", "aws-s3", "boto3"),
+    "dbm": _Where("cshelve.providers.dbm", "Dbm"),
     "filesystem": _Where("cshelve.providers.filesystem.provider", "Filesystem"),
     "in-memory": _Where("cshelve.providers.in_memory", "InMemory"),
 }
@@ -76,6 +79,7 @@ _TABLE = {
 _MODULES = {
     "AwsS3": "cshelve.providers.aws_s3.provider",
     "Capabilities": "cshelve.providers.base",
+    "Dbm": "cshelve.providers.dbm",
     "Entry": "cshelve.providers.base",
     "Filesystem": "cshelve.providers.filesystem.provider",
     "InMemory": "cshelve.providers.in_memory",

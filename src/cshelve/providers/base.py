@@ -10,7 +10,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Generator, Iterable, Iterator
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
-from cshelve._concurrency.outcomes import Outcome
+from cshelve._concurrency.outcomes import Outcome, finish
+from cshelve.exceptions import ConfigurationError, DBDoesNotExistsError, ReadOnlyError
 from cshelve.providers.bulk import delete_each, get_each, put_each
 from cshelve.providers.stats import Stats
 
@@ -23,6 +24,12 @@ if TYPE_CHECKING:
 __all__ = ["Capabilities", "Entry", "Item", "Outcome", "Provider", "Stats"]
 
 DEFAULT_CONCURRENCY = 32
+FLAGS = {
+    "r": "read an existing shelf",
+    "w": "read and write an existing shelf",
+    "c": "as w, and create it if need be",
+    "n": "empty it first, and create it if need be",
+}
 
 
 class Item(NamedTuple):
@@ -68,6 +75,11 @@ class Provider(ABC):
     """Whether the same configuration, in another process, leads to the same values."""
     is_shared: bool = True
     """Whether anybody else may have written what is read."""
+    read_only_error: type[ReadOnlyError] = ReadOnlyError
+    """What a shelf that was opened with flag `r` raises for a write."""
+    like_shelve: bool = False
+    """Whether its shelves are those of `shelve` in every respect: they hold bare pickles, raise
+    what unpickling raises, and write back when they are dropped."""
 
     def __init__(self, *, concurrency: int = DEFAULT_CONCURRENCY) -> None:
         self.concurrency = concurrency
@@ -81,6 +93,13 @@ class Provider(ABC):
 
         Sends nothing. Raises `ConfigurationError` for an option that is missing or unusable.
         """
+
+    @classmethod
+    def check_flag(cls, flag: str) -> None:
+        """Raise `ConfigurationError` for what is no flag of `open`."""
+        if not isinstance(flag, str) or flag not in FLAGS:
+            meanings = "; ".join(f"{letter}: {meaning}" for letter, meaning in FLAGS.items())
+            raise ConfigurationError(f"flag: there is no flag {flag!r}. There are {meanings}.")
 
     @property
     @abstractmethod
@@ -97,6 +116,23 @@ class Provider(ABC):
 
         Raises `CanNotCreateDBError` where the store does not allow it.
         """
+
+    def prepare(self, flag: str) -> None:
+        """Do what a flag of `open` asks for before the first use, in as few requests as can be."""
+        if flag == "n":
+            try:
+                finish(self.purge(), "deleted")
+            except DBDoesNotExistsError:
+                self.create()
+        elif not self.exists():
+            if flag != "c":
+                raise DBDoesNotExistsError(
+                    f"{self.location} does not exist; flag 'c' would create it (this is {flag!r})."
+                )
+            self.create()
+
+    def sync(self) -> None:  # noqa: B027  # only some have anything to do
+        """Write what the client holds back of what was put; most write at once."""
 
     @abstractmethod
     def close(self) -> None:

@@ -22,7 +22,7 @@ class Wrapper(Provider):
     pass `get_many`, `put_many`, `delete_many` and `purge` on to `inner` as well, which is faster.
 
         class Shouting(Wrapper):
-            def get(self, name):
+            def get(self, name: str) -> Item:
                 print(f"GET {name}")
                 return super().get(name)
 
@@ -35,6 +35,8 @@ class Wrapper(Provider):
         self.capabilities = inner.capabilities
         self.stats = inner.stats
         self.is_shared = inner.is_shared
+        self.like_shelve = inner.like_shelve
+        self.read_only_error = inner.read_only_error
         self.can_be_reopened = False  # From a configuration comes the one inside, without this.
 
     @classmethod
@@ -54,6 +56,9 @@ class Wrapper(Provider):
 
     def create(self) -> None:
         self.inner.create()
+
+    def sync(self) -> None:
+        self.inner.sync()
 
     def close(self) -> None:
         self.inner.close()

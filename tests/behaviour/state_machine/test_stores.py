@@ -42,6 +42,15 @@ def test_a_shelf_in_a_folder_is_a_dict(tmp_path: Path) -> None:
     run_state_machine_as_test(machine(config, ANY_KEY, VALUES), settings=LOCAL)
 
 
+def test_a_local_shelf_is_a_dict(tmp_path: Path, dbm_backend: str) -> None:
+    def config() -> Config:
+        return rigs.local_config(tmp_path / rigs.unique_name())
+
+    # `dbm.ndbm` holds an empty key and does not list it, as with `shelve`.
+    keys = ANY_KEY.filter(bool) if dbm_backend == "dbm.ndbm" else ANY_KEY
+    run_state_machine_as_test(machine(config, keys, VALUES), settings=LOCAL)
+
+
 @pytest.mark.s3
 def test_a_shelf_in_a_bucket_is_a_dict(s3: rigs.S3Rig) -> None:
     def config() -> Config:

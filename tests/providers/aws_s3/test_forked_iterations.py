@@ -15,7 +15,7 @@ from tests.providers.aws_s3.rig import each_engine
 from tests.rigs import s3_config
 from tests.scripts import result_of
 
-pytestmark = [pytest.mark.s3, *MARKS]
+pytestmark = [pytest.mark.s3, pytest.mark.once, *MARKS]
 
 # The child ends as `how` says: at once, or like any program, with all that is tidied up then.
 PROGRAM = """

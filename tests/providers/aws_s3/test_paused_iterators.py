@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.s3, pytest.mark.once]
 
 # What is tested takes a fraction of it; a request that has to wait for a time-out takes 20 s.
 SECONDS = 10.0
-PAUSE_SECONDS = 1.5
+PAUSE_SECONDS = 0.75
 SMALL = {f"k{number:02}": number for number in range(70)}
 
 Opener = Callable[..., cshelve.CloudShelf]
@@ -194,7 +194,7 @@ def test_one_within_another(concurrency: int, opened: Opener) -> None:
 def test_a_pause_that_is_longer_than_the_time_for_an_answer(
     concurrency: int, closes: bool, s3: S3Rig, opened: Opener
 ) -> None:
-    db = opened(concurrency=concurrency, read_timeout_seconds=1)
+    db = opened(concurrency=concurrency, read_timeout_seconds=0.5)
     pairs = iter(db.get_many(SMALL))
     found = [next(pairs) for _ in range(3)]
     for _ in range(2):
@@ -211,7 +211,7 @@ def test_a_pause_that_is_longer_than_the_time_for_an_answer(
 
 
 def test_a_write_of_many_whose_source_pauses(s3: S3Rig, opened: Opener) -> None:
-    db = opened(concurrency=4, read_timeout_seconds=1)
+    db = opened(concurrency=4, read_timeout_seconds=0.5)
 
     def slow_source() -> Iterator[tuple[str, int]]:
         for number in range(12):
@@ -295,7 +295,7 @@ class TestKeys:
     def test_a_pause_that_is_longer_than_the_time_for_an_answer(
         self, concurrency: int, opened: Callable[..., tuple[cshelve.CloudShelf, FaultProxy]]
     ) -> None:
-        db, proxy = opened(concurrency=concurrency, read_timeout_seconds=1)
+        db, proxy = opened(concurrency=concurrency, read_timeout_seconds=0.5)
         keys = iter(db)
         found = [next(keys) for _ in range(1500)]
         time.sleep(PAUSE_SECONDS)

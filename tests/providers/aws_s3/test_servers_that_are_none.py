@@ -19,7 +19,7 @@ from testbed.seaweedfs import Identity
 from tests.providers.aws_s3.rig import each_engine, engine_of
 from tests.rigs import Place, S3Rig, provider_of, s3_config
 
-pytestmark = pytest.mark.s3
+pytestmark = [pytest.mark.s3, pytest.mark.once]
 
 PAGE = b"<html><body>Welcome</body></html>"
 FOR_EVER: Any = None

@@ -240,7 +240,7 @@ class TestWhatItGoesWith:
         monkeypatch.setenv("AWS_ENDPOINT_URL", s3.proxy.endpoint_url)
         params = {"boto3_session": session}
         with cshelve.open(f"s3://{BUCKET}/{unique_name()}", provider_params=params) as db:
-            use(db)  # type: ignore[arg-type]
+            use(db)
 
     def test_no_keys_of_the_configuration(self, s3: S3Rig, session: boto3.Session) -> None:
         config = s3.config()
@@ -266,7 +266,7 @@ class TestWhatItGoesWith:
             f"[provider_params]\nendpoint_url = {s3.proxy.endpoint_url}\n"
         )
         with cshelve.open(str(path), provider_params={"boto3_session": session}) as db:
-            use(db)  # type: ignore[arg-type]
+            use(db)
 
     @pytest.mark.parametrize("wrong", ["text", 7, object(), {}, boto3.Session])
     def test_nothing_that_is_no_session(self, wrong: Any, opened: Opener) -> None:
