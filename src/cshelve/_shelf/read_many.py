@@ -49,7 +49,7 @@ class Pairs(Iterator[tuple[str, Any]]):
         keys: Iterable[str],
         outcomes: Outcomes,
         refuse_if_closed: Callable[[], None],
-        logger: logging.Logger,
+        logger: Callable[[], logging.Logger],
         on_error: OnError = "raise",
     ) -> None:
         self._values = values
@@ -86,7 +86,7 @@ class Pairs(Iterator[tuple[str, Any]]):
         """Log the first record that is left out: there may be as many as there are keys."""
         if not self._has_skipped:
             self._has_skipped = True
-            self._logger.warning(
+            self._logger().warning(
                 "left out, as is every other record that cannot be read: %s", error
             )
 

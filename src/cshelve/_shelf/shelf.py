@@ -30,6 +30,8 @@ from cshelve.exceptions import (
 )
 
 if TYPE_CHECKING:
+    import logging
+
     from _typeshed import SupportsKeysAndGetItem
     from typing_extensions import TypeVar
 
@@ -485,7 +487,10 @@ class CloudShelf(shelve.Shelf[V]):
         total = None if keys is None else length_of(keys)
         outcomes = Outcomes("read", total=total, progress=progress)
         wanted = values.list_keys() if keys is None else keys
-        logger = self.cache.logger
+
+        def logger() -> logging.Logger:  # Most shelves need none, and its import takes time.
+            return self.cache.logger
+
         return Pairs(values, wanted, outcomes, self._refuse_if_closed, logger, on_error)
 
     def _set_many(

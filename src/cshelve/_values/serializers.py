@@ -11,18 +11,22 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cshelve._concurrency.signals import is_from_signal_handler
-from cshelve._config.options import Option, boolean, word
+from cshelve._config.options import Option, boolean, text, word
 from cshelve.codec.stage import Data, Pieces
 from cshelve.exceptions import (
+    ClassNotFoundError,
     ConfigurationError,
     CorruptRecordError,
     DataProcessingSignatureError,
     MissingDependencyError,
+    RecordError,
+    UntrustedRecordError,
     ValueTypeError,
 )
 
 if TYPE_CHECKING:
     from cshelve._config.sections import Section
+    from cshelve._values.unpickling import UnpickleOnly
 
 __all__ = [
     "BytesSerializer",
@@ -58,32 +62,53 @@ class Serializer(Protocol):
 
 
 class PickleSerializer:
-    """Pickle, as in `shelve`. Reading a pickle can run code: read only what you trust."""
+    """Pickle, as in `shelve`. Reading a pickle can run code: read only what you trust, or name what
+    may be unpickled."""
 
     name = "pickle"
     letter = b""
     letter_if_sealed = b""
     is_exact = True
 
-    def __init__(self, protocol: int | None = None) -> None:
+    def __init__(self, protocol: int | None = None, only: UnpickleOnly | None = None) -> None:
         self.protocol = checked_protocol(protocol)
+        self.only = only
+        """What may be unpickled, and pickled; None for anything."""
 
     def dumps(self, value: Any) -> Pieces:
         # Not `pickle.dumps`, which copies: a pickler writes large bytes objects as they are.
         pieces = _Pieces()
-        pickle.Pickler(pieces, self.protocol).dump(value)
+        if self.only is None:
+            pickle.Pickler(pieces, self.protocol).dump(value)
+        else:
+            self.only.dump(value, pieces, self.protocol)
         return pieces.made
 
     def loads(self, payload: Data) -> Any:
         try:
-            return pickle.loads(payload)
+            return pickle.loads(payload) if self.only is None else self.only.loads(payload)
         except Exception as error:
             # Broad, since unpickling calls the constructors of any class, which may raise
             # anything, a KeyError included. Damaged pickles raise nearly everything too, such as
             # a MemoryError for a wrong length.
             if is_from_signal_handler(error):
                 raise
-            raise _unreadable("unpickled", error) from error
+            # In no variable, which would make a cycle of the error, its traceback and this frame.
+            raise self._failure(payload, error)  # noqa: B904  # it has its cause
+
+    def _failure(self, payload: Data, error: Exception) -> RecordError:
+        """Return the error of a pickle that can't be read."""
+        if self.only is None:
+            if isinstance(error, ImportError | AttributeError):
+                from cshelve._values.unpickling import first_class_missing
+
+                if (missing := first_class_missing(payload)) is not None:
+                    return missing
+        elif isinstance(error, UntrustedRecordError | ClassNotFoundError):
+            return error
+        failure = _unreadable("unpickled", error)
+        failure.__cause__ = error
+        return failure
 
 
 class PlainPickleSerializer(PickleSerializer):
@@ -226,6 +251,13 @@ class FunctionsSerializer:
             raise _unreadable("read by the deserializer", error) from error
 
 
+def class_names(value: object) -> tuple[str, ...]:
+    """Read names of classes: a list, or a text with commas between them."""
+    written = value if isinstance(value, list | tuple) else text(value).split(",")
+    names = (text(each).strip() for each in written)
+    return tuple(name for name in names if name)
+
+
 # The serializers that can read without any configuration.
 _BY_LETTER: dict[bytes, Callable[[], Serializer]] = {
     BytesSerializer.letter_if_sealed: BytesSerializer,
@@ -238,7 +270,14 @@ SERIALIZER = Option("serializer", word, "pickle", "How values become bytes.", ch
 USE_PICKLE = Option(
     "use_pickle", boolean, True, "Whether values are pickled; `false` means `serializer = bytes`."
 )
-OPTIONS: tuple[Option[Any], ...] = (SERIALIZER, USE_PICKLE)
+UNPICKLE_ONLY: Option[tuple[str, ...] | None] = Option(
+    "unpickle_only",
+    class_names,
+    None,
+    "The classes that may be unpickled: `basic`, `datetime`, `numpy`, `pandas`, or `module.Class`.",
+    literal=True,
+)
+OPTIONS: tuple[Option[Any], ...] = (SERIALIZER, USE_PICKLE, UNPICKLE_ONLY)
 
 
 def is_own(serializer: Serializer, letter: bytes) -> bool:
@@ -280,8 +319,9 @@ def serializer_from(
 ) -> Serializer:
     """Make what `[default] serializer` or `use_pickle` names, or the call's functions."""
     name = _name_from(default)
+    only = _unpickle_only(default, "the call's functions" if serialize or deserialize else name)
     if serialize is None and deserialize is None:
-        return _named(name or "pickle", protocol)
+        return _named(name or "pickle", protocol, only)
     if serialize is None or deserialize is None:
         given, absent = ("serializer", "deserializer")[:: 1 if deserialize is None else -1]
         raise ConfigurationError(f"the call gives a {given} and no {absent}: give both or neither.")
@@ -325,7 +365,21 @@ def _name_from(default: Section) -> str | None:
     return name
 
 
-def _named(name: str, protocol: int | None) -> Serializer:
+def _unpickle_only(default: Section, serializer: str | None) -> UnpickleOnly | None:
+    """Read what may be unpickled, where that is limited."""
+    names = default.take(UNPICKLE_ONLY)
+    if names is None:
+        return None
+    if serializer not in (None, "pickle"):
+        raise default.error(
+            UNPICKLE_ONLY, f"only pickles need a limit, and {serializer} reads none: take it out."
+        )
+    from cshelve._values.unpickling import UnpickleOnly
+
+    return default.read(UNPICKLE_ONLY, lambda _: UnpickleOnly(names), names)
+
+
+def _named(name: str, protocol: int | None, only: UnpickleOnly | None) -> Serializer:
     match name:
         case "bytes":
             return BytesSerializer()
@@ -334,7 +388,7 @@ def _named(name: str, protocol: int | None) -> Serializer:
         case "msgpack":
             return MsgpackSerializer()
         case _:
-            return PickleSerializer(protocol)
+            return PickleSerializer(protocol, only)
 
 
 def _not_serializable(name: str, error: Exception) -> ValueTypeError:
