@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from cshelve._concurrency.signals import is_from_signal_handler
 from cshelve._config.options import Option, boolean, text, word
+from cshelve.codec.record import JSON
 from cshelve.codec.stage import Data, Pieces
 from cshelve.exceptions import (
     ClassNotFoundError,
@@ -53,6 +54,8 @@ class Serializer(Protocol):
     """The letter in sealed and signed records, which 1.x cannot read anyway."""
     is_exact: bool
     """Whether every value that can be written is equal to what is read later."""
+    content_type: str | None
+    """The media type of the payloads, if other programs can read them."""
 
     def dumps(self, value: Any) -> Pieces:
         """Return the payload of a value, raising whatever the value's own pickling raises."""
@@ -69,6 +72,7 @@ class PickleSerializer:
     letter = b""
     letter_if_sealed = b""
     is_exact = True
+    content_type: str | None = None
 
     def __init__(self, protocol: int | None = None, only: UnpickleOnly | None = None) -> None:
         self.protocol = checked_protocol(protocol)
@@ -136,6 +140,7 @@ class BytesSerializer:
     letter = b""
     letter_if_sealed = b"B"
     is_exact = True
+    content_type: str | None = None
 
     def dumps(self, value: Any) -> Pieces:
         if not isinstance(value, bytes | bytearray | memoryview):
@@ -156,9 +161,10 @@ class JsonSerializer:
     """
 
     name = "json"
-    letter = b"j"
-    letter_if_sealed = b"j"
+    letter = JSON
+    letter_if_sealed = JSON
     is_exact = False
+    content_type: str | None = "application/json"
 
     def __init__(self) -> None:
         import json
@@ -178,7 +184,9 @@ class JsonSerializer:
 
     def loads(self, payload: Data) -> Any:
         try:
-            return self._json.loads(str(payload, "utf-8"))
+            text = str(payload, "utf-8")
+            # Others may have uploaded it, with a byte-order mark.
+            return self._json.loads(text.removeprefix("\ufeff"))
         except (ValueError, RecursionError) as error:
             failure = _unreadable("read as JSON", error)
         raise failure  # Not in the `except` block, as above.
@@ -191,6 +199,7 @@ class MsgpackSerializer:
     letter = b"M"
     letter_if_sealed = b"M"
     is_exact = True
+    content_type: str | None = None
 
     def __init__(self) -> None:
         try:
@@ -225,6 +234,7 @@ class FunctionsSerializer:
     letter = b"f"
     letter_if_sealed = b"f"
     is_exact = True
+    content_type: str | None = None
 
     def __init__(
         self, serialize: Serialize, deserialize: Deserialize, protocol: int | None
