@@ -348,6 +348,13 @@ class TestWhatIsNotListed:
         with pytest.raises((cshelve.UntrustedRecordError, cshelve.ConfigurationError)):
             read(entry, run(named(module, name)))
 
+    @pytest.mark.parametrize("name", ["x" * 100_000, "new\nline", "", "\x1b[31mred", "a b"])
+    def test_is_shown_shortened_if_it_is_no_name(self, name: str) -> None:
+        with pytest.raises(cshelve.UntrustedRecordError) as caught:
+            read(EVERYTHING, run(named("os", name)))
+        assert len(str(caught.value)) < 400
+        assert str(caught.value).isprintable()
+
     def test_is_one_failure_among_many_keys(self) -> None:
         with opened("basic") as db:
             db["a"] = 1
@@ -552,6 +559,52 @@ class TestTheOption:
 
 
 class TestAClassThatIsNotHere:
+    """With a list of classes, and without."""
+
+    @pytest.mark.parametrize(
+        ("module", "name", "said"),
+        [
+            ("gone_package.models", "User", "no module 'gone_package' here: install"),
+            ("tests.gone", "User", "no module 'tests.gone' here"),
+            (HERE, "Person", f"the module '{HERE}' has no Person here"),
+            (HERE, "Outer.Gone", f"the module '{HERE}' has no Outer.Gone here"),
+            ("__main__", "Notebook", "defined in the program, or the notebook, that wrote"),
+        ],
+    )
+    def test_is_named_in_any_pickle(self, module: str, name: str, said: str) -> None:
+        user = named(HERE, "User") + text("ada") + pickle.TUPLE1 + pickle.REDUCE
+        gone = named(module, name) + b")\x81" + pickle.EMPTY_DICT + b"b"
+        with cshelve.open_from_dict(memory_config()) as db:
+            for pickled in (run(gone), run(b"]", user, b"a", gone, b"a")):
+                db.provider.put("k", pickled)
+                with pytest.raises(cshelve.ClassNotFoundError) as caught:
+                    db["k"]
+                assert said in str(caught.value)
+                assert f"{module}.{name}" in str(caught.value)
+                assert isinstance(caught.value.__cause__, ImportError | AttributeError)
+                assert caught.value.__cause__.__cause__ is None
+
+    def test_is_not_what_a_constructor_did_not_find(self) -> None:
+        """An error of the value's own class says nothing of the record's classes."""
+        value = RefusesOdd()
+        value.n = 2
+        with cshelve.open_from_dict(memory_config()) as db:
+            db["k"] = value
+            pickled = pickle.dumps(value).replace(b"n\x94K\x02", b"m\x94K\x02")
+            db.provider.put("k", pickled)
+            with pytest.raises(cshelve.CorruptRecordError, match="KeyError"):
+                db["k"]
+
+    def test_calls_no_constructor_again(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        made: list[str] = []
+        monkeypatch.setattr(User, "__init__", lambda self, name: made.append(name))
+        user = named(HERE, "User") + text("ada") + pickle.TUPLE1 + pickle.REDUCE
+        with cshelve.open_from_dict(memory_config()) as db:
+            db.provider.put("k", run(b"]", user, b"a", named("gone_package", "User"), b"a"))
+            with pytest.raises(cshelve.ClassNotFoundError):
+                db["k"]
+        assert made == ["ada"]
+
     def test_is_an_error_of_its_own(self) -> None:
         with pytest.raises(cshelve.ClassNotFoundError) as caught:
             read("gone_package.models.User", run(named("gone_package.models", "User")))

@@ -347,7 +347,8 @@ def class_not_found(module: str, name: str, error: Exception) -> ClassNotFoundEr
         what = f"and its module cannot be imported here: {error}"
     else:
         what = f"and the module {module!r} has no {name} here: it may be older, or newer"
-    missing = ClassNotFoundError(f"the value needs {module}.{name}, {what}. The record is whole")
+    shown = _shown(module, name)
+    missing = ClassNotFoundError(f"the value needs {shown}, {what}. The record is whole")
     missing.__cause__ = error
     return missing
 
@@ -445,20 +446,28 @@ def _refuse_to_build() -> NoReturn:
     raise UntrustedRecordError("the pickle sets attributes of a class or a function")
 
 
+def _shown(module: str, name: str) -> str:
+    """Return a name for a message; whoever made the pickle may have put anything there."""
+    full = f"{module}.{name}"
+    is_name = len(full) <= 200 and all(part.isidentifier() for part in full.split("."))
+    return full if is_name else f"{full!r:.100}"
+
+
 def _not_listed(module: str, name: str) -> str:
+    shown = _shown(module, name)
     if "." in name:
         return (
-            f"{module}.{name} is a nested class, or an attribute of something, which {OPTION} "
+            f"{shown} is a nested class, or an attribute of something, which {OPTION} "
             "cannot allow"
         )
     for word, names in WORDS.items():
         if (module, name) in names:
-            return f"{module}.{name} is not in {OPTION}: add {word!r} if that is wanted"
+            return f"{shown} is not in {OPTION}: add {word!r} if that is wanted"
     try:
         _name_of_class(f"{module}.{name}")
     except ValueError:
-        return f"{module}.{name} is not in {OPTION}, and cannot be allowed"
+        return f"{shown} is not in {OPTION}, and cannot be allowed"
     return (
-        f"{module}.{name} is not in {OPTION}. If it is a class of your own, and trusted with what "
+        f"{shown} is not in {OPTION}. If it is a class of your own, and trusted with what "
         "anybody may store, add it there"
     )
