@@ -43,7 +43,6 @@ ARRAYS = {
     "texts": numpy.array(["a", "äbc"]),
     "bytes": numpy.array([b"a", b"abc"]),
     "dates": numpy.array(["2024-02-29", "NaT"], "M8[25s]"),
-    "dates without a unit": numpy.array(["NaT"], "M8"),
     "durations": numpy.array([1, 2], "m8[ns]"),
     "objects": numpy.array([None, "a", [1], {"a": 2}], object),
     "objects in two dimensions": numpy.array([[1, "a"], [None, 2.5]], object),

@@ -417,6 +417,8 @@ def _method_of_zone(owner: object, name: str) -> _Function:
     """Return the one method that a pickle may get: how a ZoneInfo is made."""
     from zoneinfo import ZoneInfo
 
+    if owner is _StandIn:  # Where ZoneInfo is a class whose attributes could be set.
+        raise _NotSoFastError
     if owner is not ZoneInfo or name != "_unpickle":
         raise UntrustedRecordError(f"the pickle calls getattr, for {name!r:.40}")
     return _Function(_zone)
@@ -457,8 +459,7 @@ def _not_listed(module: str, name: str) -> str:
     shown = _shown(module, name)
     if "." in name:
         return (
-            f"{shown} is a nested class, or an attribute of something, which {OPTION} "
-            "cannot allow"
+            f"{shown} is a nested class, or an attribute of something, which {OPTION} cannot allow"
         )
     for word, names in WORDS.items():
         if (module, name) in names:
