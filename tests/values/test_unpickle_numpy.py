@@ -288,6 +288,12 @@ class TestPandas:
             with pytest.raises(cshelve.UntrustedRecordError, match="sets attributes"):
                 read("pandas", b"\x80\x04c%s\n%s\n" % (module.encode(), name.encode()) + state)
 
+    def test_no_attribute_of_nat_is_set(self, pandas: Any) -> None:
+        state = b"}X\x08\x00\x00\x00is_admin\x88sb."
+        with pytest.raises(cshelve.UntrustedRecordError, match="sets attributes"):
+            read("pandas", pickle.dumps(pandas.NaT, 2)[:-1] + state)
+        assert not hasattr(pandas.NaT, "is_admin")
+
     def test_is_more_than_numpy(self, pandas: Any) -> None:
         with opened("numpy") as db, pytest.raises(cshelve.ValueTypeError, match="add 'pandas'"):
             db["k"] = pandas.Series([1])

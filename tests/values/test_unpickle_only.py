@@ -452,6 +452,24 @@ class TestThePickleMachine:
             assert (dict(vars(found)) if before else {}) == before
         assert not getattr(found, "is_admin", False)
 
+    @pytest.mark.parametrize(
+        "state",
+        [
+            pickle.EMPTY_DICT + text("_value_") + number(5) + b"s",
+            pickle.NONE + pickle.EMPTY_DICT + text("_value_") + number(5) + b"s" + pickle.TUPLE2,
+        ],
+    )
+    @pytest.mark.parametrize("beside", [b"", named("decimal", "Decimal") + b")R0"])
+    def test_sets_no_attribute_of_a_member_of_an_enum(self, state: bytes, beside: bytes) -> None:
+        member = named(HERE, "Colour") + number(1) + pickle.TUPLE1 + pickle.REDUCE
+        slow = named("decimal", "Decimal") + named(HERE, "Words") + pickle.TUPLE1 + b"R0"
+        for pickled in (run(beside, member, state, b"b"), run(slow, member, state, b"b")):
+            with pytest.raises(cshelve.RecordError):
+                read(f"{EVERYTHING}, {OWN}", pickled)
+            assert Colour.RED.value == 1
+        with pytest.raises(cshelve.UntrustedRecordError, match="was not made for it"):
+            read(f"{EVERYTHING}, {OWN}", run(member, state, b"b"))
+
     def test_names_the_reason_for_that(self) -> None:
         pickled = run(named(HERE, "User"), self.STATES[0], pickle.BUILD)
         with pytest.raises(cshelve.UntrustedRecordError, match="sets attributes of a class"):

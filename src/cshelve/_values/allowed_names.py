@@ -30,8 +30,8 @@ BASIC = (
         "bool bytearray complex dict float frozenset int list range set slice str tuple"
         " Ellipsis NotImplemented",
     )
-    # Of the exceptions of `builtins`, those three are left out that are about Unicode: Python 3.11
-    # crashes when it prints one whose attributes are of other types than its own.
+    # Without UnicodeEncodeError, UnicodeDecodeError and UnicodeTranslateError: Python 3.11 crashes
+    # when it prints one whose attributes are of other types than its own.
     | _names(
         "builtins",
         "ArithmeticError AssertionError AttributeError BaseException BaseExceptionGroup"
@@ -45,7 +45,7 @@ BASIC = (
         " PendingDeprecationWarning PermissionError ProcessLookupError RecursionError"
         " ReferenceError ResourceWarning RuntimeError RuntimeWarning StopAsyncIteration"
         " StopIteration SyntaxError SyntaxWarning SystemError SystemExit TabError TimeoutError"
-        " TypeError UnboundLocalError UnicodeWarning UserWarning ValueError Warning"
+        " TypeError UnboundLocalError UnicodeError UnicodeWarning UserWarning ValueError Warning"
         " ZeroDivisionError",
     )
     | _names("collections", "ChainMap Counter OrderedDict UserDict UserList defaultdict deque")

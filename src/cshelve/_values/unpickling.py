@@ -24,6 +24,7 @@ import pickle
 import sys
 from _compat_pickle import IMPORT_MAPPING, NAME_MAPPING
 from collections.abc import Callable, Iterable
+from enum import Enum, EnumType
 from types import BuiltinFunctionType, FunctionType, ModuleType
 from typing import Any, ClassVar, NoReturn
 
@@ -45,8 +46,8 @@ MODULES_NEVER_LISTED = frozenset(
     {"functools", "_functools", "operator", "_operator", "types", "copyreg", "pickle", "_pickle"}
     | {"os", "posix", "nt", "sys", "subprocess", "importlib", "ctypes", "code", "runpy"}
 )
-
-
+# What functions of these return are single objects: pandas' NaT, and time zones.
+MODULES_THAT_SHARE = frozenset({"pandas._libs.tslibs.nattype", "pytz"})
 _PERSISTENT = f"the pickle refers to something outside of it, which {OPTION} does not allow"
 
 
@@ -155,7 +156,7 @@ class _QuickUnpickler(pickle.Unpickler):
         if not isinstance(found, type):
             raise _NotSoFastError
         self.has_stand_ins = True
-        return _StandIn
+        return _MemberStandIn if isinstance(found, EnumType) else _StandIn
 
     def persistent_load(self, pid: Any) -> NoReturn:
         raise UntrustedRecordError(_PERSISTENT)
@@ -182,6 +183,13 @@ class _StandIn(metaclass=_StandInType):
         pass
 
     extend = add = append
+
+
+class _MemberStandIn(_StandIn):
+    """A stand-in for an Enum, whose members are there before the pickle is read."""
+
+    def __setstate__(self, state: object) -> NoReturn:
+        _refuse_to_build()
 
 
 class _RehearsedUnpickler(_QuickUnpickler):
@@ -227,11 +235,13 @@ class _StepwiseUnpickler(pickle._Unpickler):
             self.stack[-1] = _called_of_numpy(function, arguments)
         else:
             self.stack[-1] = function(*arguments)
+        if getattr(function, "__module__", None) in MODULES_THAT_SHARE:
+            self._found[id(self.stack[-1])] = self.stack[-1]  # It was there before, and stays so.
 
     def _build(self) -> None:
-        """Give an object its state: to no class or function, and of numpy only what fits."""
+        """Give a state to an object, unless others have it too; to one of numpy, if it fits."""
         state, inst = self.stack[-1], self.stack[-2]
-        if isinstance(inst, type | FunctionType) or id(inst) in self._found:
+        if isinstance(inst, type | FunctionType | Enum) or id(inst) in self._found:
             _refuse_to_build()
         numpy = sys.modules.get("numpy")
         if numpy is None or not isinstance(inst, numpy.dtype | numpy.ndarray):
@@ -445,7 +455,10 @@ def _is_immutable(found: object) -> bool:
 
 
 def _refuse_to_build() -> NoReturn:
-    raise UntrustedRecordError("the pickle sets attributes of a class or a function")
+    raise UntrustedRecordError(
+        "the pickle sets attributes of a class, a function or another object that was not made for "
+        "it"
+    )
 
 
 def _shown(module: str, name: str) -> str:
