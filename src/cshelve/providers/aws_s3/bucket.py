@@ -22,6 +22,8 @@ PROBE = ".cshelve-probe-"
 TOKEN = "cshelve-token"
 # The version of an object if the server sends none; no later condition finds it unchanged.
 NO_VERSION = '"none"'
+# The operations that say what type an object has.
+CREATING = frozenset({"PutObject", "CreateMultipartUpload"})
 
 
 class Bucket:
@@ -33,10 +35,14 @@ class Bucket:
         self.location = f"s3://{self.name}/{self.prefix}".rstrip("/")
         self.parameters: Mapping[str, Mapping[str, Any]] = {}
         """The user's parameters for each operation, from `[put_params]`."""
+        self.content_type: str | None = None
+        """The media type of every object, unless `[put_params]` has another."""
 
     def request(self, operation: str, name: str | None = None) -> dict[str, Any]:
         """Return boto3's parameters that all requests of an operation have, or all about a name."""
         parameters = {"Bucket": self.name, **self.parameters.get(operation, {})}
+        if self.content_type is not None and operation in CREATING:
+            parameters.setdefault("ContentType", self.content_type)
         if name is not None:
             parameters["Key"] = self.prefix + name
         return parameters

@@ -148,6 +148,14 @@ class AwsS3(Provider):
         return self._requests.engine
 
     @property
+    def content_type(self) -> str | None:
+        return self._bucket.content_type
+
+    @content_type.setter
+    def content_type(self, content_type: str | None) -> None:
+        self._requests.set_content_type(content_type)
+
+    @property
     def location(self) -> str:
         return self._bucket.location
 

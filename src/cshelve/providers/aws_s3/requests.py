@@ -105,6 +105,12 @@ class Requests:
             self._boto3 = ByBoto3(self, missing_on_forbidden=forbidden)
         return self._boto3
 
+    def set_content_type(self, content_type: str | None) -> None:
+        """Have it sent with every object, before the first request."""
+        self.bucket.content_type = content_type
+        if self._engine is not None:
+            self._engine.content_type = content_type
+
     def close(self) -> None:
         """Close the connections of this process."""
         if self._engine is not None:

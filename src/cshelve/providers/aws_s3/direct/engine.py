@@ -96,6 +96,8 @@ class Engine:
     ) -> None:
         self.source = source
         self.patience_seconds = patience_seconds
+        self.content_type: str | None = None
+        """Of every object, unless its template has one already."""
         self.count = count
         """Called with the operation of each request that is sent."""
         self._pools = PerProcess(lambda: pool_of(self.source.endpoint))
@@ -124,6 +126,8 @@ class Engine:
         pool, source = self._pools.made(), self.source
         template = source.templates[operation]
         credentials = source.credentials if template.region is not None else None
+        if self.content_type is not None and template.may_say_content_type(operation):
+            parameters = {"ContentType": self.content_type, **(parameters or {})}
         head = template.request(key, credentials, parameters, body)
         return Request(operation, template.method, head, body, pool)
 

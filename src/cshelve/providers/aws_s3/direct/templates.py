@@ -62,7 +62,12 @@ OPERATIONS = {
     "AbortMultipartUpload": Operation("DELETE"),
 }
 # boto3's parameters that are headers, and those that are parts of the query.
-HEADERS = {"IfMatch": "if-match", "IfNoneMatch": "if-none-match", "Range": "range"}
+HEADERS = {
+    "ContentType": "content-type",
+    "IfMatch": "if-match",
+    "IfNoneMatch": "if-none-match",
+    "Range": "range",
+}
 QUERY = {
     "Prefix": "prefix",
     "StartAfter": "start-after",
@@ -113,6 +118,11 @@ class Template(NamedTuple):
     has_crc32: bool
     signs_body: bool
     """Whether the hash of the body is signed: without TLS, or on demand."""
+
+    def may_say_content_type(self, operation: str) -> bool:
+        """Return whether requests create an object, and say nothing of its type yet."""
+        is_said = any(name == "content-type" for name, _ in self.headers)
+        return operation in {"PutObject", "CreateMultipartUpload"} and not is_said
 
     def request(
         self,
