@@ -385,7 +385,7 @@ class TestAWrite:
             *(type, object(), Outer.Inner, Outer.Inner()),
             *(functools.partial(print), operator.itemgetter(1)),
         ],
-        ids=str,
+        ids=lambda value: type(value).__name__,
     )
     def test_of_functions_and_the_like_is_refused(self, value: object) -> None:
         with opened(f"{EVERYTHING}, {OWN}") as db, pytest.raises(cshelve.ValueTypeError):
