@@ -306,7 +306,7 @@ class _CheckingPickler(pickle.Pickler):
             if is_bound and getattr(owner, "__qualname__", "") == "ZoneInfo":
                 name = ("builtins", "getattr")
             if not self._only.allows(name):
-                raise ValueTypeError(f"it could not be read again: {_not_listed(*name)}")
+                raise ValueTypeError(f"the value could not be read again: {_not_listed(*name)}")
         return NotImplemented
 
 
