@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +36,9 @@ class Bucket:
         self.location = f"s3://{self.name}/{self.prefix}".rstrip("/")
         self.parameters: Mapping[str, Mapping[str, Any]] = {}
         """The user's parameters for each operation, from `[put_params]`."""
+        self.sends_checksums = True
+        """Whether requests carry checksums that S3 does not insist on."""
+        self._credentials = _origin_of_credentials(settings)
         self.content_type: str | None = None
         """The media type of every object, unless `[put_params]` has another."""
 
@@ -49,7 +53,13 @@ class Bucket:
 
     def place(self, operation: str, name: str | None = None) -> Place:
         """Return the beginning of a message about a request."""
-        return Place(operation, self.location, name)
+        return Place(
+            operation,
+            self.location,
+            name,
+            credentials=self._credentials,
+            sends_checksums=self.sends_checksums,
+        )
 
     def not_storable(self, name: str) -> KeyNotStorableError:
         """Return the error for a name that `Requests.key_of` refuses."""
@@ -75,6 +85,21 @@ class Bucket:
             # The prefix itself is no key.
             asked["StartAfter"] = self.prefix
         return asked
+
+
+def _origin_of_credentials(settings: S3Settings) -> str:
+    """Say where the credentials come from, for a message about wrong ones."""
+    if settings.auth_type == "access_key":
+        return "[default] key_id and key_secret"
+    if settings.auth_type == "profile":
+        return f"the profile {settings.credentials['profile_name']!r} of [default] profile_name"
+    if settings.session is not None:
+        return "those of the boto3_session"
+    if settings.client_params.get("aws_access_key_id"):
+        return "[provider_params] aws_access_key_id and aws_secret_access_key"
+    if "AWS_ACCESS_KEY_ID" in os.environ:
+        return "the environment variables AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+    return "the credentials that boto3 finds (~/.aws, a role)"
 
 
 def etag_of(answer: Mapping[str, Any], place: Place) -> str:

@@ -55,6 +55,9 @@ NO_CREDENTIALS = (
     *("TokenRetrievalError", "SSOError", "NoAuthTokenError"),
 )
 NO_CONNECTION = ("HTTPClientError", "ConnectionError")
+# As S3 and its like say that there is no room: `QuotaExceeded`, MinIO's `…QuotaExceeded`, a 507.
+NO_ROOM = re.compile("Quota|StorageFull|EntityTooMany")
+OF_KMS = re.compile(r"\bkms\b|^KMS", re.IGNORECASE)
 
 # What an operation needs, unless that has its own name.
 IAM_ACTIONS = {
@@ -115,6 +118,10 @@ class Place(NamedTuple):
     location: str
     name: str | None = None
     conditional: bool = False
+    credentials: str = "the credentials"
+    """Where the credentials come from."""
+    sends_checksums: bool = True
+    """Whether requests carry checksums that S3 does not insist on."""
 
     def __str__(self) -> str:
         of = "" if self.name is None else f" of {self.name!r}"
@@ -247,6 +254,16 @@ def _of_answer(error: Exception, place: Place) -> Error:
         return StorageError(f"{place}: {_wrong_region(error)}")
     if code == "RequestTimeTooSkewed":
         return StorageError(f"{place}: this machine's clock is wrong ({_said(error)}).")
+    if NO_ROOM.search(code) or status == 507:
+        return StorageError(
+            f"{place}: there is no room left for it ({_said(error)}); delete something, or have "
+            "the quota raised."
+        )
+    if code == "NoSuchKey" and place.operation == "ListObjectsV2":
+        return StorageError(
+            f"{place}: the server takes the request for one about a key ({_said(error)}). Is the "
+            "bucket's name in [provider_params] endpoint_url? Write the server's address alone."
+        )
     if code == "InvalidObjectState":
         return StorageError(f"{place}: the object is archived; restore it first ({_said(error)}).")
     if status in {401, 403}:
@@ -267,18 +284,24 @@ def _of_answer(error: Exception, place: Place) -> Error:
             f"{place}: throttled, after {_attempts(error)} attempts ({_said(error)}). Slow down, "
             "or raise [default] total_max_attempts."
         )
-    return StorageError(
-        f"{place}: the server answers {status} {_said(error)}.{_hint(error, place)}"
-    )
+    answered = f"{status} {_said(error)}".rstrip()
+    return StorageError(f"{place}: the server answers {answered}.{_hint(error, place)}")
 
 
 def _refused(error: Exception, place: Place) -> AuthError:
     code = code_of(error)
     if code in WRONG_CREDENTIALS:
         return AuthError(
-            f"{place}: the access key id or the secret is wrong ({code}); check [default] key_id "
-            "and key_secret, and that they belong to this endpoint."
+            f"{place}: the access key id or the secret is wrong ({code}); check "
+            f"{place.credentials}, and that they belong to this endpoint."
         )
+    if OF_KMS.search(f"{code} {_said(error)}"):
+        return AuthError(
+            f"{place}: the key of the encryption is refused ({_said(error)}); the credentials need "
+            "kms:GenerateDataKey for it to write, and kms:Decrypt to read."
+        )
+    if "explicit deny" in _said(error):
+        return AuthError(f"{place}: a policy forbids it ({_said(error)}).")
     action = IAM_ACTIONS.get(place.operation, f"s3:{place.operation}")
     advice = f"refused ({_said(error)}); the credentials probably lack {action}"
     if place.operation in {"GetObject", "HeadObject"}:
@@ -305,6 +328,12 @@ def _hint(error: Exception, place: Place) -> str:
     writes = operation in {"PutObject", "UploadPart", "DeleteObjects"}
     if not writes or code_of(error) not in MAY_MEAN_CHECKSUM:
         return ""
+    if not place.sends_checksums:
+        return (
+            " If the bucket wants checksums, as one with Object Lock does, take "
+            "`request_checksum_calculation` out of [provider_params], of ~/.aws/config and of the "
+            "environment (AWS_REQUEST_CHECKSUM_CALCULATION)."
+        )
     return (
         " If this is an older server that does not know the checksums that boto3 sends, write "
         "`config.request_checksum_calculation = when_required` under [provider_params]."

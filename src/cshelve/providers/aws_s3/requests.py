@@ -59,6 +59,7 @@ class Requests:
         self._building = PerProcess(threading.Lock)
         choice = choose(settings, lambda: self.clients, bucket, interception())
         self.config: ClientConfig = choice.config
+        bucket.sends_checksums = choice.config.sends_checksums
         self.engine = choice.engine
         """The chosen engine: `direct`, with boto3 beside it, or `boto3`."""
         self.reason = choice.reason

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import base64
 import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from boto3.session import Session
 from botocore import UNSIGNED
@@ -45,6 +47,8 @@ _building = PerProcess(threading.Lock)
 # botocore's loaders of data by the variable AWS_DATA_PATH: see `loader_of`.
 _loaders: dict[str | None, Loader] = {}
 
+# cshelve's own name for `SSECustomerKey` as a file can hold it.
+KEY_IN_BASE64 = "SSECustomerKeyBase64"
 # What a put is made of; a user's parameters must not change it.
 OURS = frozenset(
     {"Bucket", "Key", "Body", "IfMatch", "IfNoneMatch", "ContentLength", "ContentMD5"}
@@ -113,7 +117,9 @@ def build_client(session: Session, settings: S3Settings, *, sends_once: bool = F
         if sends_once:
             once = Config(retries={"mode": "standard", "total_max_attempts": 1})
             parameters["config"] = parameters["config"].merge(once)
-        return session.client("s3", **parameters)
+        client = session.client("s3", **parameters)
+        _check_endpoint(client.meta.endpoint_url, settings)
+        return client
 
 
 def credentials_of(session: Session, settings: S3Settings) -> Any:
@@ -165,10 +171,42 @@ def _our_errors(settings: S3Settings) -> Iterator[None]:
             f"{settings.source}, {origin}: {error}. Profiles are in ~/.aws/config and "
             "~/.aws/credentials."
         ) from error
-    except (BotoCoreError, ValueError, TypeError, OSError) as error:
+    except ValueError as error:
+        if not str(error).startswith("Invalid endpoint"):
+            raise _refused_parameters(settings, error) from error
+        # Not its text, which quotes an address that may have a password in it.
         raise ConfigurationError(
-            f"{settings.source}, [provider_params]: boto3 builds no client with these: {error}"
-        ) from error
+            f"{settings.source}, {_origin_of_endpoint(settings)}: is no address of a server, such "
+            "as https://s3.example.org."
+        ) from None
+    except (BotoCoreError, TypeError, OSError) as error:
+        raise _refused_parameters(settings, error) from error
+
+
+def _refused_parameters(settings: S3Settings, error: Exception) -> ConfigurationError:
+    return ConfigurationError(
+        f"{settings.source}, [provider_params]: boto3 builds no client with these: {error}"
+    )
+
+
+def _check_endpoint(url: str, settings: S3Settings) -> None:
+    """Refuse an address with a password or a query in it, which errors and logs would show."""
+    address = urlsplit(url)
+    if "@" in address.netloc or address.query:
+        raise ConfigurationError(
+            f"{settings.source}, {_origin_of_endpoint(settings)}: has a user name or a query in "
+            "it; S3's credentials go into [default], and the address is the server's alone."
+        )
+
+
+def _origin_of_endpoint(settings: S3Settings) -> str:
+    """Say where the address of the server comes from."""
+    if settings.client_params.get("endpoint_url"):
+        return "[provider_params] endpoint_url"
+    for variable in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
+        if os.environ.get(variable):
+            return f"the environment variable {variable}"
+    return "endpoint_url of the profile in ~/.aws/config"
 
 
 def checked_put_params(settings: S3Settings, model: ServiceModel) -> dict[str, Any]:
@@ -181,6 +219,12 @@ def checked_put_params(settings: S3Settings, model: ServiceModel) -> dict[str, A
     for option in section.options():
         value = section.value(option)
         name, _, inner = option.partition(".")
+        if option == KEY_IN_BASE64:
+            params["SSECustomerKey"] = _key_in_base64(section, value, params)
+            continue
+        if option == "SSECustomerKey" and isinstance(value, bytes):
+            params[option] = value  # botocore encodes it, after its own check of types.
+            continue
         if name not in members:
             raise section.error(option, f"PutObject has none such{closest(name, allowed)}.")
         if name not in allowed:
@@ -196,7 +240,8 @@ def checked_put_params(settings: S3Settings, model: ServiceModel) -> dict[str, A
         else:
             typed = _as_model_type(section, option, value, members[name].type_name)
             params[name] = {**params.get(name, {}), **typed} if isinstance(typed, dict) else typed
-    report = ParamValidator().validate({"Bucket": "b", "Key": "k", **params}, shape)
+    as_text = {name: "bytes" if isinstance(each, bytes) else each for name, each in params.items()}
+    report = ParamValidator().validate({"Bucket": "b", "Key": "k", **as_text}, shape)
     if report.has_errors():
         # Not the report itself: it quotes values, and one may be an encryption key.
         raise ConfigurationError(
@@ -204,6 +249,19 @@ def checked_put_params(settings: S3Settings, model: ServiceModel) -> dict[str, A
             f"{', '.join(params)}."
         )
     return params
+
+
+def _key_in_base64(section: Section, value: object, params: Mapping[str, Any]) -> bytes:
+    """Read a key that is written in base64, as one of random bytes has to be in a file."""
+    if "SSECustomerKey" in params or "SSECustomerKey" in section.options():
+        raise section.error(KEY_IN_BASE64, "does not go with SSECustomerKey: give the key once.")
+    try:
+        key = base64.b64decode(str(value), validate=True)
+    except ValueError:
+        raise section.error(KEY_IN_BASE64, "is no base64.") from None
+    if len(key) != 32:
+        raise section.error(KEY_IN_BASE64, f"has to be 32 bytes in base64, not {len(key)}.")
+    return key
 
 
 def checked_parameters(settings: S3Settings, clients: Any) -> dict[str, dict[str, Any]]:
