@@ -49,12 +49,14 @@ def shelf_from_sections(
     logger: logging.Logger | None,
     *,
     from_file: bool = False,
+    from_url: bool = False,
 ) -> CloudShelf[Any]:
     """Open the shelf that the sections of a configuration describe."""
     config = Sections(
         source=source,
         contents=contents,
         from_file=from_file,
+        from_url=from_url,
         flag=flag,
         call_params=provider_params,
         logger=logger,

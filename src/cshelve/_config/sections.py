@@ -29,7 +29,8 @@ class Section:
     """The options of one section, as they are written and as they are declared. It shows no values.
 
     A value that begins with `$` is looked up in the environment, `$$` begins a literal dollar.
-    In a file, quotes round the value come off before that.
+    In a file, quotes round the value come off before that. In a URL a dollar means nothing, and
+    secrets are refused.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Section:
         options: Mapping[str, object],
         *,
         from_file: bool,
+        from_url: bool = False,
         looks_up: bool = True,
     ) -> None:
         self.source = source
@@ -46,7 +48,8 @@ class Section:
         self.declared: dict[str, Option[Any]] = {}
         self.is_from_file = from_file
         self._options = dict(options)
-        self._looks_up = looks_up
+        self._is_from_url = from_url
+        self._looks_up = looks_up and not from_url
         self._secrets: set[str] = set()
 
     def where(self, option: Option[Any] | str) -> str:
@@ -115,8 +118,9 @@ class Section:
         return list(self._options)
 
     def keep_secret(self, name: str) -> None:
-        """Keep a value out of pickles whose option is not declared as secret."""
+        """Keep a value out of pickles and URLs whose option is not declared as secret."""
         self._secrets.add(name)
+        self._refuse_secret_in_url(name)
 
     def literal_secrets(self) -> list[str]:
         """Say where secrets are written out, not as a reference to the environment."""
@@ -128,11 +132,22 @@ class Section:
         ]
 
     def refuse_unknown(self) -> None:
-        """Refuse an option that nobody declared."""
+        """Refuse an option that nobody declared, and in a URL one that is secret."""
         for name in self._options:
-            if name not in self.declared and ANY_NAME not in self.declared:
+            option = self.declared.get(name)
+            if option is None and ANY_NAME not in self.declared:
                 known = closest(name, self.declared) or _listed(self.declared)
                 raise self.error(name, f"there is no such option{known}.")
+            if option is not None and option.secret:
+                self._refuse_secret_in_url(name)
+
+    def _refuse_secret_in_url(self, name: str) -> None:
+        if self._is_from_url:
+            raise self.error(
+                name,
+                "a secret has no place in a URL, which is logged and shown; write a configuration "
+                "file, or leave it to the environment.",
+            )
 
     def _missing(self, option: Option[Any], value: object) -> str:
         problem = "this option is required" if value is None else "must not be empty"
@@ -177,6 +192,7 @@ class Sections:
         contents: Mapping[str, Mapping[str, object]],
         *,
         from_file: bool,
+        from_url: bool = False,
         flag: str,
         call_params: Mapping[str, object] | None = None,
         logger: logging.Logger | None = None,
@@ -189,6 +205,7 @@ class Sections:
         self.source = source
         self.contents = contents
         self.from_file = from_file
+        self.from_url = from_url
         self.flag = flag
         self.call_params = call_params or {}
         self.logger_of_call = logger
@@ -237,7 +254,9 @@ class Sections:
         """Return a section; one that is not written is empty."""
         if name not in self._sections:
             options = self.contents.get(name, {})
-            self._sections[name] = Section(self.source, name, options, from_file=self.from_file)
+            self._sections[name] = Section(
+                self.source, name, options, from_file=self.from_file, from_url=self.from_url
+            )
         return self._sections[name]
 
     def has(self, name: str) -> bool:
