@@ -7,6 +7,7 @@ program that only imports cshelve starts as fast as with `shelve`.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 
 from cshelve.exceptions import ConfigurationError
@@ -110,7 +111,7 @@ def open_from_dict(
     """Open a shelf as `open` does, from a dict of sections in place of a file.
 
     Values may have their natural types. A text that begins with `$` is looked up in the environment
-    as in a file.
+    as in a file. A `configparser.ConfigParser` counts as the file that it has read.
 
         cshelve.open_from_dict({"default": {"provider": "in-memory"}})
     """
@@ -118,9 +119,19 @@ def open_from_dict(
     from cshelve._config.mapping import sections_from_dict
 
     source = "the configuration"
-    contents = sections_from_dict(config, source)
+    # Not imported for this: if nobody has, it is none.
+    parser_class = getattr(sys.modules.get("configparser"), "RawConfigParser", ())
+    is_parser = isinstance(config, parser_class)
+    if is_parser:
+        from cshelve._config.ini import sections_from_parser
+
+        contents = sections_from_parser(config, source)  # type: ignore[arg-type]  # is_parser
+    else:
+        contents = sections_from_dict(config, source)
     arguments = OpenArguments(protocol, writeback, serializer, deserializer)
-    return shelf_from_sections(contents, source, flag, arguments, provider_params, logger)
+    return shelf_from_sections(
+        contents, source, flag, arguments, provider_params, logger, from_file=is_parser
+    )
 
 
 def open_provider(

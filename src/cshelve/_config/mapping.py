@@ -30,11 +30,10 @@ def with_folded_names(
     source: str, contents: Mapping[str, Mapping[str, object]]
 ) -> dict[str, dict[str, object]]:
     """Make option names lower-case where case does not count, refusing two that become one."""
-    for name in contents:
-        if name != "default" and name.lower() == "default":
-            raise ConfigurationError(f"{source}, [{name}]: write [default], in lower case.")
     folded: dict[str, dict[str, object]] = {}
     for name, options in contents.items():
+        if name != "default" and name.lower() == "default":
+            raise ConfigurationError(f"{source}, [{name}]: write [default], in lower case.")
         section: dict[str, object] = {}
         for option, value in options.items():
             known_as = option if name in CASE_SENSITIVE_SECTIONS else option.lower()

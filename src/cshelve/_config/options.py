@@ -58,6 +58,7 @@ class Option(NamedTuple, Generic[T]):
     choices: tuple[str, ...] = ()
     """The values that there are, if the type is `word`; empty if others are allowed too."""
     least: int | None = None
+    most: int | None = None
     provider: str = "any"
     """Which provider has it; `cshelve.options` fills this in."""
 

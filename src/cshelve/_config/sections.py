@@ -91,6 +91,8 @@ class Section:
             raise error(f"{self.where(option)}{problem}; write {choices}.")
         if option.least is not None and isinstance(typed, int) and typed < option.least:
             raise self.error(option, f"must be {option.least} or more, not {typed}.")
+        if option.most is not None and isinstance(typed, int) and typed > option.most:
+            raise self.error(option, f"must be {option.most} or less, not {typed}.")
         return typed
 
     def read(self, option: Option[Any] | str, read: Callable[[object], T], value: object) -> T:

@@ -11,17 +11,11 @@ import re
 from urllib.parse import unquote
 
 from cshelve._config.mapping import sections_from_dict
+from cshelve._config.names import FORMS
 from cshelve.exceptions import ConfigurationError
 
 __all__ = ["sections_from_url"]
 
-# What each scheme is short for: the provider, and what a URL of it looks like.
-FORMS = {
-    "s3": ("aws-s3", "s3://bucket/prefix"),
-    "file": ("filesystem", "file:///folder"),
-    "memory": ("in-memory", "memory://name"),
-    "dbm": ("dbm", "dbm:///path"),
-}
 # Options that are written without a section although they are not in `[default]`.
 SECTION_OF = {"endpoint_url": "provider_params"}
 MALFORMED_ESCAPE = re.compile("%(?![0-9a-fA-F]{2})")
