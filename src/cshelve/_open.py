@@ -62,7 +62,7 @@ def open(
         if kind is Kind.URL:
             from cshelve._config.url import sections_from_url
 
-            source, contents = sections_from_url(name)
+            source, contents = sections_from_url(name, flag)
         else:
             from cshelve._config.ini import sections_from_file
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import shelve
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -37,10 +36,10 @@ STILL_LOCAL = ["shelf", "shelf.db", "shelf.ini.bak", "a b", " shelf", "shelf.tom
 
 
 @pytest.fixture(autouse=True)
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.chdir(tmp_path)
     (tmp_path / "conf").mkdir()
-    yield tmp_path
+    return tmp_path
 
 
 def files_in(folder: Path) -> list[str]:

@@ -18,7 +18,7 @@ SECRET = "hush-hush"
 
 
 def default_of(url: str) -> dict[str, object]:
-    return sections_from_url(url)[1]["default"]
+    return sections_from_url(url, "c")[1]["default"]
 
 
 def memory(options: str = "") -> str:
@@ -169,7 +169,8 @@ class TestOptions:
     def test_a_bare_name_is_of_default_but_for_the_endpoint(self) -> None:
         _, contents = sections_from_url(
             "s3://b/p?region_name=eu-west-1&Endpoint_URL=http://localhost:9000"
-            "&provider_params.config.s3.addressing_style=path&put_params.StorageClass=X"
+            "&provider_params.config.s3.addressing_style=path&put_params.StorageClass=X",
+            "c",
         )
         assert contents["default"]["region_name"] == "eu-west-1"
         assert contents["provider_params"] == {
@@ -286,3 +287,47 @@ class TestPickles:
             with pickle.loads(pickled) as again:
                 assert again["k"] == 1
                 assert provider_of(again).location == location
+
+
+class TestWholeBuckets:
+    @pytest.mark.parametrize(
+        "url", ["s3://company-data", "s3://company-data/", "s3://company-data?whole_bucket=no"]
+    )
+    def test_are_not_emptied_unless_the_url_says_so(self, url: str) -> None:
+        with pytest.raises(
+            cshelve.ConfigurationError, match="every object of the bucket"
+        ) as caught:
+            cshelve.open(url, "n")
+        assert "company-data" in str(caught.value)
+        assert "?whole_bucket=true" in str(caught.value)
+
+    @pytest.mark.parametrize("flag", ["r", "w", "c"])
+    def test_are_opened_with_every_other_flag(self, flag: str) -> None:
+        sections_from_url("s3://company-data", flag)
+
+    def test_are_meant_where_the_url_says_so(self) -> None:
+        _, contents = sections_from_url("s3://company-data?whole_bucket=true&checksum=1", "n")
+        assert contents["default"] == {
+            "provider": "aws-s3",
+            "bucket_name": "company-data",
+            "auth_type": "default",
+            "checksum": "1",
+        }
+        sections_from_url("s3://company-data/prefix", "n")
+        sections_from_url("s3://company-data?key_prefix=prefix", "n")
+
+    def test_have_no_prefix(self) -> None:
+        with pytest.raises(cshelve.ConfigurationError, match="whole_bucket: the URL has a prefix"):
+            cshelve.open("s3://company-data/prefix?whole_bucket=true", "n")
+
+    @pytest.mark.parametrize("value", ["", "perhaps"])
+    def test_are_told_by_a_boolean(self, value: str) -> None:
+        with pytest.raises(cshelve.ConfigurationError, match="whole_bucket: is true or false"):
+            cshelve.open(f"s3://company-data?whole_bucket={value}", "n")
+
+    def test_are_named_by_a_url_alone(self) -> None:
+        with pytest.raises(cshelve.ConfigurationError, match="whole_bucket: there is no such opt"):
+            cshelve.open(memory("?whole_bucket=true"))
+        config = {"default": {"provider": "in-memory", "whole_bucket": "true"}}
+        with pytest.raises(cshelve.ConfigurationError, match="whole_bucket: there is no such opt"):
+            cshelve.open_from_dict(config)

@@ -12,20 +12,25 @@ from urllib.parse import unquote
 
 from cshelve._config.mapping import sections_from_dict
 from cshelve._config.names import FORMS
+from cshelve._config.options import boolean
 from cshelve.exceptions import ConfigurationError
 
 __all__ = ["sections_from_url"]
 
 # Options that are written without a section although they are not in `[default]`.
 SECTION_OF = {"endpoint_url": "provider_params"}
+WHOLE_BUCKET = "whole_bucket"
 MALFORMED_ESCAPE = re.compile("%(?![0-9a-fA-F]{2})")
 PATH_WITH_DRIVE = re.compile(r"/[a-zA-Z]:(?=/|$)")
 
 Contents = dict[str, dict[str, object]]
 
 
-def sections_from_url(url: str) -> tuple[str, Contents]:
-    """Return what messages call a URL, without its options, and the configuration it stands for."""
+def sections_from_url(url: str, flag: str) -> tuple[str, Contents]:
+    """Return what messages call a URL, without its options, and the configuration it stands for.
+
+    With flag `n`, a bucket without a prefix is refused unless the URL says `whole_bucket=true`.
+    """
     before, _, query = url.partition("?")
     scheme, _, place = before.partition("://")
     scheme = scheme.lower()
@@ -49,6 +54,7 @@ def sections_from_url(url: str) -> tuple[str, Contents]:
     _add_options(before, query, contents)
     if provider == "aws-s3":
         contents["default"].setdefault("auth_type", "default")
+        _check_whole_bucket(before, flag, contents["default"])
     return before, sections_from_dict(contents, before)
 
 
@@ -95,6 +101,23 @@ def _add_options(source: str, query: str, contents: Contents) -> None:
         if option in options:
             raise ConfigurationError(f"{source}, [{section}] {option}: the option is given twice.")
         options[option] = _decoded(source, value)
+
+
+def _check_whole_bucket(source: str, flag: str, options: dict[str, object]) -> None:
+    """Take the one name that only a URL has, and refuse to empty a bucket by mistake."""
+    try:
+        is_meant = boolean(options.pop(WHOLE_BUCKET, "false"))
+    except ValueError as error:
+        raise ConfigurationError(f"{source}, {WHOLE_BUCKET}: {error}") from None
+    if options.get("key_prefix"):
+        if is_meant:
+            raise ConfigurationError(f"{source}, {WHOLE_BUCKET}: the URL has a prefix.")
+    elif flag == "n" and not is_meant:
+        raise ConfigurationError(
+            f"{source}: flag 'n' would delete every object of the bucket, other programs' too. "
+            "Write s3://bucket/prefix for a shelf that is a part of it, or, if you mean it, "
+            f"{source}?{WHOLE_BUCKET}=true."
+        )
 
 
 def _decoded(source: str, text: str) -> str:

@@ -49,7 +49,7 @@ def test_that_has_changed_the_default_is_an_error_too(place: Place) -> None:
 def test_of_a_view_names_the_shelf(place: Place) -> None:
     db = place.open()
     db["a/k"] = {"n": 1}
-    with pytest.raises(cshelve.ValueTypeError, match="modify of 'k' in .*'a/'"):
+    with pytest.raises(cshelve.ValueTypeError, match=r"modify of 'k' in .*'a/'"):
         db.prefix("a/").modify("k", lambda v: v.update(n=2))
     assert db["a/k"] == {"n": 1}
 

@@ -75,6 +75,7 @@ class AwsS3(Provider):
         self._bulk_delete = BulkDelete(self._requests, lambda names: delete_each(self, names))
         self._conditional = ConditionalWrites(self._requests, self._uploads)
         self._probe = Probe(self._requests)
+        self._logger = logger
         logger.info("%s: engine %s (%s)", self.location, self.engine, self._requests.reason)
 
     @classmethod
@@ -118,6 +119,8 @@ class AwsS3(Provider):
             if isinstance(failure, AuthError | CanNotCreateDBError):
                 raise failure from error
             raise CanNotCreateDBError(str(failure)) from error
+        # Mostly its name is misspelt.
+        self._logger.warning("%s: the bucket did not exist, and was created", self.location)
 
     def close(self) -> None:
         self._requests.close()
@@ -213,6 +216,28 @@ class AwsS3(Provider):
         What fails for a passing reason inside an answer is tried again.
         """
         return self._bulk_delete.outcomes(names)
+
+    def purge(self) -> Generator[Outcome]:
+        """Delete every object of the shelf; that of a whole bucket is told at the end."""
+        deleting = super().purge()
+        if self._bucket.prefix:
+            yield from deleting
+            return
+        deleted = 0
+        try:
+            for outcome in deleting:
+                deleted += outcome.failure is None
+                yield outcome
+        finally:
+            deleting.close()
+            if deleted:
+                objects = "1 object was" if deleted == 1 else f"{deleted} objects were"
+                self._logger.warning(
+                    "%s: the shelf is the whole bucket, and %s deleted from it; key_prefix limits "
+                    "a shelf to a part of one",
+                    self.location,
+                    objects,
+                )
 
     @cached_property
     def _by_boto3(self) -> ByBoto3:
