@@ -9,7 +9,7 @@ that says what the value must be; it never guesses from the look of a text.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from math import inf, isnan, nan
 from typing import Generic, NamedTuple, TypeVar
 
@@ -18,7 +18,9 @@ __all__ = [
     "Option",
     "any_value",
     "boolean",
+    "closest",
     "integer",
+    "listed",
     "number",
     "seconds",
     "text",
@@ -131,6 +133,22 @@ def seconds(value: object) -> float:
 def type_of(value: object) -> str:
     """Name the type of a value for a message that must not show the value."""
     return f"of type {type(value).__name__}"
+
+
+def closest(name: str, known: Iterable[str], form: str = "did you mean {}?") -> str:
+    """Name, in brackets, the known name that is most like this one; nothing if none is."""
+    # Only for who has made a mistake.
+    import difflib
+
+    by_lower_case = {each.lower(): each for each in known}
+    close = difflib.get_close_matches(name.lower(), sorted(by_lower_case), n=1)
+    return f" ({form.format(by_lower_case[close[0]])})" if close else ""
+
+
+def listed(known: Iterable[str]) -> str:
+    """Name what there is, to end a sentence with; nothing if there is nothing."""
+    names = sorted(known)
+    return f"; there are {', '.join(names)}" if names else ""
 
 
 def _shown(value: object) -> str:
