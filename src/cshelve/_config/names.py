@@ -47,6 +47,8 @@ def kind_of(filename: str | os.PathLike[str]) -> tuple[str, Kind]:
     name = os.fspath(filename)
     if not isinstance(name, str):
         raise ConfigurationError(f"filename is a str or a path object, not {type(name).__name__}.")
+    # A subclass may override how it is joined with others, as markupsafe's does.
+    name = name if type(name) is str else str.__str__(name)
     if name.lower().endswith(".ini") and not SCHEME.match(name):
         return name, Kind.FILE
     problem = _problem_of(name, is_path=not isinstance(filename, str))

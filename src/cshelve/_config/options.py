@@ -81,7 +81,8 @@ def text(value: object) -> str:
         value = os.fspath(value)
     if not isinstance(value, str):
         raise ValueError(f"is a text, not {type_of(value)}.")
-    return value
+    # A subclass may override how it is joined with others, as markupsafe's does.
+    return value if type(value) is str else str.__str__(value)
 
 
 def word(value: object) -> str:
