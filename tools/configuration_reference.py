@@ -63,6 +63,8 @@ def _type_and_default(option: Option[Any]) -> str:
         parts.append(f"`{option.default}`" if is_text else _size(option, option.default))
     if option.least:
         parts.append(f"at least {_size(option, option.least)}")
+    if option.most is not None:
+        parts.append(f"at most {_size(option, option.most)}")
     return "; ".join(parts)
 
 

@@ -31,7 +31,7 @@ from cshelve.options import (
     SHELF_OPTIONS,
     WRITEBACK_LIMIT,
 )
-from cshelve.providers import load
+from cshelve.providers import declared_options, load, owner_of
 from cshelve.providers.base import Provider
 
 if TYPE_CHECKING:
@@ -49,12 +49,14 @@ def shelf_from_sections(
     logger: logging.Logger | None,
     *,
     from_file: bool = False,
+    from_url: bool = False,
 ) -> CloudShelf[Any]:
     """Open the shelf that the sections of a configuration describe."""
     config = Sections(
         source=source,
         contents=contents,
         from_file=from_file,
+        from_url=from_url,
         flag=flag,
         call_params=provider_params,
         logger=logger,
@@ -90,9 +92,12 @@ def shelf_over_provider(
 def _opened(config: Sections, arguments: OpenArguments) -> CloudShelf[Any]:
     """Open a shelf whose provider its configuration names."""
     config.declare(SHELF_OPTIONS)
-    provider_class = load(config.take(PROVIDER), config.where(PROVIDER))
+    name = config.take(PROVIDER)
+    provider_class = load(name, config.where(PROVIDER))
     provider_class.check_flag(config.flag)
     config.declare(provider_class.options)
+    if config.unknown():
+        _sort_own_sections(config, name, provider_class)
     if provider_class.like_shelve:
         _refuse_what_shelve_lacks(config, arguments)
     config.refuse_unknown()
@@ -102,6 +107,16 @@ def _opened(config: Sections, arguments: OpenArguments) -> CloudShelf[Any]:
     with _closed_on_failure(provider):
         reopen = (_opened, arguments) if provider.can_be_reopened else None
         return _finished(provider, config, parts, reopen)
+
+
+def _sort_own_sections(config: Sections, chosen: str, provider_class: type[Provider]) -> None:
+    """Read the sections of the chosen provider, and set aside those of others."""
+    from cshelve._config.own_sections import adopt, set_aside
+
+    adopt(config, chosen, provider_class.options)
+    others = {owner_of(section) for section in config.unknown()}
+    for other in sorted(filter(None, others - {chosen})):
+        set_aside(config, other, declared_options(other))
 
 
 class _Parts(NamedTuple):

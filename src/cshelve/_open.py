@@ -7,6 +7,7 @@ program that only imports cshelve starts as fast as with `shelve`.
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Mapping
 
 from cshelve.exceptions import ConfigurationError
@@ -23,9 +24,6 @@ if TYPE_CHECKING:
 
 __all__ = ["open", "open_from_dict", "open_provider"]
 
-S3_SCHEME = "s3://"
-S3_SCHEMES_AS_PATHS = ("s3:/", "s3:\\")
-
 
 def open(
     filename: str | os.PathLike[str],
@@ -40,12 +38,13 @@ def open(
 ) -> CloudShelf[Any]:
     """Open the shelf that a name stands for; close it when you are done.
 
-    A name that ends in `.ini` is a configuration file. A `str` such as `s3://bucket/prefix` is a
-    bucket, with boto3's default credentials. Any other name is a local shelf, whose files are those
-    of the standard library's `shelve.open`. The flags are those of `shelve`: `r` reads an existing
-    shelf, `w` writes one, `c` creates it if need be, `n` empties it first; a local shelf takes what
-    `dbm.open` takes. `serializer(obj, protocol)` and `deserializer(data)` take the place of pickle;
-    give both or neither.
+    A name that ends in `.ini` is a configuration file. A `str` such as `s3://bucket/prefix`,
+    `file:///folder`, `memory://name` or `dbm:///path` is a URL, which may have options after a `?`;
+    a bucket's credentials are then boto3's default ones. Any other name is a local shelf, whose
+    files are those of the standard library's `shelve.open`. The flags are those of `shelve`: `r`
+    reads an existing shelf, `w` writes one, `c` creates it if need be, `n` empties it first; a
+    local shelf takes what `dbm.open` takes. `serializer(obj, protocol)` and `deserializer(data)`
+    take the place of pickle; give both or neither.
 
     Costs one request; with `n` a listing, and one more request for each 1,000 keys it deletes.
     Raises `ConfigurationError` before anything is sent, `DBDoesNotExistsError` for a missing bucket
@@ -54,23 +53,29 @@ def open(
         with cshelve.open("aws-s3.ini") as db:
             db["greeting"] = "hello"
     """
-    name = os.fspath(filename)
-    if not isinstance(name, str):
-        raise ConfigurationError(f"filename is a str or a path object, not {type(name).__name__}.")
-    if not isinstance(filename, str) and name.lower().startswith(S3_SCHEMES_AS_PATHS):
-        raise ConfigurationError(
-            f"{name!r} is a URL that lost a slash when it was made a path: give it as a str."
-        )
-    is_file = name.lower().endswith(".ini")
-    if is_file or name.lower().startswith(S3_SCHEME):
-        from cshelve._assembly import OpenArguments, shelf_from_sections
-        from cshelve._config.ini import sections_from_file
-        from cshelve._config.url import sections_from_url
+    from cshelve._config.names import Kind, kind_of
 
-        contents = sections_from_file(name) if is_file else sections_from_url(name)
-        arguments = OpenArguments(protocol, writeback, serializer, deserializer)
+    name, kind = kind_of(filename)
+    if kind is not Kind.LOCAL:
+        from cshelve._assembly import OpenArguments, shelf_from_sections
+
+        if kind is Kind.URL:
+            from cshelve._config.url import sections_from_url
+
+            source, contents = sections_from_url(name, flag)
+        else:
+            from cshelve._config.ini import sections_from_file
+
+            source, contents = name, sections_from_file(name)
         return shelf_from_sections(
-            contents, name, flag, arguments, provider_params, logger, from_file=is_file
+            contents,
+            source,
+            flag,
+            OpenArguments(protocol, writeback, serializer, deserializer),
+            provider_params,
+            logger,
+            from_file=kind is Kind.FILE,
+            from_url=kind is Kind.URL,
         )
     for parameter, value in (
         ("provider_params", provider_params),
@@ -106,7 +111,7 @@ def open_from_dict(
     """Open a shelf as `open` does, from a dict of sections in place of a file.
 
     Values may have their natural types. A text that begins with `$` is looked up in the environment
-    as in a file.
+    as in a file. A `configparser.ConfigParser` counts as the file that it has read.
 
         cshelve.open_from_dict({"default": {"provider": "in-memory"}})
     """
@@ -114,9 +119,19 @@ def open_from_dict(
     from cshelve._config.mapping import sections_from_dict
 
     source = "the configuration"
-    contents = sections_from_dict(config, source)
+    # Not imported for this: if nobody has, it is none.
+    parser_class = getattr(sys.modules.get("configparser"), "RawConfigParser", ())
+    is_parser = isinstance(config, parser_class)
+    if is_parser:
+        from cshelve._config.ini import sections_from_parser
+
+        contents = sections_from_parser(config, source)  # type: ignore[arg-type]  # is_parser
+    else:
+        contents = sections_from_dict(config, source)
     arguments = OpenArguments(protocol, writeback, serializer, deserializer)
-    return shelf_from_sections(contents, source, flag, arguments, provider_params, logger)
+    return shelf_from_sections(
+        contents, source, flag, arguments, provider_params, logger, from_file=is_parser
+    )
 
 
 def open_provider(

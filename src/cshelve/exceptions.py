@@ -197,13 +197,14 @@ class KeyNotStorableError(Error, ValueError):
 
 
 class KeyTypeError(Error, TypeError, AttributeError):
-    """A key is not a `str`. It is an `AttributeError` too, since `shelve` raises that."""
+    """A key is not a `str`, or many keys are one. An `AttributeError` too, as `shelve` raises."""
 
 
 class ValueTypeError(Error, TypeError):
     """The shelf's serializer cannot store a value, or a version is not a `str`.
 
-    With `use_pickle = false`, for example, values have to be bytes.
+    With `use_pickle = false`, for example, values have to be bytes. `modify` raises it too, if its
+    function has changed the value and not returned it.
     """
 
 

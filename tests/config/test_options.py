@@ -89,6 +89,12 @@ class TestTaking:
         with pytest.raises(cshelve.ConfigurationError, match=r"count: must be 1 or more, not 0\."):
             configuration(count, count=0).take(count)
 
+    def test_refuses_more_than_the_most(self) -> None:
+        count = Option("count", integer, 3, "How many.", most=5)
+        assert configuration(count, count=5).take(count) == 5
+        with pytest.raises(cshelve.ConfigurationError, match=r"count: must be 5 or less, not 6\."):
+            configuration(count, count=6).take(count)
+
     def test_does_not_look_up_what_is_literal(self) -> None:
         literal = NAME._replace(literal=True)
         assert configuration(literal, name="$NOT_SET").take(literal) == "$NOT_SET"

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import pickle
 import shelve
 from collections.abc import Callable
+from configparser import ConfigParser, RawConfigParser
 from pathlib import Path
 
 import pytest
@@ -12,6 +14,7 @@ import cshelve
 from cshelve._config.ini import sections_from_file
 from cshelve._config.options import Option, boolean, integer, text
 from cshelve._config.sections import Section, Sections
+from tests.rigs import unique_name
 
 A = Option("a", text, None, "A text.")
 SWITCH = Option("switch", boolean, False, "A truth value.")
@@ -358,3 +361,49 @@ def test_a_section_shows_no_values() -> None:
     section = Section("it", "default", {"key_secret": "hush-hush"}, from_file=False)
     config = Sections("it", {"default": {"key_secret": "hush-hush"}}, from_file=False, flag="c")
     assert "hush" not in repr(section) + repr(config) + repr(config.section("default"))
+
+
+class TestParsers:
+    """`open_from_dict` of a `ConfigParser`, which is what a file says."""
+
+    @pytest.mark.parametrize("kind", [ConfigParser, RawConfigParser])
+    def test_are_read_as_the_file(
+        self, kind: type[RawConfigParser], monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("SHELF_NAME", unique_name())
+        parser = kind()
+        parser.read_string(
+            "[default]\nprovider = 'in-memory'\nPersist-Key = $SHELF_NAME\n"
+            "[compression]\nalgorithm = zlib\n"
+        )
+        with cshelve.open_from_dict(parser) as db:
+            db["k"] = 1
+            with pickle.loads(pickle.dumps(db)) as again:
+                assert again["k"] == 1
+
+    def test_may_be_made_in_the_program(self) -> None:
+        parser = ConfigParser()
+        parser["default"] = {"provider": "in-memory"}
+        with cshelve.open_from_dict(parser) as db:
+            db["k"] = 1
+
+    def test_with_defaults_are_an_error(self) -> None:
+        parser = ConfigParser(defaults={"provider": "in-memory"})
+        parser.add_section("default")
+        with pytest.raises(cshelve.ConfigurationError, match=r"\[DEFAULT\]: write \[default\]"):
+            cshelve.open_from_dict(parser)
+
+    def test_that_cannot_interpolate_say_so_and_show_no_value(self) -> None:
+        parser = ConfigParser()
+        parser.read_string("[default]\nprovider = in-memory\npersist-key = hush%(x)s\n")
+        with pytest.raises(cshelve.ConfigurationError, match=r"\[default\]: .*interpol") as caught:
+            cshelve.open_from_dict(parser)
+        assert "hush" not in str(caught.value)
+        assert caught.value.__context__ is None
+
+    def test_an_empty_section_in_capitals_is_an_error_elsewhere(self, tmp_path: Path) -> None:
+        (tmp_path / "shelf.ini").write_text("[DEFAULT]\n[default]\nprovider = in-memory\n")
+        with pytest.raises(cshelve.ConfigurationError, match=r"write \[default\]"):
+            cshelve.open(tmp_path / "shelf.ini")
+        with pytest.raises(cshelve.ConfigurationError, match=r"write \[default\]"):
+            cshelve.open_from_dict({"DEFAULT": {}, "default": {"provider": "in-memory"}})

@@ -1,4 +1,4 @@
-"""An ini file becomes sections of text."""
+"""An ini file, or a parser that has read one, becomes sections of text."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import os
 from cshelve._config.mapping import with_folded_names
 from cshelve.exceptions import ConfigurationError
 
-__all__ = ["sections_from_file"]
+__all__ = ["sections_from_file", "sections_from_parser"]
 
 
 def sections_from_file(path: str) -> dict[str, dict[str, object]]:
@@ -24,16 +24,38 @@ def sections_from_file(path: str) -> dict[str, dict[str, object]]:
     problem = _read_into(parser, path)
     if problem is not None:
         raise ConfigurationError(f"{path}: {problem}")
-    contents = {name: dict(parser.items(name)) for name in parser.sections()}
-    for name, options in contents.items():
-        for option, value in options.items():
-            if "\n" in value:
+    return sections_from_parser(parser, path)
+
+
+def sections_from_parser(
+    parser: configparser.RawConfigParser, source: str
+) -> dict[str, dict[str, object]]:
+    """Take the sections out of a parser, which may be one that the caller has made.
+
+    The section of its defaults is one of them only if there is something in it.
+    """
+    contents: dict[str, dict[str, object]] = {}
+    for name in parser:
+        if name == parser.default_section and not parser.defaults():
+            continue
+        try:
+            contents[name] = dict(parser.items(name))
+        except configparser.InterpolationError:
+            contents[name] = {}
+        if not contents[name] and parser.options(name):
+            # Not where it was caught: the error quotes the value, which may be a secret.
+            raise ConfigurationError(
+                f"{source}, [{name}]: the parser cannot interpolate a value; make it with "
+                "interpolation=None, or write two percent signs for one."
+            )
+        for option, value in contents[name].items():
+            if isinstance(value, str) and "\n" in value:
                 # Refused, since what was swallowed so is a misplaced option, or a secret.
                 raise ConfigurationError(
-                    f"{path}, [{name}] {option}: the line behind it is indented, which makes it a "
-                    "part of this value; begin each option at the start of its line."
+                    f"{source}, [{name}] {option}: the line behind it is indented, which makes it "
+                    "a part of this value; begin each option at the start of its line."
                 )
-    return with_folded_names(path, contents)
+    return with_folded_names(source, contents)
 
 
 def _read_into(parser: configparser.RawConfigParser, path: str) -> str | None:

@@ -30,14 +30,15 @@ def with_folded_names(
     source: str, contents: Mapping[str, Mapping[str, object]]
 ) -> dict[str, dict[str, object]]:
     """Make option names lower-case where case does not count, refusing two that become one."""
-    for name in contents:
-        if name != "default" and name.lower() == "default":
-            raise ConfigurationError(f"{source}, [{name}]: write [default], in lower case.")
     folded: dict[str, dict[str, object]] = {}
     for name, options in contents.items():
+        if name != "default" and name.lower() == "default":
+            raise ConfigurationError(f"{source}, [{name}]: write [default], in lower case.")
         section: dict[str, object] = {}
         for option, value in options.items():
-            known_as = option if name in CASE_SENSITIVE_SECTIONS else option.lower()
+            # Those of a provider's own section, such as `[aws-s3.put_params]`, too.
+            is_case_sensitive = name.rpartition(".")[2] in CASE_SENSITIVE_SECTIONS
+            known_as = option if is_case_sensitive else option.lower()
             if known_as in section:
                 raise ConfigurationError(f"{source}, [{name}] {option}: the option is given twice.")
             section[known_as] = value

@@ -9,7 +9,7 @@ that says what the value must be; it never guesses from the look of a text.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from math import inf, isnan, nan
 from typing import Generic, NamedTuple, TypeVar
 
@@ -18,7 +18,9 @@ __all__ = [
     "Option",
     "any_value",
     "boolean",
+    "closest",
     "integer",
+    "listed",
     "number",
     "seconds",
     "text",
@@ -58,6 +60,7 @@ class Option(NamedTuple, Generic[T]):
     choices: tuple[str, ...] = ()
     """The values that there are, if the type is `word`; empty if others are allowed too."""
     least: int | None = None
+    most: int | None = None
     provider: str = "any"
     """Which provider has it; `cshelve.options` fills this in."""
 
@@ -78,7 +81,8 @@ def text(value: object) -> str:
         value = os.fspath(value)
     if not isinstance(value, str):
         raise ValueError(f"is a text, not {type_of(value)}.")
-    return value
+    # A subclass may override how it is joined with others, as markupsafe's does.
+    return value if type(value) is str else str.__str__(value)
 
 
 def word(value: object) -> str:
@@ -130,6 +134,22 @@ def seconds(value: object) -> float:
 def type_of(value: object) -> str:
     """Name the type of a value for a message that must not show the value."""
     return f"of type {type(value).__name__}"
+
+
+def closest(name: str, known: Iterable[str], form: str = "did you mean {}?") -> str:
+    """Name, in brackets, the known name that is most like this one; nothing if none is."""
+    # Only for who has made a mistake.
+    import difflib
+
+    by_lower_case = {each.lower(): each for each in known}
+    close = difflib.get_close_matches(name.lower(), sorted(by_lower_case), n=1)
+    return f" ({form.format(by_lower_case[close[0]])})" if close else ""
+
+
+def listed(known: Iterable[str]) -> str:
+    """Name what there is, to end a sentence with; nothing if there is nothing."""
+    names = sorted(known)
+    return f"; there are {', '.join(names)}" if names else ""
 
 
 def _shown(value: object) -> str:

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from cshelve._config.mapping import checked_names
-from cshelve._config.options import ANY_NAME, Option
+from cshelve._config.options import ANY_NAME, Option, closest, listed
 from cshelve._logs import logger_or_own
 from cshelve.exceptions import ConfigurationError
 
@@ -29,7 +29,8 @@ class Section:
     """The options of one section, as they are written and as they are declared. It shows no values.
 
     A value that begins with `$` is looked up in the environment, `$$` begins a literal dollar.
-    In a file, quotes round the value come off before that.
+    In a file, quotes round the value come off before that. In a URL a dollar means nothing, and
+    secrets are refused.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class Section:
         options: Mapping[str, object],
         *,
         from_file: bool,
+        from_url: bool = False,
         looks_up: bool = True,
     ) -> None:
         self.source = source
@@ -46,12 +48,15 @@ class Section:
         self.declared: dict[str, Option[Any]] = {}
         self.is_from_file = from_file
         self._options = dict(options)
-        self._looks_up = looks_up
+        self._is_from_url = from_url
+        self._looks_up = looks_up and not from_url
         self._secrets: set[str] = set()
+        # The sections that options were adopted from.
+        self._written_in: dict[str, str] = {}
 
     def where(self, option: Option[Any] | str) -> str:
         """Begin a message about an option with where it stands."""
-        return f"{self.source}, [{self.name}] {getattr(option, 'name', option)}: "
+        return f"{self._place(option if isinstance(option, str) else option.name)}: "
 
     def error(self, option: Option[Any] | str, problem: str) -> ConfigurationError:
         """Make the error that says what is wrong with an option, for the caller to raise."""
@@ -88,6 +93,8 @@ class Section:
             raise error(f"{self.where(option)}{problem}; write {choices}.")
         if option.least is not None and isinstance(typed, int) and typed < option.least:
             raise self.error(option, f"must be {option.least} or more, not {typed}.")
+        if option.most is not None and isinstance(typed, int) and typed > option.most:
+            raise self.error(option, f"must be {option.most} or less, not {typed}.")
         return typed
 
     def read(self, option: Option[Any] | str, read: Callable[[object], T], value: object) -> T:
@@ -115,24 +122,47 @@ class Section:
         return list(self._options)
 
     def keep_secret(self, name: str) -> None:
-        """Keep a value out of pickles whose option is not declared as secret."""
+        """Keep a value out of pickles and URLs whose option is not declared as secret."""
         self._secrets.add(name)
+        self._refuse_secret_in_url(name)
 
     def literal_secrets(self) -> list[str]:
         """Say where secrets are written out, not as a reference to the environment."""
         secrets = {name for name, option in self.declared.items() if option.secret} | self._secrets
         return [
-            f"{self.source}, [{self.name}] {name}"
+            self._place(name)
             for name in sorted(secrets)
             if self._options.get(name) not in (None, "") and not self._is_reference(name)
         ]
 
+    def adopt(self, own: Section) -> None:
+        """Take the options of a provider's own section, which are none of this one as well."""
+        for name, value in own._options.items():
+            if name in self._options:
+                raise own.error(name, f"the option is in [{self.name}] too; give it once.")
+            self._options[name] = value
+            self._written_in[name] = own.name
+
     def refuse_unknown(self) -> None:
-        """Refuse an option that nobody declared."""
+        """Refuse an option that nobody declared, and in a URL one that is secret."""
         for name in self._options:
-            if name not in self.declared and ANY_NAME not in self.declared:
-                known = closest(name, self.declared) or _listed(self.declared)
+            option = self.declared.get(name)
+            if option is None and ANY_NAME not in self.declared:
+                known = closest(name, self.declared) or listed(self.declared)
                 raise self.error(name, f"there is no such option{known}.")
+            if option is not None and option.secret:
+                self._refuse_secret_in_url(name)
+
+    def _place(self, name: str) -> str:
+        return f"{self.source}, [{self._written_in.get(name, self.name)}] {name}"
+
+    def _refuse_secret_in_url(self, name: str) -> None:
+        if self._is_from_url:
+            raise self.error(
+                name,
+                "a secret has no place in a URL, which is logged and shown; write a configuration "
+                "file, or leave it to the environment.",
+            )
 
     def _missing(self, option: Option[Any], value: object) -> str:
         problem = "this option is required" if value is None else "must not be empty"
@@ -177,6 +207,7 @@ class Sections:
         contents: Mapping[str, Mapping[str, object]],
         *,
         from_file: bool,
+        from_url: bool = False,
         flag: str,
         call_params: Mapping[str, object] | None = None,
         logger: logging.Logger | None = None,
@@ -189,10 +220,13 @@ class Sections:
         self.source = source
         self.contents = contents
         self.from_file = from_file
+        self.from_url = from_url
         self.flag = flag
         self.call_params = call_params or {}
         self.logger_of_call = logger
         self._sections: dict[str, Section] = {}
+        self.own_names: set[str] = set()
+        """The sections that the chosen provider may have of its own (`own_sections`)."""
         of_call = "the call to open"
         parameters = checked_names(of_call, "provider_params", self.call_params)
         self.call = Section(of_call, "provider_params", parameters, from_file=False, looks_up=False)
@@ -236,13 +270,22 @@ class Sections:
     def section(self, name: str) -> Section:
         """Return a section; one that is not written is empty."""
         if name not in self._sections:
-            options = self.contents.get(name, {})
-            self._sections[name] = Section(self.source, name, options, from_file=self.from_file)
+            self._sections[name] = self.written(name)
         return self._sections[name]
+
+    def written(self, name: str) -> Section:
+        """Return a section as it is written, without declarations."""
+        options = self.contents.get(name, {})
+        return Section(self.source, name, options, from_file=self.from_file, from_url=self.from_url)
 
     def has(self, name: str) -> bool:
         """Return whether a section is written."""
         return name in self.contents
+
+    def unknown(self) -> list[str]:
+        """Return the names of sections that nobody has declared."""
+        known = {name for name, section in self._sections.items() if section.declared}
+        return [name for name in self.contents if name not in known | self.own_names]
 
     def literal_secrets(self) -> list[str]:
         """Say where secrets are written out."""
@@ -251,16 +294,20 @@ class Sections:
 
     def refuse_unknown(self) -> None:
         """Refuse sections, options and parameters of the call that nobody declared."""
-        known = [name for name, section in self._sections.items() if section.declared]
-        for name in self.contents:
+        known = {name for name, section in self._sections.items() if section.declared}
+        self.refuse_unknown_sections(known | self.own_names, self.contents)
+        for section in (*self._sections.values(), self.call):
+            section.refuse_unknown()
+
+    def refuse_unknown_sections(self, known: Iterable[str], written: Iterable[str]) -> None:
+        """Refuse those of the written sections that are not known."""
+        for name in written:
             if name not in known:
                 hint = closest(name, known, "did you mean [{}]?")
-                hint = hint or _listed(f"[{each}]" for each in known)
+                hint = hint or listed(f"[{each}]" for each in known)
                 raise ConfigurationError(
                     f"{self.source}, [{name}]: there is no such section{hint}."
                 )
-        for section in (*self._sections.values(), self.call):
-            section.refuse_unknown()
 
 
 def without_quotes(text: str) -> str:
@@ -270,16 +317,6 @@ def without_quotes(text: str) -> str:
     return text
 
 
-def closest(name: str, known: Iterable[str], form: str = "did you mean {}?") -> str:
-    """Name, in brackets, the known name that is most like this one; nothing if none is."""
-    # Only for who has made a mistake.
-    import difflib
-
-    by_lower_case = {each.lower(): each for each in known}
-    close = difflib.get_close_matches(name.lower(), sorted(by_lower_case), n=1)
-    return f" ({form.format(by_lower_case[close[0]])})" if close else ""
-
-
 def _depth_of_package() -> int:
     """Count the calls from the caller of this function's caller to the first one from outside."""
     package = os.path.dirname(os.path.dirname(__file__))
@@ -287,8 +324,3 @@ def _depth_of_package() -> int:
     while frame.f_back is not None and frame.f_code.co_filename.startswith(package):
         frame, depth = frame.f_back, depth + 1
     return depth
-
-
-def _listed(known: Iterable[str]) -> str:
-    names = sorted(known)
-    return f"; there are {', '.join(names)}" if names else ""

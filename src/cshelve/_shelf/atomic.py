@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from cshelve._concurrency.backoff import full_jitter
@@ -25,6 +26,7 @@ from cshelve.exceptions import (
     KeyNotFoundError,
     OutcomeUnknownError,
     RecordError,
+    ValueTypeError,
 )
 
 if TYPE_CHECKING:
@@ -81,8 +83,11 @@ class Atomic:
             )
         try:
             for _ in _tries(until):
-                value, version = self._read_or(values, key, default)
+                copy, version = self._read_or(values, key, default)
+                value = copy()
                 result = function(value)
+                if result is None:
+                    _refuse_if_changed(values, key, value, copy)
                 try:
                     self._store(values, key, result, version)
                 except ConflictError as error:
@@ -200,15 +205,18 @@ class Atomic:
             raise KeyNotFoundError(key)  # Another caller was faster, and got the value.
         return value
 
-    def _read_or(self, values: Values, key: str, default: Any) -> tuple[Any, str | None]:
+    def _read_or(
+        self, values: Values, key: str, default: Any
+    ) -> tuple[Callable[[], Any], str | None]:
+        """Return what makes copies of a value, or of the default, and the version if it has one."""
         values.settle(key)
         try:
-            return values.read_versioned(key)
+            decoded, version = values.read_record(key)
         except KeyNotFoundError:
             if default is REQUIRED:
                 raise
-            # A new copy each time, since the function may change it.
-            return values.copied(key, default), None
+            return partial(values.copied, key, default), None
+        return partial(values.loads, key, decoded), version
 
     def _store(self, values: Values, key: str, result: Any, version: str | None) -> None:
         if result is not DELETE:
@@ -246,6 +254,26 @@ class Atomic:
             f"{where}: {what} for {self._timeout_seconds:g} seconds; try later, or raise "
             "[default] modify_timeout_seconds."
         )
+
+
+def _refuse_if_changed(values: Values, key: str, value: Any, copy: Callable[[], Any]) -> None:
+    """Refuse None from a function that has changed its argument, as `list.append` does.
+
+    Changes show when it is serialized, as a value may compare equal to nothing, itself included.
+    """
+    unchanged = _serialized(values, key, copy())
+    if _serialized(values, key, value) == unchanged:
+        return
+    if unchanged == _serialized(values, key, copy()):  # Else it never looks the same twice.
+        raise ValueTypeError(
+            f"modify of {key!r} in {values.location}: the function returned None, and changed the "
+            "value that it was given. Nothing is written; let it return the value to store "
+            "(cshelve.DELETE deletes the key)."
+        )
+
+
+def _serialized(values: Values, key: str, value: Any) -> bytes:
+    return b"".join(values.dumps(key, value))
 
 
 def _tries(until: float) -> Iterator[None]:

@@ -45,6 +45,7 @@ class PickledShelf:
         self._source = config.source
         self._contents = config.contents
         self._from_file = config.from_file
+        self._from_url = config.from_url
         self._flag = config.flag
         self._call_params = config.call_params
         self._logger: logging.Logger | None = config.logger_of_call
@@ -72,6 +73,7 @@ class PickledShelf:
             source=self._source,
             contents=self._contents,
             from_file=self._from_file,
+            from_url=self._from_url,
             flag=("r" if self._flag.startswith("r") else "w") + self._flag[1:],
             call_params=self._call_params,
             logger=self._logger,

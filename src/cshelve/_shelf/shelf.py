@@ -25,6 +25,7 @@ from cshelve.exceptions import (
     ConflictError,
     KeyNotFoundError,
     KeyNotStorableError,
+    KeyTypeError,
     NotPicklableError,
     ValueTypeError,
 )
@@ -229,7 +230,7 @@ class CloudShelf(shelve.Shelf[V]):
             for name, user in db.get_many(["ada", "grace"]):
                 print(name, user.email)
         """
-        return self._pairs(keys, progress, checked_on_error(on_error))
+        return self._pairs(_many(keys, "keys"), progress, checked_on_error(on_error))
 
     def set_many(
         self,
@@ -246,7 +247,7 @@ class CloudShelf(shelve.Shelf[V]):
 
             db.set_many({"ada": ada, "grace": grace}, progress=print)
         """
-        self._set_many(_pairs_of(items, {}), length_of(items), progress)
+        self._set_many(_pairs_of(_many(items, "pairs"), {}), length_of(items), progress)
 
     def delete_many(self, keys: Iterable[str], *, progress: ProgressCallback | None = None) -> None:
         """Delete many keys; missing ones are no failure. In S3 one request deletes 1,000 keys.
@@ -255,6 +256,7 @@ class CloudShelf(shelve.Shelf[V]):
 
             db.delete_many(key for key in db if key.startswith("tmp-"))
         """
+        keys = _many(keys, "keys")
         outcomes = Outcomes("deleted", total=length_of(keys), progress=progress)
         self._values.delete_many(keys, outcomes)
 
@@ -310,8 +312,9 @@ class CloudShelf(shelve.Shelf[V]):
         The function gets a copy of the value, or of `default` if the key is missing. If another
         writer changes the value in between, the function is called again with the new one, so it
         should do nothing else, and not call `modify` itself. If it returns `cshelve.DELETE`, the
-        key is deleted. If it raises, nothing is written. Two requests a try; the threads of this
-        process take turns.
+        key is deleted. If it returns None and has changed the copy, it has forgotten to return the
+        value, which is a `ValueTypeError`; None with the copy unchanged is stored. If it raises,
+        nothing is written. Two requests a try; the threads of this process take turns.
 
         Raises `KeyNotFoundError` if the key is missing and there is no default, `ConflictError`
         after `modify_timeout_seconds`, `OutcomeUnknownError` if an answer was lost and nobody can
@@ -537,6 +540,15 @@ def _to_read(key: object) -> str:
         return checked_key(key)
     except KeyNotStorableError as error:
         raise KeyNotFoundError(key) from error
+
+
+def _many(given: T, what: str) -> T:
+    """Return what many keys or pairs come from; refuse text, each character of which is a key."""
+    if given is None or isinstance(given, str | bytes | bytearray | memoryview):
+        raise KeyTypeError(
+            f"many {what} come from a list or another iterable, not from {type(given).__name__}"
+        )
+    return given
 
 
 def _pairs_of(other: Any, more: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:

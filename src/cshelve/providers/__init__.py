@@ -11,7 +11,7 @@ import importlib.util
 import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cshelve._config.sections import closest
+from cshelve._config.options import closest
 from cshelve.exceptions import (
     ConfigurationError,
     MissingDependencyError,
@@ -110,14 +110,44 @@ def load(name: str, where: str = "") -> type[Provider]:
     """
     if name not in _TABLE:
         return _load_installed(name, where)
-    module, class_name, extra, package = _TABLE[name]
+    _, _, extra, package = _TABLE[name]
     if package is not None and not _is_installed(package):
         raise MissingDependencyError(
             f"{where}the provider {name} needs the package {package}: "
             f"pip install 'cshelve[{extra}]'",
             name=package,
         )
-    provider: type[Provider] = getattr(importlib.import_module(module), class_name)
+    return _class_of(_TABLE[name])
+
+
+def declared_options(name: str) -> tuple[Option[Any], ...] | None:
+    """Return the options of a provider that need not be usable here.
+
+    What its extra installs is neither needed nor imported. None for a provider of another package
+    that cannot be imported.
+    """
+    if name in _TABLE:
+        return _class_of(_TABLE[name]).options
+    try:
+        return _load_installed(name, "").options
+    except (MissingDependencyError, ConfigurationError):
+        return None
+
+
+def owner_of(section: str) -> str | None:
+    """Return the provider whose own section it is by its name, such as `aws-s3.put_params`."""
+    from cshelve._config.own_sections import is_own
+
+    # Ours first, since looking for others is slow.
+    for find in (_TABLE.keys, names):
+        owners = [name for name in find() if is_own(section, name)]
+        if owners:
+            return max(owners, key=len)
+    return None
+
+
+def _class_of(where: _Where) -> type[Provider]:
+    provider: type[Provider] = getattr(importlib.import_module(where.module), where.class_name)
     return provider
 
 

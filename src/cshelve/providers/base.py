@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["Capabilities", "Entry", "Item", "Outcome", "Provider", "Stats"]
 
 DEFAULT_CONCURRENCY = 32
+# More only makes a client slow to open: it prepares a place for each connection.
+MOST_CONCURRENCY = 1000
 FLAGS = {
     "r": "read an existing shelf",
     "w": "read and write an existing shelf",

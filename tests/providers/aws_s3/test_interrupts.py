@@ -162,7 +162,7 @@ class TestAtAGivenPlace:
         assert threads_left() == []
         db["after"] = 1
         assert db["after"] == 1
-        assert dict(db.get_many("abc")) == dict.fromkeys("abc", 0)
+        assert dict(db.get_many([*"abc"])) == dict.fromkeys("abc", 0)
 
     def test_behind_the_start_of_a_thread(self, db: cshelve.CloudShelf, s3: S3Rig) -> None:
         """Where the thread runs already, and its starter has not heard of it."""
@@ -179,7 +179,7 @@ class TestAtAGivenPlace:
             mock.patch("cshelve.providers.aws_s3.requests.interception", return_value="a test"),
         ):
             with pytest.raises(KeyboardInterrupt):
-                list(db.get_many("abcdef"))
+                list(db.get_many([*"abcdef"]))
             with pytest.raises(KeyboardInterrupt):
                 db.update(dict.fromkeys("abcdef", 0))
         self.refuses_nothing(db)
@@ -196,7 +196,7 @@ class TestAtAGivenPlace:
         for act in (
             lambda: db["a"],
             lambda: db.__setitem__("a", 0),
-            lambda: list(db.get_many("abcdef")),
+            lambda: list(db.get_many([*"abcdef"])),
             lambda: db.update(dict.fromkeys("abcdef", 0)),
             lambda: list(db),
         ):
@@ -251,7 +251,7 @@ class TestAtAGivenPlace:
             (is_of_single, lambda: "a" in db),
             (is_of_single, lambda: db.setdefault("b", 0)),
             (is_of_single, lambda: list(db)),
-            (is_of_many, lambda: dict(db.get_many("abcdef"))),
+            (is_of_many, lambda: dict(db.get_many([*"abcdef"]))),
             (is_of_many, lambda: db.update(dict.fromkeys("abcdef", 0))),
         ]
         for is_concerned, act in acts:

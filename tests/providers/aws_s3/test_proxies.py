@@ -131,7 +131,7 @@ def ways_of_the_shelf(
         lambda: "k" in db,
         lambda: db["k"],
         lambda: db.__setitem__("k", 1),
-        lambda: list(db.get_many("ab")),
+        lambda: list(db.get_many([*"ab"])),
         lambda: db.update(a=1, b=2),
         lambda: list(db),
     )

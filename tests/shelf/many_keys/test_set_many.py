@@ -63,7 +63,7 @@ class TestSetMany:
         with pytest.raises(cshelve.BulkError) as caught:
             db.set_many({"a": 1, NOBODY_CAN_HOLD: 2, "b": 3})
         assert isinstance(caught.value.failures[NOBODY_CAN_HOLD], cshelve.KeyNotStorableError)
-        assert dict(db.get_many("ab")) == {"a": 1, "b": 3}
+        assert dict(db.get_many(["a", "b"])) == {"a": 1, "b": 3}
 
     @pytest.mark.s3
     def test_a_key_that_s3_cannot_hold_is_a_failure_of_that_key(self, s3_place: Place) -> None:

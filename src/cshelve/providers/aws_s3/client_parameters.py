@@ -14,6 +14,7 @@ from urllib.parse import urlsplit
 from cshelve._config.options import ANY_NAME, Option, any_value, boolean, integer, number, text
 from cshelve._config.sections import Section, Sections, closest
 from cshelve.exceptions import AuthArgumentError
+from cshelve.providers.base import MOST_CONCURRENCY
 
 __all__ = ["OPTIONS_OF_BOTO3", "client_parameters", "refuse_control_characters", "session_of"]
 
@@ -24,6 +25,14 @@ def boolean_or_text(value: object) -> object:
         return boolean(value)
     except ValueError:
         return value
+
+
+def connections(value: object) -> int:
+    """Read how many connections a pool may have."""
+    read = integer(value)
+    if read > MOST_CONCURRENCY:
+        raise ValueError(f"must be {MOST_CONCURRENCY} or less, not {read}.")
+    return read
 
 
 _PARAMETERS: tuple[tuple[str, Callable[[object], object], str], ...] = (
@@ -65,7 +74,8 @@ PLAIN_CONFIG_OPTIONS = frozenset(
 # Any that is not here is passed on as it is.
 CONFIG_TYPES: dict[str, Callable[[object], object]] = {
     **dict.fromkeys(("connect_timeout", "read_timeout"), number),
-    **dict.fromkeys(("max_pool_connections", "request_min_compression_size_bytes"), integer),
+    "max_pool_connections": connections,
+    "request_min_compression_size_bytes": integer,
     **dict.fromkeys(("retries.max_attempts", "retries.total_max_attempts"), integer),
     **dict.fromkeys(("parameter_validation", "inject_host_prefix", "tcp_keepalive"), boolean),
     **dict.fromkeys(("use_dualstack_endpoint", "use_fips_endpoint"), boolean),
@@ -170,6 +180,9 @@ def _client_parameter(section: Section, name: str, value: object) -> object:
 
         if not isinstance(value, Config):
             raise section.error(name, "is a botocore Config; in a file: config.<name> = value.")
+        pool_size = getattr(value, "max_pool_connections", None)
+        if isinstance(pool_size, int):
+            section.read("config.max_pool_connections", connections, pool_size)
         return value
     if value is None:
         return None

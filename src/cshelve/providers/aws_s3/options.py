@@ -16,7 +16,7 @@ from cshelve.providers.aws_s3.client_parameters import (
     refuse_control_characters,
     session_of,
 )
-from cshelve.providers.base import DEFAULT_CONCURRENCY
+from cshelve.providers.base import DEFAULT_CONCURRENCY, MOST_CONCURRENCY
 
 __all__ = ["OPTIONS", "ClientConfig", "S3Settings", "settings_from"]
 
@@ -61,7 +61,12 @@ TOTAL_MAX_ATTEMPTS = Option(
     "total_max_attempts", integer, 5, "How often a request is tried, the first included.", least=1
 )
 CONCURRENCY = Option(
-    "concurrency", integer, DEFAULT_CONCURRENCY, "The most requests in flight at a time.", least=1
+    "concurrency",
+    integer,
+    DEFAULT_CONCURRENCY,
+    "The most requests in flight at a time.",
+    least=1,
+    most=MOST_CONCURRENCY,
 )
 MULTIPART_THRESHOLD_BYTES = Option(
     "multipart_threshold_bytes", integer, 16 << 20, "Larger values travel in parts.", least=0
@@ -184,12 +189,20 @@ def _bucket_name(config: Sections) -> str:
 
 
 def _prefix(config: Sections) -> str:
-    """Read `key_prefix` with the one slash behind it; nothing is the whole bucket."""
+    """Read `key_prefix` with the one slash behind it; nothing is the whole bucket.
+
+    One before it is refused. To S3, `/x` is another place than `x`, and hardly ever the one meant.
+    """
     written = config.take(KEY_PREFIX)
     prefix = written.rstrip("/")
     if written and not prefix:
         raise config.error(
             KEY_PREFIX, "is nothing but slashes; leave it out for a shelf of the whole bucket."
+        )
+    if prefix.startswith("/"):
+        raise config.error(
+            KEY_PREFIX,
+            "begins with a slash, which S3 would take for a folder without a name; take it away.",
         )
     return f"{prefix}/" if prefix else ""
 

@@ -138,6 +138,7 @@ class AwsS3(Provider):
         self.concurrency = self._requests.config.concurrency
         # The caller's session is in no configuration.
         self.can_be_reopened = settings.session is None
+        self._logger = logger
         self._most_bytes = min(settings.multipart_threshold_bytes, multipart.LARGEST_PUT_BYTES)
         """The longest value that one request stores."""
         logger.info("%s: engine %s (%s)", self.location, self.engine, self._requests.reason)
@@ -187,6 +188,8 @@ class AwsS3(Provider):
             if isinstance(failure, AuthError | CanNotCreateDBError):
                 raise failure from error
             raise CanNotCreateDBError(str(failure)) from error
+        # Mostly its name is misspelt.
+        self._logger.warning("%s: the bucket did not exist, and was created", self.location)
 
     def close(self) -> None:
         self._requests.close()
@@ -275,6 +278,28 @@ class AwsS3(Provider):
     def delete_many(self, names: Iterable[str]) -> Generator[Outcome]:
         """Delete 1,000 keys a request, or singly where the server can't."""
         return self._bulk_delete.outcomes(names)
+
+    def purge(self) -> Generator[Outcome]:
+        """Delete every object of the shelf; that of a whole bucket is told at the end."""
+        deleting = super().purge()
+        if self._bucket.prefix:
+            yield from deleting
+            return
+        deleted = 0
+        try:
+            for outcome in deleting:
+                deleted += outcome.failure is None
+                yield outcome
+        finally:
+            deleting.close()
+            if deleted:
+                objects = "1 object was" if deleted == 1 else f"{deleted} objects were"
+                self._logger.warning(
+                    "%s: the shelf is the whole bucket, and %s deleted from it; key_prefix limits "
+                    "a shelf to a part of one",
+                    self.location,
+                    objects,
+                )
 
     @cached_property
     def _bulk_delete(self) -> BulkDelete:

@@ -35,6 +35,15 @@ class TestPrefix:
         with pytest.raises(cshelve.ConfigurationError, match="key_prefix: is nothing but slashes"):
             Place(s3.config(key_prefix=written)).open("n")
 
+    @pytest.mark.parametrize("written", ["/{}", "//{}", "/{}/"])
+    def test_that_begins_with_a_slash_is_refused(self, written: str, s3: S3Rig) -> None:
+        config = s3.config()
+        config["default"]["key_prefix"] = written.format(config["default"]["key_prefix"])
+        with pytest.raises(cshelve.ConfigurationError, match="key_prefix: begins with a slash"):
+            Place(config).open("n")
+        with pytest.raises(cshelve.ConfigurationError, match="key_prefix: begins with a slash"):
+            cshelve.open(f"s3://{s3.bucket}/{written.format('x')}")
+
     def test_the_consoles_marker_is_no_key_of_it_and_stays(self, s3: S3Rig) -> None:
         config = s3.config()
         marker = config["default"]["key_prefix"] + "/"

@@ -36,6 +36,21 @@ class TestClientConfig:
         assert config.retries["total_max_attempts"] == 3
         assert config.max_pool_connections == 64
 
+    def test_bounds_how_many_requests_are_in_flight(self, s3: S3Rig) -> None:
+        from botocore.config import Config
+
+        assert provider_from(s3.config(concurrency=1000)).concurrency == 1000
+        too_many = r"must be 1000 or less, not 1000000000\."
+        with pytest.raises(cshelve.ConfigurationError, match=rf"concurrency: {too_many}"):
+            Place(s3.config(concurrency=1_000_000_000)).open()
+        config = s3.config()
+        given = {"config": Config(max_pool_connections=1_000_000_000)}
+        with pytest.raises(cshelve.ConfigurationError, match=rf"pool_connections: {too_many}"):
+            Place(config).open(provider_params=given)
+        config["provider_params"]["config.max_pool_connections"] = "1000000000"
+        with pytest.raises(cshelve.ConfigurationError, match=rf"pool_connections: {too_many}"):
+            Place(config).open()
+
     def test_the_users_config_goes_before_ours(self, s3: S3Rig) -> None:
         config = s3.config(read_timeout_seconds=7)
         config["provider_params"] |= {
