@@ -28,7 +28,7 @@ def db(request: pytest.FixtureRequest, place: Place) -> Iterator[cshelve.CloudSh
 
 
 READS: dict[str, Callable[..., list[tuple[str, Any]]]] = {
-    "get_many": lambda db, **how: list(db.get_many("abxcde", **how)),
+    "get_many": lambda db, **how: list(db.get_many([*"abxcde"], **how)),
     "items": lambda db, **how: sorted(db.items(**how), key=lambda pair: pair[0]),
 }
 every_read = pytest.mark.parametrize("read", READS)
@@ -93,7 +93,7 @@ def test_prefix_views_take_it(db: cshelve.CloudShelf) -> None:
 
 @pytest.mark.parametrize("on_error", ["ignore", "", None, True, ["skip"]])
 def test_anything_else_is_refused_at_once(on_error: Any, db: cshelve.CloudShelf) -> None:
-    for read in (db.items, db.values, lambda **how: db.get_many("a", **how)):
+    for read in (db.items, db.values, lambda **how: db.get_many(["a"], **how)):
         with pytest.raises(cshelve.ConfigurationError, match="on_error: is one of raise, skip"):
             read(on_error=on_error)
 
@@ -105,4 +105,4 @@ def test_a_failure_of_the_store_is_raised_all_the_same(on_error: Any) -> None:
         db.update(a=1, b=2)
         store.fail("get", cshelve.StorageError("no connection"))
         with pytest.raises(cshelve.StorageError, match="no connection"):
-            list(db.get_many("ab", on_error=on_error))
+            list(db.get_many(list("ab"), on_error=on_error))

@@ -360,7 +360,7 @@ class TestWhatIsNotListed:
             db["a"] = 1
             db.provider.put("b", pickle.dumps(User("ada")))
             db["c"] = 3
-            assert [key for key, _ in db.get_many("abc", on_error="skip")] == ["a", "c"]
+            assert [key for key, _ in db.get_many(list("abc"), on_error="skip")] == ["a", "c"]
 
 
 class TestAWrite:

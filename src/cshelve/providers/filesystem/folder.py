@@ -16,6 +16,7 @@ from collections.abc import Callable
 from contextlib import suppress
 from typing import TypeVar
 
+from cshelve._concurrency.signals import is_from_signal_handler
 from cshelve.providers.base import Item
 from cshelve.providers.filesystem.locks import close_locked, exchange, open_locked
 from cshelve.providers.filesystem.paths import IN_DIRECTORY, SCRATCH, name_at
@@ -26,8 +27,10 @@ __all__ = [
     "INSIDE",
     "NAME_REFUSED",
     "Folder",
+    "Quietly",
     "at",
     "dated_after",
+    "is_there",
     "move_onto",
     "read_file",
     "status_of",
@@ -37,6 +40,9 @@ __all__ = [
 T = TypeVar("T")
 
 INSIDE = b"/" + IN_DIRECTORY
+# In `%tmp`: the beginning of the directory of a value on its way, and the note of where it belongs.
+MOVING = b"moving-"
+WHERE = b"/where"
 ABSENT = (FileNotFoundError, NotADirectoryError)
 NAME_REFUSED = frozenset({errno.ENAMETOOLONG, errno.EILSEQ})
 
@@ -77,7 +83,7 @@ class Folder:
             finally:
                 os.close(descriptor)
         except BaseException:
-            with suppress(OSError):
+            with Quietly():
                 os.unlink(path)
             raise
 
@@ -88,7 +94,7 @@ class Folder:
             try:
                 os.mkdir(path[:end])
             except FileExistsError:
-                if not os.path.isdir(path[:end]):
+                if not is_directory(path[:end]):
                     self._make_directory_of_file(path[:end])
             except ABSENT:
                 # Another process removed an empty directory; the caller tries again.
@@ -98,10 +104,11 @@ class Folder:
         """Replace the file `a` by a directory `a` with the value in `a/%@`.
 
         It takes one exchange of two paths, or two renames if the file system cannot exchange them.
-        Readers find the value at any time: during the two renames, they wait for the lock.
+        Readers find the value at any time: during the two renames, they wait for the lock. If the
+        process is killed between the two, the next one to miss the value puts it back.
         """
         with self.locked(name_at(path[len(self.base) :]) or os.fsdecode(path)):
-            if not os.path.isfile(path):
+            if not is_file(path):
                 return
             staging = self._scratch + os.urandom(8).hex().encode()
             inside = staging + INSIDE
@@ -111,26 +118,97 @@ class Folder:
                     os.unlink(staging)
                     return
                 os.unlink(inside)
-            self._move_in_two_steps(path, staging)
+            os.rmdir(staging)
+            self._move_in_two_steps(path)
 
-    def _move_in_two_steps(self, path: bytes, staging: bytes) -> None:
-        # From now on, and for good, readers that find nothing wait for the lock and look again.
+    def _move_in_two_steps(self, path: bytes) -> None:
+        # From now on, and for good, whoever finds nothing waits for the lock, calls `restore`, and
+        # looks again.
         os.close(os.open(self.two_step_mark, os.O_CREAT | os.O_WRONLY, 0o666))
+        staging = self.staging_of(path)
+        # What a killed process left there is older than the file that is at the path now.
+        self._forget(staging)
+        # It never is without its note.
+        made = self._scratch + os.urandom(8).hex().encode()
+        os.mkdir(made)
+        _write(made + WHERE, path[len(self.base) :])
+        os.replace(made, staging)
         os.replace(path, staging + INSIDE)
+        self._move_into_directory(staging, path)
+        self._forget(staging)
+
+    def _move_into_directory(self, staging: bytes, path: bytes) -> None:
         for _ in range(ATTEMPTS):
-            os.makedirs(path, exist_ok=True)
+            try:
+                os.mkdir(path)
+            except FileExistsError:
+                pass
+            except FileNotFoundError:
+                os.makedirs(path, exist_ok=True)
             # Another process may remove the directory before that, as it is empty.
             with suppress(FileNotFoundError):
                 os.replace(staging + INSIDE, path + INSIDE)
-                break
-        os.rmdir(staging)
+                return
+
+    def staging_of(self, path: bytes) -> bytes:
+        """Return the directory in which the file of a path lies during the two renames."""
+        from hashlib import sha256  # Rarely needed.
+
+        return self._scratch + MOVING + sha256(path[len(self.base) :]).hexdigest()[:32].encode()
+
+    def restore(self, path: bytes) -> bool:
+        """Put back the file that a killed process had on its way, and return whether there was one.
+
+        The caller holds the lock of the path's name, and has found nothing there.
+        """
+        staging = self.staging_of(path)
+        if not is_file(staging + INSIDE):
+            if is_directory(staging):
+                self._forget(staging)  # Killed before the first rename, or after the second.
+            return False
+        if is_file(path) or is_file(path + INSIDE):
+            self._forget(staging)  # Somebody has written since, which is what counts.
+            return True
+        if is_directory(path):
+            self._move_into_directory(staging, path)
+        else:
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            os.replace(staging + INSIDE, path)
+        self._forget(staging)
+        return True
+
+    def restore_all(self) -> None:
+        """Put back every file that a killed process had on its way."""
+        if not is_there(self.two_step_mark):
+            return
+        with Quietly(), os.scandir(self._scratch) as found:
+            stagings = [each.path for each in found if each.name.startswith(MOVING)]
+        for staging in stagings:
+            with Quietly():
+                try:
+                    with open(staging + WHERE, "rb") as note:
+                        relative = note.read()
+                except FileNotFoundError:  # It was about to be removed.
+                    self._forget(staging)
+                    continue
+                # A process that is still moving it holds the lock, and is waited for.
+                with self.locked(name_at(relative) or os.fsdecode(relative)):
+                    self.restore(self.base + relative)
+
+    def _forget(self, staging: bytes) -> None:
+        """Remove a directory that nothing is on its way in any more."""
+        for path in (staging + INSIDE, staging + WHERE):
+            with suppress(*ABSENT):
+                os.unlink(path)
+        with suppress(*ABSENT):
+            os.rmdir(staging)
 
     def unlink(self, path: bytes) -> None:
         """Remove the file of a path, and the directories that it leaves empty."""
         # Looked up first: if the file is absent, a writer may be making a directory of the path.
         if at(path, status_of) is not None:
             with suppress(*ABSENT):
-                os.unlink(path + INSIDE if os.path.isdir(path) else path)
+                os.unlink(path + INSIDE if is_directory(path) else path)
         self.remove_empty_above(path + INSIDE)
 
     def remove_empty_above(self, path: bytes) -> None:
@@ -140,7 +218,9 @@ class Folder:
                 os.rmdir(path)
             except ABSENT:
                 continue
-            except OSError:
+            except OSError as error:
+                if is_from_signal_handler(error):
+                    raise
                 return
 
     def locked(self, name: str) -> Locked:
@@ -163,12 +243,32 @@ class Folder:
             return open_file()
 
     def sweep(self) -> None:
-        """Remove temporary files that are older than a day, which killed processes left."""
-        with suppress(OSError), os.scandir(self._scratch) as found:
+        """Put back and remove what killed processes left.
+
+        A temporary file that was not written to for a day is nobody's any more.
+        """
+        self.restore_all()
+        with Quietly(), os.scandir(self._scratch) as found:
             for entry in found:
                 old = entry.stat(follow_symlinks=False).st_mtime < time.time() - _DAY_SECONDS
-                if old and entry.is_file() and entry.path != self.two_step_mark:
-                    os.unlink(entry.path)
+                is_ours = entry.name in {b"locks", b"two-steps"} or entry.name.startswith(MOVING)
+                if old and not is_ours:
+                    if entry.is_dir(follow_symlinks=False):
+                        self._forget(entry.path)  # With a second link to a value, at most.
+                    else:
+                        os.unlink(entry.path)
+
+
+class Quietly:
+    """Ignore errors of the system in a `with`, but not those of the program's signal handlers."""
+
+    __slots__ = ()
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> bool:
+        return isinstance(error, OSError) and not is_from_signal_handler(error)
 
 
 class Locked:
@@ -201,7 +301,7 @@ def at(path: bytes, look: Callable[[bytes], T]) -> T | None:
             except IsADirectoryError:
                 return look(path + INSIDE)
         except NotADirectoryError:
-            if not os.path.exists(path):
+            if not is_there(path):
                 return None
             # The directory has become a file meanwhile.
         except (FileNotFoundError, IsADirectoryError):
@@ -211,6 +311,36 @@ def at(path: bytes, look: Callable[[bytes], T]) -> T | None:
                 return None
             raise
     return None
+
+
+def is_there(path: bytes) -> bool:
+    """Return what `os.path.exists` does, which swallows what a signal handler raises."""
+    return _mode(path) != 0
+
+
+def is_file(path: bytes) -> bool:
+    """Return what `os.path.isfile` does; see `is_there`."""
+    return stat.S_ISREG(_mode(path))
+
+
+def is_directory(path: bytes) -> bool:
+    """Return what `os.path.isdir` does; see `is_there`."""
+    return stat.S_ISDIR(_mode(path))
+
+
+def _mode(path: bytes) -> int:
+    try:
+        return os.stat(path).st_mode
+    except OSError as error:
+        # An error of the system has a number.
+        if error.errno is None and is_from_signal_handler(error):
+            raise
+        return 0
+
+
+def _write(path: bytes, data: bytes) -> None:
+    with open(path, "wb") as file:
+        file.write(data)
 
 
 def status_of(path: bytes) -> os.stat_result:
@@ -235,11 +365,10 @@ def read_file(path: bytes) -> Item:
 
 def _linked(path: bytes, other: bytes) -> bool:
     """Link a file to a second path, and return False if the file system cannot do that."""
-    try:
+    with Quietly():
         os.link(path, other)
-    except OSError:
-        return False
-    return True
+        return True
+    return False
 
 
 def _of_file(status: os.stat_result) -> os.stat_result:
@@ -277,7 +406,7 @@ def move_onto(temporary: bytes, path: bytes) -> bool:
         except IsADirectoryError:
             os.replace(temporary, path + INSIDE)
         except PermissionError:  # Windows raises this for a directory.
-            if not os.path.isdir(path):
+            if not is_directory(path):
                 raise
             os.replace(temporary, path + INSIDE)
     except ABSENT:

@@ -28,6 +28,7 @@ from datetime import UTC, datetime
 from itertools import islice
 from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
 
+from cshelve._concurrency.signals import is_from_signal_handler
 from cshelve._config.options import Option, text
 from cshelve.exceptions import (
     AuthError,
@@ -48,8 +49,10 @@ from cshelve.providers.filesystem.folder import (
     INSIDE,
     NAME_REFUSED,
     Folder,
+    Quietly,
     at,
     dated_after,
+    is_there,
     move_onto,
     read_file,
     status_of,
@@ -161,6 +164,12 @@ class Filesystem(Provider):
             ) from error
         self._folder.sweep()
 
+    def prepare(self, flag: str) -> None:
+        """Do what a flag asks for; a writer also clears away what killed processes left."""
+        super().prepare(flag)
+        if flag != "r":
+            self._folder.sweep()
+
     def close(self) -> None:
         """Do nothing: no file stays open between two calls."""
 
@@ -186,7 +195,7 @@ class Filesystem(Provider):
             try:
                 return self._bring_in(name, places, temporary, status, if_absent, if_version)
             except BaseException:
-                with suppress(OSError):
+                with Quietly():
                     os.unlink(temporary)
                 self._folder.remove_empty_above(places[0])
                 raise
@@ -210,7 +219,7 @@ class Filesystem(Provider):
         """
         for _ in range(ATTEMPTS):
             with self._folder.locked(self._keys.filed(name)):
-                found = self._search(places, status_of)
+                found = self._search_with_lock(places, status_of)
                 self._refuse(name, found, if_absent, if_version)
                 status = dated_after(found, temporary, status)
                 if move_onto(temporary, places[0]):
@@ -228,7 +237,7 @@ class Filesystem(Provider):
         try:
             places = self._places(name)
             with self._folder.locked(self._keys.filed(name)):
-                found = self._search(places, status_of)
+                found = self._search_with_lock(places, status_of)
                 if found is None:
                     return False
                 self._refuse(name, found, False, if_version)
@@ -278,11 +287,14 @@ class Filesystem(Provider):
             places = self._places(name)
             if len(places) > 1:
                 found = self._search(places, look)
-            if found is None and os.path.exists(self._folder.two_step_mark):
+            if found is None and is_there(self._folder.two_step_mark):
                 # A writer may be moving it into a directory. If the lock cannot be acquired, as in
                 # a folder that we may only read, the first result stands.
-                with suppress(OSError), self._folder.locked(self._keys.filed(name)):
-                    found = self._search(places, look)
+                with Quietly(), self._folder.locked(self._keys.filed(name)):
+                    found = self._search_with_lock(places, look)
+                if found is None:
+                    # In a folder that we may only read, it stays where a killed process left it.
+                    found = at(self._folder.staging_of(places[0]) + INSIDE, look)
         except KeyNotStorableError:
             return None
         except StorageError:
@@ -292,6 +304,15 @@ class Filesystem(Provider):
         if found is None and not self.exists():
             raise self._no_folder()
         return found
+
+    def _search_with_lock(self, places: Sequence[bytes], look: Callable[[bytes], T]) -> T | None:
+        """Search as `_search` does, and put back what a killed process had on its way."""
+        found = self._search(places, look)
+        if found is not None or not is_there(self._folder.two_step_mark):
+            return found
+        for path in places:
+            self._folder.restore(path)
+        return self._search(places, look)
 
     def _search(self, places: Sequence[bytes], look: Callable[[bytes], T]) -> T | None:
         """Look for the file of a name at each path where it may be, its own path first."""
@@ -334,6 +355,7 @@ class Filesystem(Provider):
         """Yield the names that begin with `prefix`, each with the path of its file."""
         if not self.exists():
             raise self._no_folder()
+        self._folder.restore_all()
         # Names found at a path that is not their own, which a writer may move to their own path
         # while we list: they are yielded once.
         elsewhere: set[str] = set()
@@ -405,6 +427,8 @@ class Filesystem(Provider):
 
     def _failure(self, error: OSError, name: str, done: str) -> Exception:
         """Return the error to raise for an `OSError`, with advice if there is any."""
+        if is_from_signal_handler(error):
+            raise error
         if isinstance(error, FileNotFoundError) and not self.exists():
             return self._no_folder()
         what = f"{name!r} in {self._location} could not be {done}: {error.strerror or error}"
@@ -423,5 +447,7 @@ class Filesystem(Provider):
 def _is_file(entry: os.DirEntry[bytes]) -> bool:
     try:
         return entry.is_file()
-    except OSError:  # Links that form a loop.
+    except OSError as error:  # Links that form a loop.
+        if is_from_signal_handler(error):
+            raise
         return False
