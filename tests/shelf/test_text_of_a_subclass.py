@@ -140,7 +140,7 @@ def test_a_key_prefix_is_its_text(kind: type[str], s3: S3Rig) -> None:
     prefix = unique_name()
     db = Place(s3.config(key_prefix=kind(f"{prefix}&R&D/"))).open()
     db[Markup("k")] = 1
-    db.prefix(Markup("a&b/")).set_many({Markup("k"): 1})
+    db.prefix(Markup("a&b/")).set_many([(Markup("k"), 1)])
     found = s3.client.list_objects_v2(Bucket=s3.bucket, Prefix=prefix)["Contents"]
     assert {each["Key"] for each in found} == {f"{prefix}&R&D/k", f"{prefix}&R&D/a&b/k"}
     assert provider_of(db).location == f"s3://{s3.bucket}/{prefix}&R&D"
