@@ -68,6 +68,13 @@ def example(session: nox.Session) -> None:
 
 
 @nox.session
+def science(session: nox.Session) -> None:
+    """Run the tests of `unpickle_only` with numpy and pandas."""
+    session.install(".", "numpy", "pandas", *packages_of("test"))
+    session.run("pytest", "tests/values/test_unpickle_numpy.py", *session.posargs)
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Check the documentation: links, code, examples, options, and the table of requests."""
     session.install(".[all]", *packages_of("lint", "test", "servers"))

@@ -10,11 +10,11 @@ from tests.rigs import S3Rig
 # At most so many files: (in memory, boto3, direct). `python -m benchmarks.rooms` prints what they
 # are, with the calls and the moves between files beside them.
 MOST_FILES = {
-    "`db[k] = v`": (9, 17, 21),
-    "`db[k]`": (8, 16, 20),
-    "`set_many` of one": (13, 19, 24),
-    "`get_many` of one": (13, 19, 24),
-    "`open`": (21, 39, 43),
+    "`db[k] = v`": (9, 15, 15),
+    "`db[k]`": (8, 14, 14),
+    "`set_many` of one": (13, 17, 20),
+    "`get_many` of one": (13, 17, 20),
+    "`open`": (21, 34, 35),
 }
 STORES = ("in memory", "boto3", "direct")
 

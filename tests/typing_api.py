@@ -66,6 +66,11 @@ with cshelve.open_from_dict(config, flag="n", logger=logging.getLogger("mine")) 
     shelf.set_many({"a": 1}, progress=lambda progress: print(progress.done, progress.total))
     shelf.set_many([("a", 1)])
     assert_type(shelf.get_many(["a"]), Iterator[tuple[str, Any]])
+    assert_type(shelf.get_many(["a"], on_error="skip"), Iterator[tuple[str, Any]])
+    for _key, value in shelf.items(on_error="return"):
+        assert_type(value, Any)
+    assert_type(list(shelf.values(on_error="raise")), list[Any])
+    shelf.get_many(["a"], on_error="ignore")  # type: ignore[arg-type]
     shelf.delete_many({"a"})
     assert_type(shelf.prefix("users/"), cshelve.CloudShelf)
     assert_type(shelf.modify("n", lambda n: n + 1, default=0), Any)

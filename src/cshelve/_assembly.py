@@ -148,12 +148,16 @@ def _finished(
     reopen: tuple[Callable[[Sections, OpenArguments], CloudShelf], OpenArguments] | None = None,
 ) -> CloudShelf[Any]:
     """Do what the flag asks for, and return the shelf; `reopen` is how its pickle opens it."""
-    provider.prepare(config.flag)
     serializer, codec, cache, atomic = parts
-    if isinstance(serializer, PickleSerializer) and provider.is_shared and not codec.is_protected:
+    if serializer.content_type is not None and not codec.versioned:
+        provider.content_type = serializer.content_type
+    provider.prepare(config.flag)
+    runs_code = isinstance(serializer, PickleSerializer) and serializer.only is None
+    if runs_code and provider.is_shared and not codec.is_protected:
         config.logger.info(
             "%s: values are pickles that nothing protects, so whoever can write there can run code "
-            "in the programs that read them; [signing] or [encryption] prevents that.",
+            "in the programs that read them; [signing], [encryption] or [default] unpickle_only "
+            "prevents that.",
             provider.location,
         )
     read_only = config.flag.startswith("r")

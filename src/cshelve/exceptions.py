@@ -30,6 +30,7 @@
     │   ├── DataProcessingSignatureError (RuntimeError)
     │   ├── EncryptedDataCorruptionError (RuntimeError)
     │   ├── CorruptRecordError
+    │   ├── ClassNotFoundError
     │   └── UntrustedRecordError
     └── KeyNotFoundError (KeyError)
 
@@ -51,6 +52,7 @@ __all__ = [
     "AuthTypeError",
     "BulkError",
     "CanNotCreateDBError",
+    "ClassNotFoundError",
     "ConditionsNotSupportedError",
     "ConfigurationError",
     "ConflictError",
@@ -233,8 +235,15 @@ class CorruptRecordError(RecordError):
     """A record is truncated or damaged, or the object is no record."""
 
 
+class ClassNotFoundError(RecordError):
+    """A record is whole, but the class of its value cannot be imported in this program."""
+
+
 class UntrustedRecordError(RecordError):
-    """A record lacks the protection that this shelf demands, or its signature is invalid."""
+    """A record lacks the protection that this shelf demands, or its signature is invalid.
+
+    Or it is a pickle of something that `unpickle_only` does not list.
+    """
 
 
 class KeyNotFoundError(Error, KeyError):

@@ -8,16 +8,12 @@ from collections import deque
 from contextlib import suppress
 from weakref import ref
 
-__all__ = ["Holder", "Permits"]
+from cshelve._concurrency.parallel import refuse_if_stopped
+
+__all__ = ["Permit", "Permits"]
 
 # Other threads may withdraw the permits of an iteration that has been paused for this long.
 PAUSE_SECONDS = 0.05
-
-
-class Holder:
-    """An object that may hold a permit; when it is garbage-collected, the permit is released."""
-
-    __slots__ = ("__weakref__",)
 
 
 class Permits:
@@ -51,7 +47,10 @@ class Permits:
         return len(self._holders)
 
     def acquire(self, holder: object, iteration: object = None) -> None:
-        """Wait for a permit, and acquire it for a holder, which may be part of an iteration."""
+        """Wait for a permit, and acquire it for a holder, which may be part of an iteration.
+
+        Raises `StoppedError` if nobody waits for the result any more when the wait is over.
+        """
         while not self.try_acquire(holder, iteration):
             wakeup = threading.Lock()
             wakeup.acquire()
@@ -64,6 +63,7 @@ class Permits:
             finally:
                 with suppress(ValueError):  # A release has removed it.
                     self._waiting.remove(wakeup)
+            refuse_if_stopped()
 
     def try_acquire(self, holder: object, iteration: object = None) -> bool:
         """Acquire a permit if one is free or can be withdrawn, and return whether it was."""
@@ -105,3 +105,18 @@ class Permits:
         held = list(self._holders.items())
         found = next((holder for holder, (_, iteration) in held if iteration in paused), None)
         return found is not None and self._holders.pop(found, None) is not None
+
+
+class Permit:
+    """A context that holds one permit."""
+
+    __slots__ = ("__weakref__", "_permits")
+
+    def __init__(self, permits: Permits) -> None:
+        self._permits = permits
+
+    def __enter__(self) -> None:
+        self._permits.acquire(self)
+
+    def __exit__(self, *_: object) -> None:
+        self._permits.release(self)

@@ -15,7 +15,7 @@ from weakref import ref
 
 from cshelve._concurrency.outcomes import Outcomes, ProgressCallback, length_of
 from cshelve._shelf.atomic import REQUIRED, Atomic, _Sentinel
-from cshelve._shelf.read_many import Items, Pairs, ValuesOfShelf
+from cshelve._shelf.read_many import Items, OnError, Pairs, ValuesOfShelf, checked_on_error
 from cshelve._shelf.rewriting import rewrite_all
 from cshelve._values.payloads import Payloads
 from cshelve._values.values import Values, checked_key
@@ -31,6 +31,8 @@ from cshelve.exceptions import (
 )
 
 if TYPE_CHECKING:
+    import logging
+
     from _typeshed import SupportsKeysAndGetItem
     from typing_extensions import TypeVar
 
@@ -193,16 +195,26 @@ class CloudShelf(shelve.Shelf[V]):
         except KeyNotFoundError:
             return default
 
-    def items(self) -> ItemsView[str, V]:
-        """Return a view of the pairs; iterating costs the listing and one request a key."""
-        return Items(self)
+    def items(self, *, on_error: OnError = "raise") -> ItemsView[str, V]:
+        """Return a view of the pairs; iterating costs the listing and one request a key.
 
-    def values(self) -> ValuesView[V]:
-        """Return a view of the values; iterating costs the listing and one request a key."""
-        return ValuesOfShelf(self)
+        `on_error` says what becomes of a record that cannot be read, as with `get_many`.
+        """
+        return Items(self, checked_on_error(on_error))
+
+    def values(self, *, on_error: OnError = "raise") -> ValuesView[V]:
+        """Return a view of the values; iterating costs the listing and one request a key.
+
+        `on_error` says what becomes of a record that cannot be read, as with `get_many`.
+        """
+        return ValuesOfShelf(self, checked_on_error(on_error))
 
     def get_many(
-        self, keys: Iterable[str], *, progress: ProgressCallback | None = None
+        self,
+        keys: Iterable[str],
+        *,
+        progress: ProgressCallback | None = None,
+        on_error: OnError = "raise",
     ) -> Iterator[tuple[str, V]]:
         """Read many keys in parallel, and yield their pairs in the order of the keys.
 
@@ -211,13 +223,14 @@ class CloudShelf(shelve.Shelf[V]):
         from `keys` in advance. `progress` is called with a `cshelve.Progress` after each key.
 
         A record that cannot be read raises a `RecordError` in the place of its key, and the
-        iterator can go on after it; any other failure ends it, and so does its `close()`. Use an
-        iterator in one thread only.
+        iterator can go on after it. With `on_error="skip"` such keys are left out, and the first
+        one is logged; with `on_error="return"` the error takes the place of the value. Any other
+        failure ends the iterator, and so does its `close()`. Use it in one thread only.
 
             for name, user in db.get_many(["ada", "grace"]):
                 print(name, user.email)
         """
-        return self._pairs(_many(keys, "keys"), progress)
+        return self._pairs(_many(keys, "keys"), progress, checked_on_error(on_error))
 
     def set_many(
         self,
@@ -467,14 +480,21 @@ class CloudShelf(shelve.Shelf[V]):
             raise ValueError("invalid operation on closed shelf")
 
     def _pairs(
-        self, keys: Iterable[str] | None = None, progress: ProgressCallback | None = None
+        self,
+        keys: Iterable[str] | None = None,
+        progress: ProgressCallback | None = None,
+        on_error: OnError = "raise",
     ) -> Pairs:
         """Read these keys, or all that there are."""
         values = self._values
         total = None if keys is None else length_of(keys)
         outcomes = Outcomes("read", total=total, progress=progress)
         wanted = values.list_keys() if keys is None else keys
-        return Pairs(values, wanted, outcomes, self._refuse_if_closed)
+
+        def logger() -> logging.Logger:  # Most shelves need none, and its import takes time.
+            return self.cache.logger
+
+        return Pairs(values, wanted, outcomes, self._refuse_if_closed, logger, on_error)
 
     def _set_many(
         self,

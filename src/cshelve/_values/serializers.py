@@ -11,18 +11,23 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Protocol
 
 from cshelve._concurrency.signals import is_from_signal_handler
-from cshelve._config.options import Option, boolean, word
+from cshelve._config.options import Option, boolean, text, word
+from cshelve.codec.record import JSON
 from cshelve.codec.stage import Data, Pieces
 from cshelve.exceptions import (
+    ClassNotFoundError,
     ConfigurationError,
     CorruptRecordError,
     DataProcessingSignatureError,
     MissingDependencyError,
+    RecordError,
+    UntrustedRecordError,
     ValueTypeError,
 )
 
 if TYPE_CHECKING:
     from cshelve._config.sections import Section
+    from cshelve._values.unpickling import UnpickleOnly
 
 __all__ = [
     "BytesSerializer",
@@ -49,6 +54,8 @@ class Serializer(Protocol):
     """The letter in sealed and signed records, which 1.x cannot read anyway."""
     is_exact: bool
     """Whether every value that can be written is equal to what is read later."""
+    content_type: str | None
+    """The media type of the payloads, if other programs can read them."""
 
     def dumps(self, value: Any) -> Pieces:
         """Return the payload of a value, raising whatever the value's own pickling raises."""
@@ -58,32 +65,54 @@ class Serializer(Protocol):
 
 
 class PickleSerializer:
-    """Pickle, as in `shelve`. Reading a pickle can run code: read only what you trust."""
+    """Pickle, as in `shelve`. Reading a pickle can run code: read only what you trust, or name what
+    may be unpickled."""
 
     name = "pickle"
     letter = b""
     letter_if_sealed = b""
     is_exact = True
+    content_type: str | None = None
 
-    def __init__(self, protocol: int | None = None) -> None:
+    def __init__(self, protocol: int | None = None, only: UnpickleOnly | None = None) -> None:
         self.protocol = checked_protocol(protocol)
+        self.only = only
+        """What may be unpickled, and pickled; None for anything."""
 
     def dumps(self, value: Any) -> Pieces:
         # Not `pickle.dumps`, which copies: a pickler writes large bytes objects as they are.
         pieces = _Pieces()
-        pickle.Pickler(pieces, self.protocol).dump(value)
+        if self.only is None:
+            pickle.Pickler(pieces, self.protocol).dump(value)
+        else:
+            self.only.dump(value, pieces, self.protocol)
         return pieces.made
 
     def loads(self, payload: Data) -> Any:
         try:
-            return pickle.loads(payload)
+            return pickle.loads(payload) if self.only is None else self.only.loads(payload)
         except Exception as error:
             # Broad, since unpickling calls the constructors of any class, which may raise
             # anything, a KeyError included. Damaged pickles raise nearly everything too, such as
             # a MemoryError for a wrong length.
             if is_from_signal_handler(error):
                 raise
-            raise _unreadable("unpickled", error) from error
+            # In no variable, which would make a cycle of the error, its traceback and this frame.
+            raise self._failure(payload, error)  # noqa: B904  # it has its cause
+
+    def _failure(self, payload: Data, error: Exception) -> RecordError:
+        """Return the error of a pickle that can't be read."""
+        if self.only is None:
+            if isinstance(error, ImportError | AttributeError):
+                from cshelve._values.unpickling import first_class_missing
+
+                if (missing := first_class_missing(payload)) is not None:
+                    return missing
+        elif isinstance(error, UntrustedRecordError | ClassNotFoundError):
+            return error
+        failure = _unreadable("unpickled", error)
+        failure.__cause__ = error
+        return failure
 
 
 class PlainPickleSerializer(PickleSerializer):
@@ -111,6 +140,7 @@ class BytesSerializer:
     letter = b""
     letter_if_sealed = b"B"
     is_exact = True
+    content_type: str | None = None
 
     def dumps(self, value: Any) -> Pieces:
         if not isinstance(value, bytes | bytearray | memoryview):
@@ -131,9 +161,10 @@ class JsonSerializer:
     """
 
     name = "json"
-    letter = b"j"
-    letter_if_sealed = b"j"
+    letter = JSON
+    letter_if_sealed = JSON
     is_exact = False
+    content_type: str | None = "application/json"
 
     def __init__(self) -> None:
         import json
@@ -153,7 +184,9 @@ class JsonSerializer:
 
     def loads(self, payload: Data) -> Any:
         try:
-            return self._json.loads(str(payload, "utf-8"))
+            text = str(payload, "utf-8")
+            # Others may have uploaded it, with a byte-order mark.
+            return self._json.loads(text.removeprefix("\ufeff"))
         except (ValueError, RecursionError) as error:
             failure = _unreadable("read as JSON", error)
         raise failure  # Not in the `except` block, as above.
@@ -166,6 +199,7 @@ class MsgpackSerializer:
     letter = b"M"
     letter_if_sealed = b"M"
     is_exact = True
+    content_type: str | None = None
 
     def __init__(self) -> None:
         try:
@@ -200,6 +234,7 @@ class FunctionsSerializer:
     letter = b"f"
     letter_if_sealed = b"f"
     is_exact = True
+    content_type: str | None = None
 
     def __init__(
         self, serialize: Serialize, deserialize: Deserialize, protocol: int | None
@@ -226,6 +261,13 @@ class FunctionsSerializer:
             raise _unreadable("read by the deserializer", error) from error
 
 
+def class_names(value: object) -> tuple[str, ...]:
+    """Read names of classes: a list, or a text with commas between them."""
+    written = value if isinstance(value, list | tuple) else text(value).split(",")
+    names = (text(each).strip() for each in written)
+    return tuple(name for name in names if name)
+
+
 # The serializers that can read without any configuration.
 _BY_LETTER: dict[bytes, Callable[[], Serializer]] = {
     BytesSerializer.letter_if_sealed: BytesSerializer,
@@ -238,7 +280,14 @@ SERIALIZER = Option("serializer", word, "pickle", "How values become bytes.", ch
 USE_PICKLE = Option(
     "use_pickle", boolean, True, "Whether values are pickled; `false` means `serializer = bytes`."
 )
-OPTIONS: tuple[Option[Any], ...] = (SERIALIZER, USE_PICKLE)
+UNPICKLE_ONLY: Option[tuple[str, ...] | None] = Option(
+    "unpickle_only",
+    class_names,
+    None,
+    "The classes that may be unpickled: `basic`, `datetime`, `numpy`, `pandas`, or `module.Class`.",
+    literal=True,
+)
+OPTIONS: tuple[Option[Any], ...] = (SERIALIZER, USE_PICKLE, UNPICKLE_ONLY)
 
 
 def is_own(serializer: Serializer, letter: bytes) -> bool:
@@ -280,8 +329,9 @@ def serializer_from(
 ) -> Serializer:
     """Make what `[default] serializer` or `use_pickle` names, or the call's functions."""
     name = _name_from(default)
+    only = _unpickle_only(default, "the call's functions" if serialize or deserialize else name)
     if serialize is None and deserialize is None:
-        return _named(name or "pickle", protocol)
+        return _named(name or "pickle", protocol, only)
     if serialize is None or deserialize is None:
         given, absent = ("serializer", "deserializer")[:: 1 if deserialize is None else -1]
         raise ConfigurationError(f"the call gives a {given} and no {absent}: give both or neither.")
@@ -325,7 +375,21 @@ def _name_from(default: Section) -> str | None:
     return name
 
 
-def _named(name: str, protocol: int | None) -> Serializer:
+def _unpickle_only(default: Section, serializer: str | None) -> UnpickleOnly | None:
+    """Read what may be unpickled, where that is limited."""
+    names = default.take(UNPICKLE_ONLY)
+    if names is None:
+        return None
+    if serializer not in (None, "pickle"):
+        raise default.error(
+            UNPICKLE_ONLY, f"only pickles need a limit, and {serializer} reads none: take it out."
+        )
+    from cshelve._values.unpickling import UnpickleOnly
+
+    return default.read(UNPICKLE_ONLY, lambda _: UnpickleOnly(names), names)
+
+
+def _named(name: str, protocol: int | None, only: UnpickleOnly | None) -> Serializer:
     match name:
         case "bytes":
             return BytesSerializer()
@@ -334,7 +398,7 @@ def _named(name: str, protocol: int | None) -> Serializer:
         case "msgpack":
             return MsgpackSerializer()
         case _:
-            return PickleSerializer(protocol)
+            return PickleSerializer(protocol, only)
 
 
 def _not_serializable(name: str, error: Exception) -> ValueTypeError:

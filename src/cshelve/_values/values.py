@@ -224,7 +224,8 @@ class Values:
         try:
             return loads_by(self.serializer, decoded.letters.serializer, decoded.payload)
         except RecordError as error:
-            raise self.with_key(error, key) from error
+            # One error and its cause, not two that say the same.
+            raise self.with_key(error, key) from error.__cause__
 
     def encode(self, key: str, payload: Pieces) -> bytes:
         """Return the record of a payload, or raise a `ValueTooLargeError` that names the key."""

@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from cshelve.codec.compression import compressed, compression_by
-from cshelve.codec.record import NO_LETTERS, Letters, frame, protection_of, unframe
+from cshelve.codec.record import NO_LETTERS, VERSION_BYTE, Letters, frame, protection_of, unframe
 from cshelve.codec.stage import Binding, Cipher, Compression, Data, Pieces, Seal, size_of
 from cshelve.exceptions import (
     DataProcessingSignatureError,
@@ -99,7 +99,9 @@ class Codec:
 
     def decode(self, key: str, data: bytes) -> Decoded:
         """Return the payload of the record of a key, or raise a `RecordError`."""
-        if not self.versioned:
+        # Where records are plain JSON, which never begins so, those with a header are read as well.
+        has_header = self.versioned or (bool(self.serializer) and data[:1] == VERSION_BYTE)
+        if not has_header:
             return self._undone_as_configured(data)
         self._refuse_unprotected(data)
         letters, header, payload = unframe(data)
@@ -114,7 +116,7 @@ class Codec:
         if letters.compression:
             expander = compression_by(letters.compression)
             payload = expander.expanded(payload, self.max_value_bytes)
-        return Decoded(payload, letters, is_present)
+        return Decoded(payload, letters, is_present and self.versioned)
 
     def would_change(self, decoded: Decoded) -> bool:
         """Return whether encoding the payload again would change more than its nonce.
@@ -199,7 +201,7 @@ class Codec:
             payload, is_present = self.cipher.decode(payload)
         if self.compression is not None:
             payload = self.compression.expanded(payload, self.max_value_bytes)
-        return Decoded(payload, NO_LETTERS, is_present)
+        return Decoded(payload, NO_LETTERS._replace(serializer=self.serializer), is_present)
 
 
 def _untrusted(section: str, what: str) -> UntrustedRecordError:

@@ -36,11 +36,22 @@ from typing import NamedTuple
 from cshelve.codec.stage import Binding, Data, Pieces, Seal, size_of
 from cshelve.exceptions import CorruptRecordError, DataProcessingSignatureError
 
-__all__ = ["NO_LETTERS", "Letters", "Record", "frame", "protection_of", "unframe"]
+__all__ = [
+    "JSON",
+    "NO_LETTERS",
+    "VERSION_BYTE",
+    "Letters",
+    "Record",
+    "frame",
+    "protection_of",
+    "unframe",
+]
 
 VERSION = 0
+VERSION_BYTE = bytes([VERSION])
 HEADER = struct.Struct("<BBQ")
 CHECKSUM_BYTES = 4
+JSON = b"j"
 
 ROWS = re.compile(rb"(r?)([GH]?)(e?)([cZl]?)([jMfB]?)")
 # The protection that an object claims to have, which is read before anything else.

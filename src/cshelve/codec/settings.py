@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from cshelve.codec import Codec, options
 from cshelve.codec.compression import ALGORITHMS
+from cshelve.codec.record import JSON
 from cshelve.codec.stage import Cipher, Compression, Seal
 from cshelve.exceptions import (
     ConfigurationError,
@@ -130,7 +131,13 @@ def _accept_unprotected(section: Section) -> bool:
 
 
 def _refuse_what_does_not_go_together(config: Sections, codec: Codec) -> None:
-    if not codec.versioned:
+    if not codec.versioned and codec.serializer == JSON:
+        for where in _beyond_plain(config, codec):
+            raise ConfigurationError(
+                f"{where}with use_versioning = false, serializer = json stores plain JSON, so "
+                "that any program can read it, and this would make something else of it."
+            )
+    elif not codec.versioned:
         for where, what in (*_beyond_1x(config, codec), *_told_by_headers(config, codec)):
             raise ConfigurationError(
                 f"{where}{what} is told by a record's header, and use_versioning = false leaves "
@@ -142,6 +149,19 @@ def _refuse_what_does_not_go_together(config: Sections, codec: Codec) -> None:
                 f"{where}cshelve 1.x cannot read what is written with {what}, and [default] "
                 f"compatibility = {compatibility} says that it must."
             )
+
+
+def _beyond_plain(config: Sections, codec: Codec) -> Iterator[str]:
+    """Name the options that make something else than plain text of a payload."""
+    for section, option in (
+        ("compression", options.COMPRESSION),
+        ("encryption", options.ENCRYPTION),
+        ("signing", options.SIGNING),
+    ):
+        if config.has(section):
+            yield config.where(option)
+    if codec.checksum:
+        yield config.where(options.CHECKSUM)
 
 
 def _beyond_1x(config: Sections, codec: Codec) -> Iterator[tuple[str, str]]:

@@ -82,6 +82,9 @@ class Provider(ABC):
     like_shelve: bool = False
     """Whether its shelves are those of `shelve` in every respect: they hold bare pickles, raise
     what unpickling raises, and write back when they are dropped."""
+    content_type: str | None = None
+    """The media type of all data, if it has one; a shelf sets it before the first request. Stores
+    that tell readers the type of an object, such as S3, send it with each `put`."""
 
     def __init__(self, *, concurrency: int = DEFAULT_CONCURRENCY) -> None:
         self.concurrency = concurrency

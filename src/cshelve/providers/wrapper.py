@@ -51,6 +51,14 @@ class Wrapper(Provider):
     def location(self) -> str:
         return self.inner.location
 
+    @property
+    def content_type(self) -> str | None:
+        return self.inner.content_type
+
+    @content_type.setter
+    def content_type(self, content_type: str | None) -> None:
+        self.inner.content_type = content_type
+
     def exists(self) -> bool:
         return self.inner.exists()
 

@@ -73,6 +73,26 @@ class TestAPlantedPickle:
                 assert provider_of(db).get("k").data == data
         assert not touched.exists()
 
+    @pytest.mark.parametrize("read", READS)
+    @pytest.mark.parametrize("writeback", [False, True])
+    def test_never_runs_where_its_class_is_not_listed(
+        self, read: str, writeback: bool, touched: Path
+    ) -> None:
+        config = memory_config()
+        config["default"]["unpickle_only"] = "basic, datetime, numpy, pandas"
+        with cshelve.open_from_dict(memory_config()) as plain:
+            plain["k"] = TouchesAFile(touched)
+            record = provider_of(plain).get("k").data
+        with cshelve.open_from_dict(config, writeback=writeback) as db:
+            for data in (pickle.dumps(TouchesAFile(touched)), record):
+                provider_of(db).put("k", data)
+                if read == "rewrite":  # That takes a pickle as it is, and unpickles nothing.
+                    READS[read](db)
+                else:
+                    with pytest.raises(cshelve.UntrustedRecordError, match=r"\.open is not in"):
+                        READS[read](db)
+        assert not touched.exists()
+
     @every_protection
     def test_never_runs_in_any_store(self, protection: str, place: Place, touched: Path) -> None:
         place.config |= PROTECTIONS[protection]

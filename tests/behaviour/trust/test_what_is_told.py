@@ -58,5 +58,11 @@ class TestWhatIsTold:
         config["default"]["serializer"] = "json"
         assert self.messages(caplog, config) == []
 
+    def test_of_pickles_of_listed_classes_nothing_is_told(
+        self, config: dict[str, dict[str, Any]], caplog: pytest.LogCaptureFixture
+    ) -> None:
+        config["default"]["unpickle_only"] = "basic"
+        assert self.messages(caplog, config) == []
+
     def test_of_a_shelf_in_memory_nothing_is_told(self, caplog: pytest.LogCaptureFixture) -> None:
         assert self.messages(caplog, memory_config()) == []

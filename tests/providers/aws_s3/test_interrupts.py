@@ -17,7 +17,7 @@ import pytest
 
 import cshelve
 from cshelve._concurrency.permits import Permits
-from cshelve.providers.aws_s3.direct import many
+from cshelve.providers.aws_s3.direct import exchange
 from testbed.seaweedfs import SeaweedFS
 from tests.providers.aws_s3.rig import each_engine, engine_of, permits_taken, threads_left
 from tests.rigs import BUCKET, Place, S3Rig, unique_name
@@ -213,7 +213,7 @@ class TestAtAGivenPlace:
         if engine_of(db) != "direct":
             pytest.skip("the direct engine's")
 
-        receive: Any = vars(many)["receive"]
+        receive: Any = vars(exchange)["receive"]
         strikes: Iterator[bool] = iter(())
 
         def receive_and_stop(connection: Any, reader: Any) -> None:
@@ -225,7 +225,7 @@ class TestAtAGivenPlace:
         for act in (lambda: db.update(dict.fromkeys("abcdef", 0)), lambda: dict(db.items())):
             strikes = iter([True])
             with (
-                mock.patch.object(many, "receive", receive_and_stop),
+                mock.patch.object(exchange, "receive", receive_and_stop),
                 pytest.raises(KeyboardInterrupt),
             ):
                 act()
@@ -233,7 +233,7 @@ class TestAtAGivenPlace:
         assert time.monotonic() - begun < SECONDS
 
     @pytest.mark.parametrize(
-        "where", ["engine.receive", "many.receive", "templates.Template.request"]
+        "where", ["engine.receive", "exchange.receive", "templates.Template.request"]
     )
     def test_an_exception_of_the_programs_own(self, where: str, db: cshelve.CloudShelf) -> None:
         """As the handler of an alarm raises one: it is no failure of the engine's."""
@@ -244,7 +244,7 @@ class TestAtAGivenPlace:
         if engine_of(db) != "direct":
             pytest.skip("botocore takes all exceptions for failures, and tries again")
         is_of_many = where != "engine.receive"
-        is_of_single = where != "many.receive"
+        is_of_single = where != "exchange.receive"
         acts: list[tuple[bool, Callable[[], object]]] = [
             (is_of_single, lambda: db["a"]),
             (is_of_single, lambda: db.__setitem__("a", 0)),

@@ -265,6 +265,12 @@ def test_a_damaged_page_means_the_same(plain: Answering, body: bytes, data: st.D
     assert is_read_alike(damaged, plain)
 
 
+def test_a_control_character_is_no_xml() -> None:
+    body = page()
+    assert plain_page(body) is not None
+    assert plain_page(body.replace(b"http://s3", b"\0http://s3", 1)) is None
+
+
 def test_a_page_of_seaweedfs_is_taken_and_is_what_boto3_lists(s3: S3Rig, s3_place: Place) -> None:
     db = s3_place.open()
     # Of the others this server makes other keys, or refuses them.

@@ -54,6 +54,14 @@ OPTIONS_OF_BOTO3: tuple[Option[Any], ...] = (
         for name, kind, meaning in _PARAMETERS
     ),
     Option("SSECustomerKey", any_value, None, "The key for S3 to use.", "put_params", secret=True),
+    Option(
+        "SSECustomerKeyBase64",
+        text,
+        None,
+        "The same in base64, for a key of random bytes.",
+        "put_params",
+        secret=True,
+    ),
     Option(ANY_NAME, any_value, None, "Any other parameter of PutObject.", "put_params"),
 )
 # The one parameter of the call that is none of boto3's client.

@@ -86,8 +86,8 @@ OPTIONS: tuple[Option[Any], ...] = (
     *OPTIONS_OF_BOTO3,
 )
 
-# What botocore takes; S3 itself is stricter and says so.
-USUAL_BUCKET_NAME = re.compile(r"[a-zA-Z0-9.\-_]{1,255}")
+# What botocore takes, but for one or two letters, which no S3 allows; the server says the rest.
+USUAL_BUCKET_NAME = re.compile(r"[a-zA-Z0-9.\-_]{3,255}")
 
 
 class ClientConfig(NamedTuple):
@@ -182,8 +182,8 @@ def _bucket_name(config: Sections) -> str:
     if not name.startswith("arn:") and not USUAL_BUCKET_NAME.fullmatch(name):
         raise config.error(
             BUCKET_NAME,
-            "is a name of letters, digits, dots, hyphens and underscores; a path in the bucket is "
-            "key_prefix, and a comment stands on a line of its own.",
+            "is a name of 3 or more letters, digits, dots, hyphens and underscores; a path in the "
+            "bucket is key_prefix, and a comment stands on a line of its own.",
         )
     return name
 

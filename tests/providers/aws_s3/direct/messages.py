@@ -6,7 +6,7 @@ import re
 from typing import Any, NamedTuple
 
 from cshelve._config.sections import Sections
-from cshelve.providers.aws_s3.direct.signing import Credentials
+from cshelve.providers.aws_s3.direct.templates import Credentials
 from cshelve.providers.aws_s3.options import OPTIONS, S3Settings, settings_from
 
 AUTHORIZATION = re.compile(

@@ -16,7 +16,7 @@ from typing import Any
 
 import pytest
 
-from cshelve.providers.aws_s3.direct.plain import (
+from cshelve.providers.aws_s3.plain import (
     BOTO3S,
     UNDERSTOOD,
     WITHOUT_BEARING,

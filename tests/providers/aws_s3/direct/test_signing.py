@@ -15,9 +15,15 @@ from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
-from cshelve.providers.aws_s3.direct import signing
-from cshelve.providers.aws_s3.direct.signing import Credentials, authorization, timestamp
-from cshelve.providers.aws_s3.direct.templates import CRC32, OPERATIONS, Template
+from cshelve.providers.aws_s3.direct import templates as signing
+from cshelve.providers.aws_s3.direct.templates import (
+    CRC32,
+    OPERATIONS,
+    Credentials,
+    Template,
+    authorization,
+    timestamp,
+)
 from tests.providers.aws_s3.direct.messages import Head, head_of, signature_of, signed_by_botocore
 
 pytestmark = [pytest.mark.s3, pytest.mark.once]

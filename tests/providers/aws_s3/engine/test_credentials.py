@@ -37,7 +37,7 @@ class TestCredentials:
     def renewing(self, s3: S3Rig, monkeypatch: pytest.MonkeyPatch) -> Renewing:
         credentials = self.Renewing(s3)
         # Keys that are given do not change; a profile's may.
-        monkeypatch.setattr("cshelve.providers.aws_s3.engine.plain_source", lambda _: "a profile")
+        monkeypatch.setattr("cshelve.providers.aws_s3.choice.plain_source", lambda _: "a profile")
         where = "cshelve.providers.aws_s3.clients.credentials_of"
         monkeypatch.setattr(where, lambda *_: credentials)
         return credentials

@@ -10,10 +10,9 @@ from typing import Any
 
 import botocore.session
 import pytest
-from botocore.exceptions import UnknownServiceError
 from botocore.loaders import Loader
 
-from cshelve.providers.aws_s3.session import DataFiles
+from cshelve.providers.aws_s3.session import loader_of
 from tests.providers.aws_s3.options.rig import provider_from
 from tests.rigs import S3Rig
 
@@ -54,24 +53,12 @@ def test_no_session_of_botos_is_shared(s3: S3Rig) -> None:
 
 
 class TestDataFiles:
-    """What boto3 knows of S3, read once in a process, and by us."""
+    """boto3's data about S3, which botocore's loader reads once in a process."""
 
-    @pytest.mark.parametrize(
-        ("service", "kind"),
-        [
-            *(("s3", "service-2"), ("s3", "endpoint-rule-set-1"), ("s3", "paginators-1")),
-            # Services that give credentials.
-            *(("sts", "service-2"), ("sso", "service-2"), ("sso-oidc", "service-2")),
-        ],
-    )
-    def test_say_what_botocore_reads(self, service: str, kind: str) -> None:
-        ours, botocores = DataFiles(), Loader()
-        read = ours.load_service_model(service, kind)
-        assert read == botocores.load_service_model(service, kind)
-
-    @pytest.mark.parametrize("name", ["endpoints", "partitions", "sdk-default-configuration"])
-    def test_of_all_services_do_too(self, name: str) -> None:
-        assert DataFiles().load_data(name) == Loader().load_data(name)
+    def test_are_shared_by_all_shelves(self, s3: S3Rig) -> None:
+        providers = [provider_from(s3.config()) for _ in range(2)]
+        models = [each._requests.clients.meta.service_model for each in providers]
+        assert models[0]._service_description is models[1]._service_description
 
     def test_may_be_in_folders_of_the_users(
         self, tmp_path: Path, s3: S3Rig, monkeypatch: pytest.MonkeyPatch
@@ -91,14 +78,9 @@ class TestDataFiles:
         provider = provider_from(s3.config())
         assert "HeadAll" not in provider._requests.clients.meta.service_model.operation_names
 
-    def test_of_what_is_not_there_are_told_as_by_botocore(self) -> None:
-        with pytest.raises(UnknownServiceError, match=r"s4.*s3"):
-            DataFiles().load_service_model("s4", "service-2")
-        assert "ec2" in DataFiles().list_available_services("service-2")
-
     def test_do_not_pile_up(self, s3: S3Rig) -> None:
         provider_from(s3.config())
-        before = list(DataFiles.of(botocore.session.get_session()).search_paths)
+        before = list(loader_of(botocore.session.get_session()).search_paths)
         for _ in range(3):
             provider_from(s3.config())
-        assert DataFiles.of(botocore.session.get_session()).search_paths == before
+        assert loader_of(botocore.session.get_session()).search_paths == before

@@ -78,7 +78,7 @@ class _Socket:
 
 
 def by_http_client(data: bytes, method: str) -> Taken:
-    # Blanks after a field's value are none of it (RFC 9112, section 5), but to http.client they are.
+    # Blanks after a value are none of it (RFC 9112, section 5); http.client takes them for a part.
     data = re.sub(rb"(?im)^(transfer-encoding:[^\r\n]*?)[ \t]+\r\n", rb"\1\r\n", data)
     of_socket: Any = _Socket(data)
     with http.client.HTTPResponse(of_socket, method=method) as response:

@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 
 from cshelve.providers.aws_s3.bucket import Bucket
 from cshelve.providers.aws_s3.direct.engine import Engine, Source
-from cshelve.providers.aws_s3.direct.plain import PlainSource, plain_source
 from cshelve.providers.aws_s3.direct.templates import CRC32
+from cshelve.providers.aws_s3.plain import PlainSource, plain_source
 from tests.providers.aws_s3.direct.messages import Head, head_of, signature_of, signed_by_botocore
 from tests.providers.aws_s3.direct.parity.wanted import Wanted
 
@@ -45,7 +45,7 @@ class Boto3:
         self.clients: Clients = Clients(settings, lambda _: None)
         self.bucket = Bucket(settings)
         self.bucket.parameters = checked_parameters(settings, self.clients)
-        self.captured = Captured(self.clients, self.bucket)
+        self.captured = Captured(lambda: self.clients, self.bucket)
 
     def made(self, wanted: Wanted, key: str | None) -> Any:
         """Return the request that boto3 would send."""
@@ -139,7 +139,7 @@ def compare(boto3: Boto3, source: Source, wanted: Wanted, key: str | None) -> No
     signature = signature_of(authorization)
     assert ";".join(sorted(signature.signed)) == by["signed"], what
     assert without_date(signature.credential) == without_date(by["credential"]), what
-    credentials, region = source.credentials(), source.template(wanted.operation).region
+    credentials, region = source.credentials, source.templates[wanted.operation].region
     assert credentials is not None
     assert region is not None
     resigned = signed_by_botocore(ours, credentials, region, is_secure=scheme == "https")
@@ -161,7 +161,7 @@ def sources(settings: S3Settings, boto3: Boto3) -> Iterator[Source]:
 def compare_endpoints(boto3: Boto3, source: Source) -> None:
     """Compare where requests go, and whom they trust there."""
     url = urlsplit(boto3.made(Wanted("GetObject"), "k").url)
-    endpoint = source.endpoint()
+    endpoint = source.endpoint
     usual = {"http": 80, "https": 443}[url.scheme]
     assert (endpoint.host, endpoint.port) == (url.hostname, url.port or usual)
     assert endpoint.is_secure == (url.scheme == "https")

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from cshelve.providers.aws_s3.direct.engine import Engine
-from cshelve.providers.aws_s3.direct.plain import PlainSource, plain_source
+from cshelve.providers.aws_s3.plain import PlainSource, plain_source
 from tests.providers.aws_s3.direct.parity.comparison import Boto3, without_own
 from tests.providers.aws_s3.direct.parity.configurations import at, plain
 from tests.providers.aws_s3.direct.parity.wanted import FEW_KEYS, OF_KEYS

@@ -1,8 +1,8 @@
-"""Configurations that need no boto3: what it would make of them, by a small table of our own.
+"""Plain configurations: what boto3 would make of them, by rules of our own, without boto3.
 
-What is not in the table is boto3's: `plain_source` then says what, and boto3 is asked. A test
-compares each request of the table with the one that boto3 would send, and another one goes through
-the variables that botocore knows, so that a new one of these is noticed.
+For a configuration that the rules do not cover, `plain_source` says why, and boto3 is asked. A test
+compares each request by these rules with boto3's, and another one goes through the variables that
+botocore knows, so that a new one of these is noticed.
 """
 
 from __future__ import annotations
@@ -15,8 +15,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cshelve.providers.aws_s3.direct.connections import Endpoint
-from cshelve.providers.aws_s3.direct.signing import Credentials
-from cshelve.providers.aws_s3.direct.templates import OPERATIONS, Template
+from cshelve.providers.aws_s3.direct.templates import OPERATIONS, Credentials, Template
 from cshelve.providers.aws_s3.options import ClientConfig
 
 if TYPE_CHECKING:
@@ -24,8 +23,9 @@ if TYPE_CHECKING:
 
 __all__ = ["PlainSource", "plain_source"]
 
-# Variables of botocore's that are understood here, and those that have no bearing on requests to S3
-# with the credentials that are given. https://docs.aws.amazon.com/sdkref/latest/guide/
+# Variables of botocore's that the rules cover, those that change nothing about requests to S3 with
+# given credentials, and those that boto3 is asked about.
+# https://docs.aws.amazon.com/sdkref/latest/guide/
 UNDERSTOOD = frozenset(
     {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION"}
     | {"AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"}
@@ -41,7 +41,7 @@ WITHOUT_BEARING = frozenset(
     | {"AWS_ENDPOINT_DISCOVERY_ENABLED", "AWS_S3_DISABLE_EXPRESS_SESSION_AUTH"}
     | {"AWS_S3_DISABLE_MULTIREGION_ACCESS_POINTS", "AWS_S3_USE_ARN_REGION"}
     | {"AWS_DISABLE_HOST_PREFIX_INJECTION"}
-    # Ours win over these, in boto3's client as well.
+    # Our own values take precedence over these, in boto3's client as well.
     | {"AWS_MAX_ATTEMPTS", "AWS_RETRY_MODE"}
 )
 BOTO3S = frozenset(
@@ -52,7 +52,7 @@ BOTO3S = frozenset(
     | {"AWS_AUTH_SCHEME_PREFERENCE", "BOTO_CONFIG", "BOTOCORE_EXPERIMENTAL__PLUGINS"}
     | {"AWS_SECURITY_TOKEN", "AWS_CREDENTIAL_EXPIRATION", "BOTOCORE_TCP_KEEPALIVE"}
     | {"AWS_BEARER_TOKEN_S3"}
-    # An agent is told of each of boto3's requests.
+    # Reports each of boto3's requests to an agent.
     | {"AWS_CSM_ENABLED"}
 )
 FILES = {
@@ -79,48 +79,29 @@ LABEL = "[a-z0-9](?:[a-z0-9-]*[a-z0-9])?"
 ENDPOINT = re.compile(
     rf"(https?)://({LABEL}(?:\.{LABEL})*|\[[0-9a-f:]+\])(?::([1-9][0-9]{{0,4}}))?/?"
 )
-# Hosts of AWS's own, for which botocore has rules.
+# Hosts of AWS itself, for which botocore has rules.
 AWS_HOSTS = re.compile(r"amazonaws|api\.aws|amazonwebservices")
 # https://docs.aws.amazon.com/general/latest/gr/rande.html, partition aws
 REGION = re.compile(r"(us|eu|ap|sa|ca|me|af|il|mx)-[a-z]+-[0-9]{1,2}")
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/bucketnamingrules.html, without dots
 HOST_BUCKET = re.compile(r"[a-z0-9][a-z0-9-]{1,61}[a-z0-9]")
 PATH_BUCKET = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{1,61}[A-Za-z0-9]")
-# Buckets with rules of their own: S3 Express, Outposts, tables, access points.
+# Buckets with special rules: S3 Express, Outposts, tables, access points.
 SPECIAL_BUCKET = re.compile(r".*--[a-z0-9]+-s3|.*-s3alias")
 REGION_OF_S3 = "us-east-1"
 
 
 class NotPlainConfigurationError(Exception):
-    """A configuration that boto3 has to be asked about; the text says why."""
+    """boto3 has to be asked about a configuration; the text says why."""
 
 
-class PlainSource:
-    """What requests are made of, found out without boto3."""
+class PlainSource(NamedTuple):
+    """What requests are made of, found out without boto3. Nothing of it changes."""
 
-    def __init__(
-        self,
-        endpoint: Endpoint,
-        templates: Mapping[str, Template],
-        credentials: Credentials | None,
-        client_config: ClientConfig,
-    ) -> None:
-        self.client_config = client_config
-        self._endpoint = endpoint
-        self._templates = templates
-        self._credentials = credentials
-
-    def endpoint(self) -> Endpoint:
-        """Return where requests go."""
-        return self._endpoint
-
-    def template(self, operation: str) -> Template:
-        """Return the template of an operation."""
-        return self._templates[operation]
-
-    def credentials(self) -> Credentials | None:
-        """Return the credentials, which do not change."""
-        return self._credentials
+    endpoint: Endpoint
+    templates: Mapping[str, Template]
+    credentials: Credentials | None
+    client_config: ClientConfig
 
 
 def plain_source(settings: S3Settings) -> PlainSource | str:
@@ -163,12 +144,12 @@ class _Address(NamedTuple):
     """Where the bucket is."""
 
     url: str
-    """Of the service, as boto3 tells it."""
+    """Of the service, as boto3 has it."""
     is_secure: bool
     host: str
     port: int
     header: str
-    """What the header Host says."""
+    """The value of the header Host."""
     path: str
     """Of the bucket, without a slash at its end."""
 
@@ -218,7 +199,7 @@ def _refuse_unless_plain(settings: S3Settings, environ: Mapping[str, str]) -> No
         if not is_known:
             raise NotPlainConfigurationError(f"[provider_params] config.{name}")
     for name in BOTO3S:
-        # An empty one too: boto3 raises errors about some of them.
+        # Also an empty one: boto3 raises errors about some.
         if name in environ:
             raise NotPlainConfigurationError(f"the environment variable {name}")
     for variable, file in FILES.items():
@@ -235,7 +216,7 @@ def _refuse_proxies(environ: Mapping[str, str]) -> None:
         if value and name.lower().endswith("_proxy") and name.lower() != "no_proxy":
             raise NotPlainConfigurationError(f"the environment variable {name}")
     if sys.platform in {"darwin", "win32"}:
-        # There, proxies are a setting of the system's too.
+        # There, proxies are a setting of the system as well.
         from urllib.request import getproxies
 
         if getproxies():
@@ -256,14 +237,14 @@ def _credentials(settings: S3Settings, environ: Mapping[str, str]) -> Credential
         secret = environ.get("AWS_SECRET_ACCESS_KEY")
         token = environ.get("AWS_SESSION_TOKEN") or None
     for name in ("aws_access_key_id", "aws_secret_access_key", "aws_session_token"):
-        # Where it is given in both places, the two are compared when boto3's client is built.
+        # Given in both places, the two are compared when boto3's client is built.
         if params.get(name) is not None and settings.auth_type == "access_key":
             raise NotPlainConfigurationError(f"[provider_params] {name}")
     if not key_id or not secret:
         raise NotPlainConfigurationError("no keys: boto3 looks for credentials elsewhere")
     for value in (key_id, secret, token or ""):
         if not (value.isascii() and value.isprintable() and value == value.strip()):
-            raise NotPlainConfigurationError("credentials that are no plain text")
+            raise NotPlainConfigurationError("credentials that are not plain text")
     return Credentials(key_id, secret, token)
 
 
@@ -290,7 +271,7 @@ def _address(settings: S3Settings, environ: Mapping[str, str], region: str) -> _
     if given is None:
         if not HOST_BUCKET.fullmatch(bucket) or style != "auto":
             raise NotPlainConfigurationError("a bucket that is not addressed by a host of its own")
-        # The first region has the name that there was before there were regions.
+        # The first region has the name from before there were regions.
         where = "s3" if region == REGION_OF_S3 else f"s3.{region}"
         service = f"{where}.amazonaws.com"
         host = f"{bucket}.{service}"
@@ -310,9 +291,9 @@ def _address(settings: S3Settings, environ: Mapping[str, str], region: str) -> _
 def _authorities(
     settings: S3Settings, environ: Mapping[str, str], *, is_secure: bool
 ) -> str | None:
-    """Return the file of the authorities that boto3 trusts: given, or certifi's, or botocore's.
+    """Return the file of the authorities that boto3 trusts: the given, certifi's, or botocore's.
 
-    None if anybody is trusted, or there is no TLS.
+    None if any server is trusted, or there is no TLS.
     """
     verify = settings.client_params.get("verify")
     if verify is None:
