@@ -22,7 +22,7 @@ NAMES = {
     "s3:bucket": "begins with s3: and is no URL",
     "s3:/bucket": "begins with s3: and is no URL",
     "gs:bucket/x": "begins with gs: and is no URL",
-    "file:shelf.ini": "begins with file: and is no URL",
+    "file:shelf.ini": "begins with file: and is no URL, such as file:///folder",
     "notes:2024": "begins with notes: and is no URL",
     "shelf.toml": r"an ini file, whose name ends in \.ini",
     "shelf.YAML": r"\.ini",

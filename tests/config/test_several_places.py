@@ -187,7 +187,7 @@ class TestOtherProviders:
         config: dict[str, dict[str, Any]] = {
             "default": {"provider": "aws-s3", "check_bucket": False},
             "aws-s3": {
-                "bucket_name": "b",
+                "bucket_name": "bucket",
                 "auth_type": "access_key",
                 "key_id": "x",
                 "key_secret": SECRET,

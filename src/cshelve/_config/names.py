@@ -76,10 +76,11 @@ def _problem_of(name: str, *, is_path: bool) -> str | None:
         return f"{name[-40:]!r}: there is a blank at the end of the name; take it away."
     scheme = SCHEME.match(name)
     if scheme and not _is_url(name):
+        _, form = FORMS.get(scheme[1].lower(), FORMS["s3"])
         # No more of it, as there may be a password in it.
         return (
-            f"a name that begins with {scheme[1]}: and is no URL, such as s3://bucket/prefix, "
-            f"would be a local shelf. {IF_MEANT}"
+            f"a name that begins with {scheme[1]}: and is no URL, such as {form}, would be a local "
+            f"shelf. {IF_MEANT}"
         )
     if name.lower().endswith(OTHER_ENDINGS) and not scheme:
         return (

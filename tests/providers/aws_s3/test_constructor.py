@@ -106,13 +106,22 @@ def test_looks_nothing_up_in_the_environment(monkeypatch: pytest.MonkeyPatch) ->
     ("make", "message"),
     [
         (lambda: AwsS3(""), "AwsS3, .default. bucket_name: must not be empty"),
-        (lambda: AwsS3("b", auth_type="access_key"), "key_id: this option is required"),
-        (lambda: AwsS3("b", key_id="a", key_secret="b"), "does not go with auth_type = default"),
-        (lambda: AwsS3("b", concurency=3), "concurency: there is no such option .*concurrency"),
-        (lambda: AwsS3("b", engine="curl"), "engine: .*write one of auto, boto3, direct"),
-        (lambda: AwsS3("b", provider_params={"region": "x"}), "no such parameter .*region_name"),
-        (lambda: AwsS3("b", endpoint_url="host"), "begins with http"),
-        (lambda: AwsS3("b", session=cast("Any", "dev")), "boto3_session: is an object"),
+        (lambda: AwsS3("bucket", auth_type="access_key"), "key_id: this option is required"),
+        (
+            lambda: AwsS3("bucket", key_id="a", key_secret="b"),
+            "does not go with auth_type = default",
+        ),
+        (
+            lambda: AwsS3("bucket", concurency=3),
+            "concurency: there is no such option .*concurrency",
+        ),
+        (lambda: AwsS3("bucket", engine="curl"), "engine: .*write one of auto, boto3, direct"),
+        (
+            lambda: AwsS3("bucket", provider_params={"region": "x"}),
+            "no such parameter .*region_name",
+        ),
+        (lambda: AwsS3("bucket", endpoint_url="host"), "begins with http"),
+        (lambda: AwsS3("bucket", session=cast("Any", "dev")), "boto3_session: is an object"),
     ],
 )
 def test_mistakes_are_errors(make: Callable[[], AwsS3], message: str) -> None:
