@@ -16,9 +16,9 @@ BARE_READY := $(BARE_VENV)/.ready
 help:
 	@echo "make demo   start a real S3 server here and watch two processes share a shelf in it"
 	@echo "make test   run the whole test suite, real servers included"
-	@echo "make lint   ruff and mypy"
+	@echo "make lint   ruff, mypy and import-linter"
 	@echo "make contest measure cshelve beside 1.6 and bare clients, in ten minutes"
-	@echo "make clean  remove .venv, .venv-1.x, .venv-bare and caches"
+	@echo "make clean  remove .venv, .venv-1.x, .venv-bare, .nox and caches"
 
 demo: $(READY)
 	@$(BIN)/python -m examples.demo
@@ -35,10 +35,9 @@ test: $(READY) $(OLD_READY)
 	$(PYTEST) $(PYTEST_ARGS)
 	CSHELVE_TEST_ENGINE=boto3 $(PYTEST) -m "s3 and not once" $(PYTEST_ARGS) || [ $$? -eq 5 ]
 
+# The commands are those of noxfile.py, with what .venv has in place of an environment of their own.
 lint: $(READY)
-	$(BIN)/ruff check .
-	$(BIN)/ruff format --check .
-	$(BIN)/mypy
+	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/nox --no-venv --no-install --session lint
 
 contest: $(READY) $(OLD_READY) $(BARE_READY)
 	@$(BIN)/python -m benchmarks.contest
@@ -63,4 +62,5 @@ $(BARE_READY): $(READY)
 	@touch $(BARE_READY)
 
 clean:
-	rm -rf $(VENV) $(OLD_VENV) $(BARE_VENV) .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(OLD_VENV) $(BARE_VENV) .nox .coverage .coverage.*
+	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -1,4 +1,4 @@
-"""A SeaweedFS of the benchmark's own with a bucket, shelves in it, and requests signed before."""
+"""A SeaweedFS server with a bucket, shelves in the bucket, and presigned requests for keys."""
 
 from __future__ import annotations
 
@@ -17,20 +17,20 @@ __all__ = ["BUCKET", "PREFIX", "config_in", "raw_gets", "server_with_bucket", "s
 
 BUCKET = "benchmark"
 PREFIX = "shelf/"
-# Version 2, which boto3 would sign URLs by, this server does not know.
+# By default boto3 signs URLs with version 2, which this server does not support.
 SIGNATURE = Config(signature_version="s3v4")
 
 
 @contextmanager
 def server_with_bucket() -> Iterator[SeaweedFS]:
-    """Start the server, and stop it in the end."""
+    """Start the server, create the bucket, and stop the server at the end of the block."""
     with SeaweedFS() as server:
         server.client().create_bucket(Bucket=BUCKET)
         yield server
 
 
 def config_in(server: SeaweedFS, endpoint_url: str = "", **options: Any) -> dict[str, Any]:
-    """Return the configuration of a shelf, with these options in its first section."""
+    """Return the configuration of a shelf with these options in its `[default]` section."""
     default = {
         "provider": "aws-s3",
         "bucket_name": BUCKET,
@@ -49,7 +49,7 @@ def shelf_in(server: SeaweedFS, endpoint_url: str = "", **options: Any) -> cshel
 
 
 def raw_gets(server: SeaweedFS, endpoint_url: str, keys: Iterable[str]) -> list[bytes]:
-    """Sign a request for each of a shelf's keys."""
+    """Return a presigned GET request for each of a shelf's keys."""
     client = s3_client(endpoint_url, server.admin, {"config": SIGNATURE})
     return [
         get(client.generate_presigned_url("get_object", {"Bucket": BUCKET, "Key": PREFIX + key}))

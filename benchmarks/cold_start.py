@@ -1,10 +1,9 @@
-"""How long a process takes that opens a shelf and reads a value, beside one with boto3 alone.
+"""Measure how long a process takes to open a shelf and read a value, compared with bare boto3.
 
     make .venv-bare/.ready && python -m benchmarks.cold_start [rounds]
 
-Whole processes, from their start to their end, in turns. Bare clients have an environment of their
-own, and a SeaweedFS on this machine has the values. What a row takes by itself shows
-`python -X importtime`.
+Times whole processes from start to end; they take turns. Bare clients have their own environment.
+A SeaweedFS on this machine stores the values. `python -X importtime` shows the imports of one row.
 """
 
 from __future__ import annotations
@@ -107,7 +106,7 @@ def show(
 ) -> None:
     acts = {name: partial(run, *program, surroundings) for name, program in programs.items()}
     for act in acts.values():
-        act()  # Python compiles what it has not compiled before, as pip does when it installs.
+        act()  # Compiles modules that are not compiled yet, as pip does on installation.
     taken = medians(acts, rounds)
     first, *_ = taken.values()
     print(f"\n| {title} | time | ratio |")
@@ -117,7 +116,7 @@ def show(
 
 
 def run(environment: str, program: str, surroundings: Mapping[str, str]) -> None:
-    # In our own environment, our modules may be where that variable says.
+    # In this environment, PYTHONPATH may say where cshelve's modules are.
     inherited = own_surroundings(*([] if environment else ["PYTHONPATH"]))
     python = python_in(environment) if environment else sys.executable
     subprocess.run([python, "-c", program], check=True, env={**inherited, **surroundings})

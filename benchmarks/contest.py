@@ -1,11 +1,11 @@
-"""cshelve beside cshelve 1.6 and bare clients: by HTTP, by HTTPS, and at 20 ms.
+"""Compare cshelve with cshelve 1.6 and bare clients: over HTTP, over HTTPS, and with a 20 ms delay.
 
     make contest
 
-Each contestant is a process in an environment of its own, and all have one SeaweedFS on this
-machine, which serves TLS itself. All pickle what they write and unpickle what they read. Each round
-has all of them in turn, in another order; a cell is the median of the rounds, in operations a
-second, a ratio that of the medians. It takes about ten minutes.
+Each contestant is a process in its own environment. All use one SeaweedFS on this machine, which
+serves TLS itself. All pickle what they write and unpickle what they read. In each round they take
+turns in a different order. A cell is the median of the rounds, in operations per second; a ratio is
+the ratio of the medians. The benchmark takes about ten minutes.
 """
 
 from __future__ import annotations
@@ -45,17 +45,17 @@ LATENCY_MILLISECONDS = 20
 
 @dataclass(frozen=True)
 class Course:
-    """What there is to do, with how many requests in flight and how many values: MOST in bulk."""
+    """What to measure, with how many requests in flight and how many values (MOST in bulk)."""
 
     acts: Mapping[str, str]
     concurrency: int
     single: int
     looped: int
-    """How many in bulk where that is a loop, whose speed doesn't depend on their number."""
+    """The number of values for contestants that loop, whose speed does not depend on it."""
     rounds: int
-    """Of single values, which take little time, three times as many."""
+    """Operations on single values take little time and run three times as many rounds."""
     first: tuple[str, int]
-    """What is done before the rounds: shelves are filled, connections opened."""
+    """The operation before the rounds, which fills the shelves or opens the connections."""
 
     def values(self, act: str, contestant: str) -> int:
         if act in SINGLE:
@@ -67,7 +67,7 @@ DIRECT = Course(
     SINGLE | BULK | ITEMS | LEN, 32, single=200, looped=400, rounds=7, first=("write", MOST)
 )
 SECURE = Course(SINGLE | BULK, 32, single=200, looped=400, rounds=5, first=("read", 40))
-# No items: in 1.6 that is a loop over all there is, and takes a minute each time.
+# Without `items`: in 1.6 it loops over all keys, which takes a minute each time.
 DELAYED = Course(SINGLE | BULK | LEN, 128, single=30, looped=40, rounds=3, first=("read", 40))
 COURSES = {"http": DIRECT, "https": SECURE, f"{LATENCY_MILLISECONDS} ms": DELAYED}
 
@@ -83,14 +83,14 @@ def main(*courses: str) -> None:
             delayed = relays.enter_context(relay(server.endpoint_url, LATENCY_MILLISECONDS))
             urls = (server.endpoint_url, server.secure_endpoint_url, delayed)
             for (title, course), url in zip(COURSES.items(), urls, strict=True):
-                # The first one fills the shelves.
+                # The first course fills the shelves, so it always runs.
                 if not courses or course is DIRECT or title in courses:
                     print(f"\n## {title}\n")
                     run(course, server, url, str(certificate) if course is SECURE else "")
 
 
 def run(course: Course, server: SeaweedFS, endpoint_url: str, ca_file: str) -> None:
-    """Have all contestants do what the course says, and print its tables."""
+    """Run the course with all contestants, and print its tables."""
     print(f"{course.concurrency} in flight at most\n")
     with ExitStack() as processes:
         contestants: dict[str, Contestant] = {}
@@ -118,14 +118,14 @@ def place_of(
 
 
 def bucket_of(name: str) -> str:
-    # 1.6 takes the whole of a bucket. No more buckets than needed: this server tires of many.
+    # 1.6 uses a whole bucket. Others share one, because this server slows down with many buckets.
     return "old" if name == OLD else "shared"
 
 
 def print_rates(
     course: Course, contestants: Mapping[str, Contestant]
 ) -> dict[str, dict[str, Taken]]:
-    """Run each act, print a row for it, and give what it took for one value."""
+    """Run each act and print its row; return the time that each contestant took per value."""
     ratios = " | ".join(f"{OURS} / {other}" for other in RATIOS)
     print(f"\noperations a second\n\n| | {' | '.join(contestants)} | {ratios} |")
     print("|---" * (1 + len(contestants) + len(RATIOS)) + "|")
@@ -154,7 +154,7 @@ def print_processor_time(
 def taken_for_one(
     act: str, course: Course, contestants: Mapping[str, Contestant]
 ) -> dict[str, Taken]:
-    """Return what an act takes for one value, of all who can do it."""
+    """Return the time per value for each contestant that supports the act."""
     values = {
         name: course.values(act, name) for name, each in contestants.items() if act in each.acts
     }

@@ -1,10 +1,11 @@
-"""How many copies of a large value are in memory while it is stored and read.
+"""Measure how many copies of a large value are in memory while it is stored and read.
 
     python -m benchmarks.copies [MiB]
 
-Each figure is of a process of its own, on Linux: the peak of its memory while one `bytes` value is
-set, or read, less what it had before, in multiples of the value. Of what is read one is the result
-itself. The shelf is in a folder, and by each engine in a bucket of a SeaweedFS on this machine.
+Runs on Linux, with one process for each figure. A figure is the peak of the process's memory while
+it sets or reads one `bytes` value, minus the memory that it used before, in multiples of the value.
+When reading, one copy is the result itself. The shelf is in a folder and, with each engine, in a
+bucket of a SeaweedFS on this machine.
 """
 
 from __future__ import annotations
@@ -68,7 +69,7 @@ def in_folder(folder: str, chain: Config) -> Config:
 
 
 def in_a_process(act: str, config: Config, mebibytes: int) -> float:
-    """Do one of the two below in another process, and give the copies that it counts."""
+    """Run `write` or `read` in another process, and return the number of copies."""
     arguments = [act, str(mebibytes), json.dumps(config)]
     command = [sys.executable, "-m", "benchmarks.copies", *arguments]
     done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True)
@@ -96,8 +97,8 @@ def value_of(size: int) -> bytes:
 
 
 def peak_of(act: Callable[[], object]) -> int:
-    """Give the most memory that an act had in use, less what was in use before it."""
-    Path("/proc/self/clear_refs").write_text("5")  # Sets the peak back: man 5 proc.
+    """Return the peak memory during an act, minus the memory in use before it."""
+    Path("/proc/self/clear_refs").write_text("5")  # Resets the peak: man 5 proc.
     before = in_status("VmRSS")
     act()
     return in_status("VmHWM") - before

@@ -1,10 +1,10 @@
-"""How fast small values travel by each engine of aws-s3, and what that takes of the processor.
+"""Measure the speed and the processor time of each aws-s3 engine with small values.
 
     python -m benchmarks.engines
 
-A SeaweedFS on this machine has the values, 2,000 of 1 kB. Each round has both engines in turn; a
-cell is the median of the rounds, in operations a second, in brackets the milliseconds of processor
-time that an operation takes of the client.
+A SeaweedFS on this machine stores 2,000 values of 1 kB. The engines take turns in each round. A
+cell is the median of the rounds: operations per second and, in brackets, the client's processor
+time per operation in milliseconds.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ def main() -> None:
         }
         for db in shelves.values():
             db.update(MANY)
-            db.modify("key-00000", changed)  # Which finds out whether the server can do that.
+            db.modify("key-00000", changed)  # Checks once whether the server supports conditions.
         show(f"{len(FEW)} values of 1 kB, one after the other", SINGLE, shelves, FEW)
         show(f"{len(MANY):,} values of 1 kB at once, `concurrency` 32", BULK, shelves, MANY)
         with busy_thread():
@@ -86,7 +86,7 @@ def show(
 
 @contextmanager
 def busy_thread() -> Iterator[None]:
-    """Have a thread compute for as long as the block takes."""
+    """Keep a thread computing for the duration of the block."""
     is_over = Event()
 
     def compute() -> None:

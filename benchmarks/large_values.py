@@ -1,12 +1,12 @@
-"""How fast a large value is stored in S3 and read again, beside plain boto3.
+"""Measure how fast a large value is stored in S3 and read again, compared with plain boto3.
 
     python -m benchmarks.large_values [MiB]
 
-It starts a SeaweedFS. Five ways take turns: one request of boto3's (put_object, get_object),
-boto3's transfer manager, a shelf whose objects are the bytes alone; and of the value's pickle, one
-request of boto3's and a shelf as it is by default. Directly, and through a relay that limits each
-connection to 50 MB/s, as a wide network may. A row has medians of the seconds, and in brackets the
-speed in multiples of one request's for the same object.
+Starts a SeaweedFS. Five contestants take turns: a single boto3 request (put_object, get_object),
+boto3's transfer manager, a shelf whose objects are only the bytes and, for the pickled value, a
+single boto3 request and a shelf with default settings. They use the server directly, and through a
+relay that limits each connection to 50 MB/s, as a wide-area network might. A row has the medians in
+seconds and, in brackets, the speed relative to a single request for the same object.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from testbed.seaweedfs import SeaweedFS
 
 MEGABYTES_A_SECOND = 50
 ROUNDS = 5
-# Their objects are the values, with nothing round them.
+# Objects that contain only the value.
 BYTES_ALONE = {"use_pickle": False, "use_versioning": False}
 
 
@@ -82,7 +82,7 @@ def show(title: str, ways: list[Callable[[], Any]]) -> None:
     seconds: list[list[float]] = [[] for _ in ways]
     for number in range(ROUNDS + 1):
         for place in range(len(ways)):
-            # Another one begins each time: a server still writes what it got before.
+            # Rotates the first contestant: the server may still be writing the previous value.
             which = (number + place) % len(ways)
             taken = seconds_of(ways[which])
             if number:  # The first round warms up.

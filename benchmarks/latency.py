@@ -1,11 +1,12 @@
-"""How near many reads at a latency come to what is possible there.
+"""Compare many reads over a connection with latency to the highest rate possible there.
 
     python -m benchmarks.latency
 
-A relay before a SeaweedFS makes each request wait for 20 ms. With 128 in flight at most, more than
-128 in the time of a request is not possible, and neither is more than the server and the relay can
-do: that is what requests reach that were signed before, and whose answers are thrown away, with
-twice as many in flight. The ceiling is the smaller of the two. Medians of rounds in turns.
+A relay in front of a SeaweedFS delays each request by 20 ms. With at most 128 requests in flight,
+the rate cannot exceed 128 divided by the time of a request, nor the rate that the server and the
+relay can sustain. The latter is measured with presigned requests whose responses are discarded,
+with twice as many in flight. The ceiling is the smaller of the two. The contestants take turns;
+figures are medians.
 """
 
 from __future__ import annotations

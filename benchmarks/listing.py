@@ -1,9 +1,9 @@
-"""How fast a shelf's keys are listed, beside the server's own time for the same pages.
+"""Measure how fast a shelf's keys are listed, compared with the server's time for the pages.
 
     python -m benchmarks.listing [keys]
 
-The server's time: requests for the same pages, signed before, over one connection, whose answers
-are received and thrown away. boto3's paginator is in the table too.
+The server's time is measured with presigned requests for the same pages, over one connection, whose
+responses are received and discarded. The table also contains boto3's paginator.
 """
 
 from __future__ import annotations
@@ -18,7 +18,6 @@ from benchmarks.bucket import BUCKET, PREFIX, SIGNATURE, server_with_bucket, she
 from benchmarks.machine import described
 from benchmarks.raw import Raw, get
 from benchmarks.rounds import medians
-from cshelve._records import Records
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -35,9 +34,7 @@ def main(keys: int = 10_000) -> None:
         closing(Raw(server.endpoint_url)) as raw,
     ):
         db.set_many((f"user/{number:07}", number) for number in range(keys))
-        records = db.dict
-        assert isinstance(records, Records)
-        provider = records.provider
+        provider = db.provider
         client = server.client(config=SIGNATURE)
         pages = [get(url) for url in signed_pages(client)]
         bare = "the pages, thrown away"

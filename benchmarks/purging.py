@@ -1,8 +1,8 @@
-"""How fast a shelf is cleared, beside bare `delete_objects` calls for the same keys.
+"""Measure how fast a shelf is cleared, compared with `delete_objects` calls for the same keys.
 
     python -m benchmarks.purging [keys]
 
-The bare calls know the keys; a shelf has to list them first.
+The bare calls know the keys; the shelf has to list them first.
 """
 
 from __future__ import annotations

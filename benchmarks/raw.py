@@ -1,6 +1,6 @@
-"""Requests that were signed before, over plain sockets; what comes back is counted and thrown away.
+"""Presigned requests over plain sockets, whose responses are received and discarded.
 
-So it takes what the server takes, and next to nothing of a client.
+The time is that of the server, with next to no work in the client.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ _PIECE_BYTES = 1 << 18
 
 
 def get(url: str) -> bytes:
-    """Make the request for a presigned address."""
+    """Return the bytes of a GET request for a presigned URL."""
     parts = urlsplit(url)
     return f"GET {parts.path}?{parts.query} HTTP/1.1\r\nHost: {parts.netloc}\r\n\r\n".encode()
 
 
 class Raw:
-    """Connections to a server, which stay open."""
+    """Persistent connections to a server."""
 
     def __init__(self, endpoint_url: str, connections: int = 1) -> None:
         address = urlsplit(endpoint_url)
@@ -45,7 +45,7 @@ class Raw:
             each.close()
 
     def fetch(self, requests: Iterable[bytes]) -> None:
-        """Send all of them, each over a connection that is free, and wait for the answers."""
+        """Send all requests, each over a free connection, and wait for the responses."""
         left = iter(requests)
         flying = 0
         with suppress(StopIteration):
@@ -64,7 +64,7 @@ class Raw:
 
 
 class Answer:
-    """How much of an answer is yet to come; after its end, of the next one."""
+    """Tracks how much of a response is still missing; after its end, of the next response."""
 
     def __init__(self) -> None:
         self._head: bytes | None = b""

@@ -1,9 +1,9 @@
-"""How fast many values are read while the server refuses 5 % of the requests.
+"""Measure how fast many values are read while the server refuses 5 % of the requests.
 
     python -m benchmarks.refusals
 
-A relay before a SeaweedFS answers every twentieth request by 503 itself, and another one none. Both
-shelves read the same values, in turns.
+One relay in front of a SeaweedFS answers every twentieth request with 503, another relay none. A
+shelf behind each relay reads the same values; the two take turns.
 """
 
 from __future__ import annotations

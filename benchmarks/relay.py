@@ -1,11 +1,11 @@
-"""A TCP relay that makes each request wait, or refuses some of them.
+"""A TCP relay that delays each request, or refuses some of them.
 
     python -m benchmarks.relay HOST PORT MILLISECONDS REFUSED
 
-prints its own port, and relays until it is ended. Of the requests without a body, one in so many is
-answered by 503, as a server with too much to do does; 0 for none. Opening a connection costs
-nothing more, and nothing limits the bandwidth. It is a process of its own, so that it takes no
-turns with the program that is measured.
+prints its port, and relays until it is terminated. One in REFUSED of the requests without a body is
+answered with 503, as by an overloaded server; 0 means none. Opening a connection adds no delay, and
+the bandwidth is not limited. The relay is a separate process, so that it does not compete for the
+interpreter with the program that is measured.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ _REFUSAL = (
 
 @contextmanager
 def relay(endpoint_url: str, milliseconds: int = 0, refused: int = 0) -> Iterator[str]:
-    """Run one to this server, and give the address to use in its place."""
+    """Run a relay to this server, and yield the URL to use instead of the server's."""
     address = urlsplit(endpoint_url)
     arguments = [str(address.hostname), str(address.port), str(milliseconds), str(refused)]
     command = [sys.executable, "-m", "benchmarks.relay", *arguments]
@@ -44,7 +44,7 @@ def relay(endpoint_url: str, milliseconds: int = 0, refused: int = 0) -> Iterato
 
 
 class Relay:
-    """All connections, in one thread."""
+    """Relays all connections in one thread."""
 
     def __init__(self, server: tuple[str, int], seconds: float, refused: int) -> None:
         self._server = server
@@ -80,7 +80,7 @@ class Relay:
             self._selector.register(each, selectors.EVENT_READ, act)
 
     def _from_client(self, client: socket.socket) -> None:
-        # As events that came together are dealt with, the first may have ended the connection.
+        # Of several events received together, an earlier one may have ended the connection.
         server = self._servers.get(client)
         if server is None:
             return

@@ -1,4 +1,4 @@
-"""What acts take that have turns, so that what else the machine does meets all of them alike."""
+"""Time acts that take turns, so that other load on the machine affects all of them alike."""
 
 from __future__ import annotations
 
@@ -13,20 +13,20 @@ __all__ = ["Taken", "medians", "medians_of", "taken_by"]
 
 
 class Taken(NamedTuple):
-    """What an act took."""
+    """The time that an act took."""
 
     seconds: float
     processor_seconds: float
-    """Of this process, all its threads."""
+    """Of all threads of this process."""
 
 
 def medians(acts: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, Taken]:
-    """Return the medians of what each act takes, their order another one each round."""
+    """Return the median times of each act; the acts run in a random order each round."""
     return medians_of({name: partial(taken_by, act) for name, act in acts.items()}, rounds)
 
 
 def medians_of(clocks: Mapping[str, Callable[[], Taken]], rounds: int) -> dict[str, Taken]:
-    """The same for acts that tell themselves what they took."""
+    """Return the median times of acts that measure themselves, as `medians` does."""
     all_taken: dict[str, list[Taken]] = {name: [] for name in clocks}
     for _ in range(rounds):
         for name in random.sample(list(clocks), len(clocks)):

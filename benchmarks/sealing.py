@@ -1,9 +1,9 @@
-"""How fast a record is sealed and unsealed, beside the primitive alone.
+"""Measure how fast a record is sealed and unsealed, compared with the bare primitive.
 
     python -m benchmarks.sealing
 
-Rounds of both take turns; a row has the medians of the processor time that a call takes, and the
-ratio of the two speeds.
+The two take turns. A row has the median processor time of a call of each, and the ratio of the two
+speeds.
 """
 
 from __future__ import annotations
@@ -51,7 +51,7 @@ def sealing_and_unsealing(size: int) -> list[tuple[Callable[[], object], Callabl
     codec = Codec(seal=AesGcm(Keys(Key.of(secret, "aes256-gcm"))))
     primitive = AESGCM(secret)
     value, associated = os.urandom(size), bytes(60)
-    # What pickle makes of a large value: its own bytes, and a few before and behind.
+    # A pickled large value: its own bytes, with a few before and after.
     pieces = (value[:20], value[20:-3], value[-3:]) if size > 1 << 16 else (value,)
     record = codec.encode("key", pieces)
     nonce = os.urandom(12)
@@ -71,7 +71,7 @@ def sealing_and_unsealing(size: int) -> list[tuple[Callable[[], object], Callabl
 def interleaved(
     one: Callable[[], object], other: Callable[[], object], times: int
 ) -> tuple[float, float]:
-    """Give the medians of the processor seconds of a call of each, the two taking turns."""
+    """Return the median processor seconds of a call of each; the two take turns."""
     seconds: tuple[list[float], list[float]] = ([], [])
     for _ in range(ROUNDS):
         for act, taken in zip((one, other), seconds, strict=True):

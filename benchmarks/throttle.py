@@ -1,9 +1,9 @@
-"""A TCP relay that limits each connection, each way, to a number of bytes a second.
+"""A TCP relay that limits the bytes per second of each connection, in each direction.
 
     python -m benchmarks.throttle HOST PORT MB_A_SECOND
 
-prints its own port, and relays until it is ended. It is a process of its own, so that it takes no
-turns with the program that is measured.
+prints its port, and relays until it is terminated. It is a separate process, so that it does not
+compete for the interpreter with the program that is measured.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ PIECE_BYTES = 1 << 17
 
 @contextmanager
 def throttled(host: str, port: int, megabytes_a_second: float) -> Iterator[str]:
-    """Run a relay to this server, and give the address to use in its place."""
+    """Run a relay to this server, and yield the URL to use instead of the server's."""
     arguments = [host, str(port), str(megabytes_a_second)]
     command = [sys.executable, "-m", "benchmarks.throttle", *arguments]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
@@ -49,10 +49,10 @@ def relay(source: socket.socket, target: socket.socket, bytes_a_second: float) -
     with suppress(OSError):
         while piece := source.recv(PIECE_BYTES):
             target.sendall(piece)
-            # What was not used while nothing came is not made up for.
+            # Capacity that was not used while idle does not accumulate.
             due = max(due, time.monotonic()) + len(piece) / bytes_a_second
             time.sleep(max(0.0, due - time.monotonic()))
-    # The other direction has to end as well, whichever side ended.
+    # If either side ends the connection, the other direction has to end too.
     for each in (source, target):
         with suppress(OSError):
             each.shutdown(socket.SHUT_RDWR)

@@ -1,4 +1,4 @@
-"""What `make demo` runs: a real S3 server, two processes that share a shelf, a look inside.
+"""Start a real S3 server, share a shelf between two processes, and look inside: `make demo`.
 
 Run it from the project's root as ``python -m examples.demo``.
 """
@@ -36,7 +36,7 @@ def main() -> None:
 
 
 def write_configuration(folder: Path, endpoint_url: str) -> str:
-    """Write the example's aws-s3.ini with the address of this server in it."""
+    """Write the example's aws-s3.ini with the address of this server, and return its text."""
     text = (EXAMPLES / "aws-s3.ini").read_text()
     text = text.replace("http://localhost:9000", endpoint_url)
     (folder / "aws-s3.ini").write_text(text)
@@ -44,7 +44,7 @@ def write_configuration(folder: Path, endpoint_url: str) -> str:
 
 
 def quickstart(task: str, folder: str, environment: dict[str, str]) -> str:
-    """Run the example in a process of its own and give what it prints."""
+    """Run the example in its own process and return its output."""
     program = str(EXAMPLES / "quickstart.py")
     command = [sys.executable, program, task]
     return subprocess.run(
@@ -53,7 +53,7 @@ def quickstart(task: str, folder: str, environment: dict[str, str]) -> str:
 
 
 def show_bucket(server: SeaweedFS) -> None:
-    """Show with plain boto3 what the shelf is to everybody else."""
+    """Show what the shelf looks like to plain boto3."""
     say(f"What plain boto3 sees in the bucket {BUCKET!r}:")
     client = server.client()
     for found in client.list_objects_v2(Bucket=BUCKET)["Contents"]:

@@ -1,7 +1,7 @@
-"""A shelf in an S3 bucket: one process writes it, another one reads it.
+"""Write a shelf in an S3 bucket from one process, and read it from another.
 
-Run it as ``python quickstart.py write`` and then ``python quickstart.py read``, in a folder with
-`aws-s3.ini`, with the two variables that the file names set. `make demo` does all of that.
+Run ``python quickstart.py write`` and then ``python quickstart.py read``, in a folder with
+`aws-s3.ini`, with the two variables set that the file names. `make demo` does all of this.
 """
 
 import sys

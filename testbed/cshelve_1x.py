@@ -1,7 +1,8 @@
-"""cshelve 1.6.0 from the registry, in an environment and a process of its own.
+"""cshelve 1.6.0 from the registry, in its own environment and process.
 
-Both releases are called cshelve, so one interpreter holds one of them: this module is imported
-where ours is, and run as a program (``python -m testbed.cshelve_1x``) where the other one is.
+Both releases are named cshelve, so an interpreter can only have one of them. This module is
+imported by the interpreter of this release, and run as a program (``python -m testbed.cshelve_1x``)
+by the interpreter of the other.
 """
 
 from __future__ import annotations
@@ -29,19 +30,19 @@ _ANSWER_SECONDS = 60.0
 
 
 class RefusedBy1x(Exception):  # noqa: N818
-    """What 1.x raised, as `name of the class: text`; its class is of another cshelve than ours."""
+    """An error from 1.x, as `name of the class: text`; its class is only importable there."""
 
 
 def find_python() -> Path:
-    """The interpreter of the environment with 1.x; FileNotFoundError says how to get it."""
+    """Return the interpreter of the environment with 1.x; FileNotFoundError says how to get it."""
     return python_in(".venv-1.x")
 
 
 class Cshelve1x:
-    """One process that opens shelves as its caller would: in his directory, with his environment.
+    """A process that opens shelves with 1.x, in the caller's directory and environment.
 
-    Each call opens the shelf that an ini file describes, and closes it again. Values are made of
-    builtin types. Not for more than one thread.
+    Each call opens the shelf that an ini file describes, and closes it again. Values consist of
+    builtin types. Not safe for use from several threads.
     """
 
     def __enter__(self) -> Self:
@@ -71,14 +72,14 @@ class Cshelve1x:
         trace: TracebackType | None,
     ) -> None:
         self._process.kill()
-        # Closes its pipes too, whatever is still in them.
+        # Also closes its pipes, even if they still contain data.
         self._process.communicate()
 
     def write(self, ini: Path, values: Mapping[str, object], flag: str = "c") -> None:
         self._ask("write", str(ini), flag, dict(values))
 
     def read(self, ini: Path, keys: Iterable[str]) -> dict[str, Any]:
-        """Read these keys; the first that can't be read raises."""
+        """Return the values of these keys; raise for the first key that can't be read."""
         values: dict[str, Any] = self._ask("read", str(ini), "r", list(keys))
         return values
 
@@ -95,7 +96,7 @@ class Cshelve1x:
         assert stdout is not None
         pickle.dump((os.getcwd(), dict(os.environ), operation, arguments), stdin)
         stdin.flush()
-        # It answers with one pickle, all of which is read: nothing is left in our buffer.
+        # The answer is one pickle, which is read completely: nothing stays in this buffer.
         if not select.select([stdout], [], [], _ANSWER_SECONDS)[0]:
             raise TimeoutError(f"cshelve {VERSION} gave no answer in {_ANSWER_SECONDS} s")
         refusal, answer = pickle.load(stdout)
@@ -105,7 +106,7 @@ class Cshelve1x:
 
 
 def _serve(requests: IO[bytes], answers: IO[bytes]) -> None:
-    """Do what is asked, one request after the other, until nobody asks any more."""
+    """Carry out one request after the other until the input ends."""
     open_shelf = importlib.import_module("cshelve").open
     while True:
         try:
@@ -118,7 +119,7 @@ def _serve(requests: IO[bytes], answers: IO[bytes]) -> None:
         refusal = answer = None
         try:
             answer = _do(open_shelf, operation, *arguments)
-        except Exception as error:  # noqa: BLE001 - it is the caller's to judge.
+        except Exception as error:  # noqa: BLE001 - the caller decides.
             refusal = f"{type(error).__name__}: {error}"
         pickle.dump((refusal, answer), answers)
         answers.flush()
@@ -148,7 +149,7 @@ def _do(
 
 
 def _main() -> None:
-    # What anything prints must not come between the answers.
+    # Keeps other output out of the answers.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     with refuse_other_hosts():

@@ -1,4 +1,4 @@
-"""The environments beside ours that the Makefile makes, each for programs of its own."""
+"""The other environments that the Makefile creates, for programs that need different packages."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def python_in(environment: str) -> Path:
-    """The interpreter of one of them; FileNotFoundError says how to get it."""
+    """Return the interpreter of an environment; FileNotFoundError says how to get it."""
     directory = ROOT / environment
-    # Without this one the environment is there in part, or not at all.
+    # Without this file, the environment is incomplete or does not exist.
     if not (directory / ".ready").exists():
         raise FileNotFoundError(f"no {environment} here: `make {environment}/.ready` makes it")
     return directory / "bin" / "python"
 
 
 def own_surroundings(*kept: str) -> dict[str, str]:
-    """Our variables without those that tell an interpreter something, but for what is kept."""
+    """Return this process's variables without those that affect Python, except the ones to keep."""
     return {
         name: value
         for name, value in os.environ.items()

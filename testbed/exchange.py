@@ -1,4 +1,4 @@
-"""One request and its answer, between a client's connection and the server behind."""
+"""One request and its response, between a client's connection and the upstream server."""
 
 import socket
 import struct
@@ -20,7 +20,7 @@ _ANSWER_SECONDS = 60.0
 
 
 class UpstreamError(Exception):
-    """The server behind can't be reached, or broke off its answer."""
+    """The upstream server can't be reached, or broke off its response."""
 
 
 class Connection:
@@ -29,7 +29,7 @@ class Connection:
     def __init__(self, raw: socket.socket) -> None:
         self.socket = raw
         self.stream = raw.makefile("rb")
-        # Nagle's algorithm would hold back the second packet of an answer for 40 ms.
+        # Nagle's algorithm would delay the second packet of a response by 40 ms.
         raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
     def read_request(self) -> Request | None:
@@ -38,7 +38,7 @@ class Connection:
         )
 
     def is_stale(self) -> bool:
-        """Whether an idle connection was closed by the peer, or has what nobody asked for."""
+        """Return whether the peer closed an idle connection, or sent something unrequested."""
         timeout = self.socket.gettimeout()
         self.socket.setblocking(False)
         try:
@@ -52,18 +52,18 @@ class Connection:
         return True
 
     def shut_down(self) -> None:
-        """End it from another thread: whoever waits on it wakes up and closes it."""
+        """End the connection from another thread; the thread that waits on it then closes it."""
         with suppress(OSError):
             self.socket.shutdown(socket.SHUT_RDWR)
 
     def close(self) -> None:
-        # The socket stays open as long as the stream is.
+        # The socket stays open until the stream is closed.
         with suppress(OSError):
             self.stream.close()
         self.socket.close()
 
     def reset(self) -> None:
-        """Close with RST in place of FIN."""
+        """Close with RST instead of FIN."""
         linger = struct.pack("ii", 1, 0)
         with suppress(OSError):
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
@@ -71,19 +71,19 @@ class Connection:
 
 
 class Upstream:
-    """The persistent connection to the server behind, for one client connection."""
+    """The persistent connection to the upstream server, for one client connection."""
 
     def __init__(self, address: tuple[str, int]) -> None:
         self._address = address
         self._connection: Connection | None = None
 
     def exchange(self, request: Request) -> Response:
-        """Send the request and read the whole answer; raise UpstreamError."""
+        """Send the request and return the whole response; raise UpstreamError on failure."""
         try:
             reused = self._connection is not None and not self._connection.is_stale()
             response = self._attempt(request, self._connection if reused else None)
             if response is None and reused:
-                # Closed by the server as the request was on its way, so it wasn't seen.
+                # The server closed the connection before it saw the request.
                 response = self._attempt(request, None)
         except (OSError, BrokenMessageError) as error:
             self.close()
@@ -106,7 +106,7 @@ class Upstream:
             connection = Connection(socket.create_connection(self._address, _CONNECT_SECONDS))
             connection.socket.settimeout(_ANSWER_SECONDS)
             self._connection = connection
-        # A server may refuse a long body and close before its end: the answer still counts.
+        # A server may refuse a long body and close before its end: its response still counts.
         with suppress(BrokenPipeError, ConnectionResetError):
             connection.socket.sendall(request.encode())
         try:
@@ -116,10 +116,10 @@ class Upstream:
 
 
 class Exchange:
-    """What a fault gets: the request, the way to the server, the way to the client.
+    """The argument of a fault: the request, and methods to reach the server and the client.
 
-    A fault that neither sends nor resets leaves the client without any answer: its
-    connection is then closed.
+    If a fault neither sends nor resets, the client gets no response, and its connection is
+    closed.
     """
 
     def __init__(
@@ -138,20 +138,20 @@ class Exchange:
         self.keeps_alive = False
 
     def forward(self) -> Response:
-        """Let the server act and return its answer, which the client hasn't got yet."""
+        """Pass the request to the server and return its response; the client gets nothing yet."""
         return self._upstream.exchange(self.request)
 
     def send(self, response: Response) -> None:
-        """Answer the client; the connection lives on if both sides want that."""
+        """Send a response to the client; keep the connection open if both sides want that."""
         self._send(response, response.body)
         self.keeps_alive = self.request.keeps_alive and not response.closes
 
     def send_cut(self, response: Response, after_bytes: int) -> None:
-        """Answer with the true headers and the beginning of the body, and close."""
+        """Send the original headers and the beginning of the body, and close."""
         self._send(response, response.body[:after_bytes], complete=False)
 
     def wait(self, seconds: float | None = None) -> None:
-        """Wait that long, or for ever; the rule's removal and the proxy's end interrupt it."""
+        """Wait that long, or forever, until the rule is removed or the proxy ends."""
         self._released.wait(seconds)
 
     def reset(self) -> None:

@@ -1,4 +1,4 @@
-"""A proxy before an S3 server, which counts requests and injects faults."""
+"""A proxy in front of an S3 server that counts requests and injects faults."""
 
 import itertools
 import socket
@@ -17,9 +17,9 @@ from testbed.http_messages import BrokenMessageError, Headers, Request
 
 @dataclass(frozen=True)
 class Seen:
-    """A request as it arrived; ``status`` is None until its answer is on its way.
+    """A request as it arrived; ``status`` is None until its response is on its way.
 
-    ``connection`` numbers the client's connections: equal numbers shared one.
+    ``connection`` numbers the client's connections: requests with the same number shared one.
     """
 
     operation: str
@@ -34,7 +34,7 @@ class Seen:
 
 
 class Count:
-    """The requests that arrived since it was made, up to the end of its block."""
+    """The requests that arrived between its creation and the end of its block."""
 
     def __init__(self, seen: list[Seen], lock: Lock) -> None:
         self._seen = seen
@@ -49,7 +49,7 @@ class Count:
 
     @property
     def operations(self) -> list[str]:
-        """The operations' names in order of arrival."""
+        """Return the operations' names in order of arrival."""
         return [request.operation for request in self.requests]
 
     @property
@@ -57,13 +57,13 @@ class Count:
         return len(self.requests)
 
     def stop(self) -> None:
-        """Leave out whatever arrives from now on."""
+        """Ignore requests that arrive from now on."""
         with self._lock:
             self._last = len(self._seen)
 
 
 class Rule:
-    """A fault that waits for its requests; a context manager that removes it at the end."""
+    """A fault for certain requests; a context manager that removes it at the end."""
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class Rule:
         self._to_spare = after
 
     def takes(self, request: Request) -> bool:
-        """Whether it acts on this request, which is then counted."""
+        """Return whether the fault acts on this request, and count it if so."""
         traits = (request.operation, request.key, request.method)
         fits = all(
             wanted is None or wanted == trait
@@ -99,7 +99,7 @@ class Rule:
         return True
 
     def remove(self) -> None:
-        """Act no more, and let go of what hangs or is delayed because of it."""
+        """Stop injecting the fault, and release requests that hang or are delayed because of it."""
         self.released.set()
 
     def __enter__(self) -> Self:
@@ -115,10 +115,10 @@ class Rule:
 
 
 class FaultProxy:
-    """Listens on loopback and passes every request on as it is, unless a rule takes it.
+    """Listens on loopback and passes requests on unchanged, except those that a rule takes.
 
-    One thread and one upstream connection for each client connection. Messages are held in
-    memory as a whole. ``keep_body_bytes`` bounds what ``requests`` keeps of each body.
+    Uses one thread and one upstream connection for each client connection. Holds whole messages
+    in memory. ``keep_body_bytes`` limits how much of each body ``requests`` keeps.
     """
 
     def __init__(self, upstream_url: str, *, keep_body_bytes: int = 65536) -> None:
@@ -139,10 +139,10 @@ class FaultProxy:
 
     @property
     def requests(self) -> list[Seen]:
-        """Every request since the start or the last `clear`, in order of arrival.
+        """Return every request since the start or the last `clear`, in order of arrival.
 
-        One is here before the server or its client sees any consequence of it, and its
-        status is set before the first byte of the answer leaves.
+        A request is included before the server or the client sees any effect of it, and its
+        status is set before the first byte of the response is sent.
         """
         with self._lock:
             return list(self._seen)
@@ -167,10 +167,10 @@ class FaultProxy:
         times: int | None = 1,
         after: int = 0,
     ) -> Rule:
-        """Let the fault act on the next ``times`` matching requests (None: on all of them).
+        """Apply the fault to the next ``times`` matching requests (None: to all of them).
 
-        The first ``after`` of them are spared. Of several rules the oldest one that matches
-        and has hits left acts.
+        The first ``after`` of them are skipped. If several rules match, the oldest one that has
+        hits left applies.
         """
         rule = Rule(fault, operation, key, method, times, after)
         with self._lock:
@@ -186,14 +186,14 @@ class FaultProxy:
             rule.remove()
 
     def drop_connections(self) -> None:
-        """Close what clients have open, as a server does that has waited for long enough."""
+        """Close the clients' open connections, as a server does after an idle timeout."""
         with self._lock:
             connections = list(self._connections.values())
         for connection in connections:
             connection.shut_down()
 
     def start(self) -> Self:
-        """Listen; clients may connect when this returns."""
+        """Start to listen; clients may connect when this returns."""
         listener = socket.create_server(("127.0.0.1", 0), backlog=128)
         self._port = listener.getsockname()[1]
         self._listener = listener
@@ -241,7 +241,7 @@ class FaultProxy:
             self._connections[number] = client
             closed = self._closed
         try:
-            # A client that goes away is no event, and neither is the proxy's own end.
+            # Clients that go away, and the end of the proxy, are not errors.
             with suppress(OSError, BrokenMessageError):
                 while not closed and self._serve_one(client, upstream, number):
                     pass

@@ -1,6 +1,6 @@
-"""What the proxy can do to an exchange in place of passing it on.
+"""The faults that the proxy can inject into an exchange instead of passing it on.
 
-A fault is any callable that takes an ``Exchange``; these are the ones that tests need.
+A fault is any callable that takes an ``Exchange``. This module has those that the tests need.
 """
 
 from collections.abc import Callable, Collection, Mapping
@@ -18,18 +18,18 @@ _NAMESPACE = "http://s3.amazonaws.com/doc/2006-03-01/"
 
 
 class Fault(Protocol):
-    """Acts on one exchange; it may be called by several threads at once."""
+    """Acts on one exchange; may be called by several threads at once."""
 
     def __call__(self, exchange: Exchange) -> None: ...
 
 
 def pass_on(exchange: Exchange) -> None:
-    """No fault: the server's own answer."""
+    """Pass the exchange on without a fault."""
     exchange.send(exchange.forward())
 
 
 def error_response(status: int, code: str, message: str = "", path: str = "") -> Response:
-    """An answer with S3's error document."""
+    """Return a response with S3's error document."""
     document = (
         f"{_DECLARATION}<Error><Code>{escape(code)}</Code><Message>{escape(message)}</Message>"
         f"<Resource>{escape(path)}</Resource><RequestId>FAULTPROXY</RequestId></Error>"
@@ -39,9 +39,9 @@ def error_response(status: int, code: str, message: str = "", path: str = "") ->
 
 @dataclass(frozen=True)
 class Answer:
-    """Answers without the server: the body if there's one, else S3's error with this code.
+    """Answers without the server: with the body if given, otherwise with S3's error of this code.
 
-    With neither the body is empty, as from a load balancer. A HEAD gets no body.
+    Without either, the body is empty, as from a load balancer. A HEAD gets no body.
     """
 
     status: int
@@ -75,7 +75,7 @@ class Reset:
 
 @dataclass(frozen=True)
 class Hang:
-    """Never answers; the connection closes when the rule is removed or the proxy ends."""
+    """Never answers; the connection is closed when the rule is removed or the proxy ends."""
 
     forward_first: bool = False
 
@@ -87,7 +87,7 @@ class Hang:
 
 @dataclass(frozen=True)
 class CutBody:
-    """Sends the true headers and only the first bytes of the body, then closes."""
+    """Sends the original headers and only the first bytes of the body, then closes."""
 
     after_bytes: int
 
@@ -112,7 +112,7 @@ class ForbidAbsent:
 
     def __call__(self, exchange: Exchange) -> None:
         response = exchange.forward()
-        # AWS names an absent bucket to everyone.
+        # AWS tells every caller that a bucket does not exist.
         if response.status == 404 and b"<Code>NoSuchBucket</Code>" not in response.body:
             path = exchange.request.path
             response = error_response(403, "AccessDenied", "Access Denied", path)
@@ -121,22 +121,22 @@ class ForbidAbsent:
 
 @dataclass(frozen=True)
 class EditResponse:
-    """Sends what the function makes of the server's answer, with its length recomputed.
+    """Sends the server's response as edited by the function, with its length recomputed.
 
-    A checksum header is left as it is, so an edited body can fail the client's check.
+    A checksum header is not changed, so an edited body may fail the client's check.
     """
 
     function: Callable[[Response], Response]
 
     def __call__(self, exchange: Exchange) -> None:
         edited = self.function(exchange.forward())
-        # The length in the answer to a HEAD is that of a body which isn't there.
+        # The length in the response to a HEAD is that of a body that isn't sent.
         exchange.send(edited if exchange.request.method == "HEAD" else edited.with_length())
 
 
 @dataclass(frozen=True)
 class WithoutLength:
-    """Sends the answer with neither Content-Length nor chunks: the closing is its end."""
+    """Sends the response without Content-Length or chunks: it ends when the connection closes."""
 
     def __call__(self, exchange: Exchange) -> None:
         response = exchange.forward().without_framing()
@@ -145,10 +145,10 @@ class WithoutLength:
 
 
 def fail_keys_in_delete_result(code: str, keys: Collection[str], message: str = "") -> Fault:
-    """Answer a DeleteObjects with 200 and this error for these of the requested keys.
+    """Return a fault that answers DeleteObjects with 200 and this error for the given keys.
 
-    Nothing is deleted, and the server isn't asked: a body without these keys would need
-    another signature. The other keys are answered as deleted, unless the request is quiet.
+    Nothing is deleted, and the server is not asked, because a body without these keys would need
+    another signature. The other keys are reported as deleted, unless the request is quiet.
     """
 
     def answer(exchange: Exchange) -> None:
@@ -174,20 +174,20 @@ def fail_keys_in_delete_result(code: str, keys: Collection[str], message: str = 
 
 
 def _requested_deletions(body: bytes) -> tuple[list[str], bool]:
-    """The keys of a DeleteObjects request, and whether it asks for errors only."""
+    """Return the keys of a DeleteObjects request, and whether it asks for errors only."""
     root = ElementTree.fromstring(body)
     keys = [key.text or "" for key in root.findall("{*}Object/{*}Key")]
     return keys, (root.findtext("{*}Quiet") or "").strip().lower() == "true"
 
 
 def _xml_key(key: str) -> str:
-    # A bare carriage return would come out of the client's parser as a newline.
+    # The client's parser would turn a bare carriage return into a newline.
     return escape(key, {"\r": "&#13;"})
 
 
 @dataclass(frozen=True)
 class AfterActing:
-    """Lets the server act, keeps its answer back, and goes on to another fault."""
+    """Lets the server act, discards its response, and applies another fault."""
 
     fault: Fault
 
@@ -198,7 +198,7 @@ class AfterActing:
 
 @dataclass(frozen=True)
 class Meanwhile:
-    """Calls a function, as somebody else may act at that moment, and goes on to another fault."""
+    """Calls a function, as if another client acted at that moment, and applies another fault."""
 
     function: Callable[[], object]
     fault: Fault = pass_on
@@ -210,9 +210,9 @@ class Meanwhile:
 
 @dataclass(frozen=True)
 class WithoutHeaders:
-    """Passes the request on without these headers, as a server does that does not know them.
+    """Passes the request on without these headers, like a server that does not know them.
 
-    For a server that checks no signatures: boto3 signs nearly every header.
+    Only for a server that does not check signatures: boto3 signs nearly every header.
     """
 
     names: Collection[str]
@@ -233,7 +233,7 @@ class WithoutHeaders:
 
 @dataclass(frozen=True)
 class WithHeaders:
-    """Another fault for the requests that have any of these headers; the others are passed on."""
+    """Applies another fault to requests with any of these headers, and passes the others on."""
 
     names: Collection[str]
     fault: Fault
@@ -244,7 +244,7 @@ class WithHeaders:
 
 
 class Late:
-    """Loses its first request, which reaches the server all the same: just before its second."""
+    """Resets the first request's connection, and delivers that request just before the second."""
 
     def __init__(self) -> None:
         self._first: Request | None = None

@@ -1,7 +1,7 @@
 """HTTP/1.1 messages as they are on the wire, to be passed on unchanged.
 
-``http.client`` and ``http.server`` reorder, recase and add headers; a signed request and the
-tests' questions about bytes allow none of that.
+``http.client`` and ``http.server`` reorder and add headers, and change their case. Signed requests,
+and tests that compare bytes, do not allow that.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -16,11 +16,11 @@ _LINE_BYTES = 65536
 
 
 class BrokenMessageError(Exception):
-    """The peer closed in the middle of a message, or sent what isn't HTTP."""
+    """The peer closed the connection within a message, or sent something that isn't HTTP."""
 
 
 class Headers(Mapping[str, str]):
-    """Header fields by case-insensitive name; ``pairs`` has all of them as they were sent."""
+    """Header fields by case-insensitive name; ``pairs`` has all of them as sent."""
 
     def __init__(self, pairs: Iterable[tuple[str, str]]) -> None:
         self.pairs = tuple(pairs)
@@ -48,7 +48,7 @@ class Request:
     query: str
     headers: Headers
     body: bytes
-    # What to pass on: the head's lines, and the body with its chunks and trailers.
+    # The bytes to pass on: the lines of the head, and the body with its chunks and trailers.
     head: tuple[bytes, ...]
     wire_body: bytes
 
@@ -68,7 +68,7 @@ class Request:
         return "close" not in connection
 
     def encode(self) -> bytes:
-        """The bytes to pass on: those received, without ``Expect``, which is answered here."""
+        """Return the received bytes without ``Expect``, which the proxy answers itself."""
         head = (line for line in self.head if not line.lower().startswith(b"expect:"))
         return b"".join(head) + b"\r\n" + self.wire_body
 
@@ -84,7 +84,7 @@ class Response:
     version: str = "HTTP/1.1"
 
     def header(self, name: str) -> str | None:
-        """The first value of a header, by case-insensitive name."""
+        """Return the first value of a header, by case-insensitive name."""
         wanted = name.lower()
         return next((value for name, value in self.headers if name.lower() == wanted), None)
 
@@ -94,20 +94,20 @@ class Response:
 
     @property
     def closes(self) -> bool:
-        """Whether the connection can't be used after it."""
+        """Return whether the connection cannot be used after this response."""
         connection = (self.header("Connection") or "").lower()
         if self.version == "HTTP/1.0":
             return "keep-alive" not in connection
         return "close" in connection
 
     def without_framing(self) -> "Response":
-        """The same, with no header that says where the body ends."""
+        """Return a copy without headers that say where the body ends."""
         framing = ("content-length", "transfer-encoding")
         kept = [pair for pair in self.headers if pair[0].lower() not in framing]
         return replace(self, headers=kept)
 
     def with_length(self) -> "Response":
-        """The same, with the Content-Length of its body in place of any framing."""
+        """Return a copy with the Content-Length of its body instead of any other framing."""
         unframed = self.without_framing()
         length = ("Content-Length", str(len(self.body)))
         return replace(unframed, headers=[*unframed.headers, length])
@@ -118,19 +118,19 @@ class Response:
 
 
 def made_response(status: int, headers: Iterable[tuple[str, str]], body: bytes) -> Response:
-    """A response which no server sent, with the usual reason and its length."""
+    """Return a response made by the proxy, with the usual reason and its length."""
     known = status in HTTPStatus._value2member_map_
     reason = HTTPStatus(status).phrase if known else "Made Up"
     return Response(status, reason, list(headers), body).with_length()
 
 
 def has_body(method: str, status: int) -> bool:
-    """Whether a response to this method with this status may have a body."""
+    """Return whether a response to this method with this status may have a body."""
     return method != "HEAD" and status >= 200 and status not in (204, 304)
 
 
 def read_request(stream: BufferedReader, proceed: Callable[[], None]) -> Request | None:
-    """Read a whole request, calling proceed before a body that waits for 100 Continue."""
+    """Read a whole request, and call proceed before a body that waits for 100 Continue."""
     head = _read_head(stream)
     if head is None:
         return None
@@ -166,7 +166,7 @@ def read_response(stream: BufferedReader, method: str) -> Response | None:
     length = response.header("Content-Length")
     if length is not None:
         return replace(response, body=_read_exactly(stream, _number(length, 10)))
-    # Its end is the connection's end, which has to be so for the client too.
+    # The body ends with the connection, which has to be so for the client too.
     ending = [*response.headers, ("Connection", "close")]
     return replace(response, headers=ending, body=stream.read())
 
@@ -199,7 +199,7 @@ def _read_exactly(stream: BufferedReader, size: int) -> bytes:
 
 
 def _read_chunked(stream: BufferedReader) -> tuple[bytes, bytes]:
-    """The body, and the same as it was on the wire."""
+    """Return the body without its framing, and the body as it was on the wire."""
     parts: list[bytes] = []
     wire: list[bytes] = []
     while True:

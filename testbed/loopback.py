@@ -12,14 +12,14 @@ _installed = False
 
 
 class NotLoopback(RuntimeError):  # noqa: N818
-    """Something wanted to reach another host."""
+    """Something tried to reach another host."""
 
 
 @contextmanager
 def refuse_other_hosts() -> Iterator[None]:
     """Raise NotLoopback, in any thread, when Python code connects to or looks up another host.
 
-    Native clients that don't use Python's sockets go unseen.
+    Native clients that don't use Python's sockets are not detected.
     """
     global _depth
     _install()

@@ -1,4 +1,4 @@
-"""Moto as the S3 server: exact listing order and any key, no check of signatures."""
+"""Moto as the S3 server: exact listing order and any key, but no check of signatures."""
 
 import sys
 from pathlib import Path
@@ -15,10 +15,10 @@ _READY_SECONDS = 20.0
 
 
 class Moto(LocalServer):
-    """A server of its own, its buckets in memory.
+    """A separate server with its buckets in memory.
 
-    A server and never ``mock_aws``: a client that isn't botocore would miss the mock and go
-    for the real AWS.
+    Use this and never ``mock_aws``: clients other than botocore would bypass the mock and send
+    requests to the real AWS.
     """
 
     def __init__(self) -> None:
@@ -31,11 +31,11 @@ class Moto(LocalServer):
 
     @property
     def admin(self) -> Identity:
-        """Any keys would do here."""
+        """Return the keys to use; Moto accepts any."""
         return Identity("moto-access-key", "moto-secret-key")
 
     def client(self, identity: Identity | None = None, **settings: Any) -> "S3Client":
-        """A boto3 client; settings go to boto3."""
+        """Return a boto3 client; settings are passed to boto3."""
         return s3_client(self.endpoint_url, identity or self.admin, settings)
 
     def _launch(self, directory: Path) -> ServerProcess:

@@ -5,7 +5,7 @@ from contextlib import ExitStack
 
 
 def free_ports(count: int) -> list[int]:
-    """Return distinct ports free on 127.0.0.1; another process may take one at any time."""
+    """Return distinct free ports on 127.0.0.1; another process may take one at any time."""
     with ExitStack() as stack:
         ports = []
         for _ in range(count):

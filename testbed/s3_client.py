@@ -10,15 +10,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Identity:
-    """The keys with which one caller signs."""
+    """The keys that one caller signs with."""
 
     access_key: str
     secret_key: str
 
 
 def s3_client(endpoint_url: str, identity: Identity, settings: Mapping[str, Any]) -> "S3Client":
-    """Return a client of its own session; the settings go to boto3 and win."""
-    # Not at the top: whoever only needs an address needs no boto3.
+    """Return a client with its own session; settings are passed to boto3 and take precedence."""
+    # Not at the top: programs that only need an address need no boto3.
     import boto3
 
     defaults: dict[str, Any] = {

@@ -1,4 +1,4 @@
-"""Which S3 operation a path-style request is."""
+"""Finds out which S3 operation a path-style request is."""
 
 from collections.abc import Mapping
 from urllib.parse import parse_qs, unquote
@@ -24,7 +24,7 @@ _UPLOAD = {
     "DELETE": "AbortMultipartUpload",
 }
 
-# Subresources whose operations are named verb + this, as in GetBucketVersioning.
+# Subresources whose operations are named verb + name, as in GetBucketVersioning.
 _BUCKET_PARTS = {
     "accelerate": "BucketAccelerateConfiguration",
     "acl": "BucketAcl",
@@ -61,7 +61,7 @@ def bucket_and_key(path: str) -> tuple[str, str]:
 def operation_of(method: str, path: str, query: str, headers: Mapping[str, str]) -> str:
     """Return the operation's name as in the S3 API, or ``Unknown``.
 
-    The path and the query are raw; the headers' names are matched as the mapping does.
+    The path and the query are raw; the mapping decides how header names are matched.
     """
     bucket, key = bucket_and_key(path)
     parameters = parse_qs(query, keep_blank_values=True)

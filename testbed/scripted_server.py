@@ -6,8 +6,8 @@
         ...  # talk to server.endpoint_url
     assert server.requests[0].headers[0] == ("Host", "…")
 
-The first answer is for the first request, by whichever connection it comes, and so on; a request
-behind the last of them is never answered. Where a list does not do, the script is a function.
+The first answer is for the first request, over whichever connection it arrives, and so on; requests
+after the last answer are never answered. If a list is not enough, the script can be a function.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _PATIENCE_SECONDS = 60.0
 
 
 class Step(Enum):
-    """What an answer can do beside sending bytes and pausing."""
+    """What an answer can do besides sending bytes and pausing."""
 
     READ_BODY = "read the rest of the request, where the server does not do that by itself"
     CLOSE = "close: FIN (but RST if the client sent what was not read); over TLS no close_notify"
@@ -37,15 +37,15 @@ class Step(Enum):
 
 
 READ_BODY, CLOSE, RESET, SILENCE = Step
-# A number is a pause of so many seconds, which the end of the server interrupts.
+# A number is a pause in seconds, which ends early when the server ends.
 Answer = bytes | Iterable[bytes | float | Step]
 
 
 @dataclass
 class ScriptedRequest:
-    """A request as it came; ``body`` is that of the wire, with the framing of any chunks.
+    """A request as it arrived; ``body`` is as on the wire, including the framing of chunks.
 
-    ``connection`` counts from 0. ``headers`` keep their order and their case, ``head`` is raw.
+    ``connection`` counts from 0. ``headers`` keep their order and case; ``head`` is raw.
     """
 
     method: str
@@ -57,7 +57,7 @@ class ScriptedRequest:
     is_complete: bool = False
 
     def header(self, name: str) -> str:
-        """Return the first header of this name, whatever its case, or nothing."""
+        """Return the first value of a header, by case-insensitive name, or an empty string."""
         return next((value for each, value in self.headers if each.lower() == name.lower()), "")
 
 
@@ -65,7 +65,7 @@ Script = Sequence[Answer] | Callable[[int, ScriptedRequest], Answer]
 
 
 def drip(data: bytes, seconds: float = 0.001) -> Iterator[bytes | float]:
-    """Send one byte at a time, with a pause behind each."""
+    """Send one byte at a time, with a pause after each."""
     for at in range(len(data)):
         yield data[at : at + 1]
         yield seconds
@@ -74,9 +74,9 @@ def drip(data: bytes, seconds: float = 0.001) -> Iterator[bytes | float]:
 class ScriptedServer:
     """Listens on 127.0.0.1, with TLS if there is a certificate; a context manager.
 
-    The certificate is one of ``testbed.tls_front.write_certificate``. With ``reads_bodies`` off an
-    answer begins as soon as the head is there: with 100 Continue, say, or with a refusal. What it
-    has not read by its end is read behind it, so that the next request is found.
+    The certificate comes from ``testbed.tls_front.write_certificate``. With ``reads_bodies`` off,
+    an answer begins as soon as the head has arrived, for example with 100 Continue or a refusal.
+    The rest of the body is read after the answer, so that the next request is found.
     """
 
     def __init__(
@@ -101,7 +101,7 @@ class ScriptedServer:
         return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
 
     def answers(self, *script: Answer) -> None:
-        """Answer the next requests so, and forget those that were."""
+        """Answer the next requests with these answers, and forget earlier requests."""
         with self._lock:
             self.requests, self._script = [], script
 
@@ -126,10 +126,10 @@ class ScriptedServer:
                 Thread(target=self._serve, args=(raw, number), daemon=True).start()
 
     def _serve(self, raw: socket.socket, number: int) -> None:
-        # A client that breaks off, or that does not like the certificate, is no event.
+        # A client that disconnects, or rejects the certificate, is not an error.
         with suppress(OSError), raw:
             raw.settimeout(_PATIENCE_SECONDS)
-            # Each piece is to be a packet of its own.
+            # Send each piece as a separate packet.
             raw.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             client = self._tls.wrap_socket(raw, server_side=True) if self._tls else raw
             with self._lock:
@@ -152,6 +152,9 @@ class ScriptedServer:
             self.requests.append(request)
             script = self._script
         if self._reads_bodies:
+            if request.header("Expect").lower() == "100-continue":
+                # As servers do; boto3 waits a second for it.
+                client.sendall(b"HTTP/1.1 100 Continue\r\n\r\n")
             _read_body(stream, request)
         if callable(script):
             answer = script(index, request)
@@ -193,7 +196,7 @@ def _read_head(stream: BufferedReader, connection: int) -> ScriptedRequest | Non
 
 
 def _read_body(stream: BufferedReader, request: ScriptedRequest) -> None:
-    """Read what there still is of it; a client that breaks off leaves it incomplete."""
+    """Read the rest of the body; it stays incomplete if the client disconnects."""
     if request.is_complete:
         return
     if request.header("Transfer-Encoding").lower() != "chunked":

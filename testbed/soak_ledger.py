@@ -1,11 +1,12 @@
-"""What may be read under each key of a soak, known to all its processes.
+"""What may be read under each key of a soak, shared by all its processes.
 
-A key has one writer, which numbers what it does: every set and every delete gets the next number,
-and a value carries the number of its set. What was acknowledged raises the key's floor; what ended
-in an error may have been done or not, and does not raise it. So a reader who noted the floor before
-he asked may get the value of any set from that floor to the last that was begun when he has his
-answer, or nothing if there is a delete among these (a key begins as deleted by number 0). No lock
-is needed: each number has one writer, and a reader takes the floor first and the rest last.
+Each key has one writer, which numbers its operations: every set and every delete gets the next
+number, and a value carries the number of its set. An acknowledged operation raises the key's
+floor. An operation that ended in an error may or may not have been done, and does not raise it. A
+reader notes the floor before its request. It may then get the value of any set between that floor
+and the last operation begun when its response arrives, or nothing if one of these operations is a
+delete (each key begins as deleted by number 0). No lock is needed: each number has one writer, and
+a reader reads the floor first and the rest last.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ FIELDS = 4
 
 
 class WrongError(Exception):
-    """Something was read, or done, that cannot be: what the soak looks for."""
+    """Something impossible was read or done, which is what the soak looks for."""
 
     def __init__(self, key: str, what: str) -> None:
         super().__init__(f"{key}: {what}")
@@ -31,7 +32,7 @@ class WrongError(Exception):
 
 @dataclass(frozen=True)
 class Possible:
-    """What a key can hold; ``last_set`` and ``last_delete`` are the last that were begun."""
+    """What a key may hold; ``last_set`` and ``last_delete`` are the last ones begun."""
 
     key: str
     floor: int
@@ -48,7 +49,7 @@ class Possible:
         return self.last_set >= self.floor
 
     def check(self, number: int | None) -> None:
-        """Raise WrongError unless this number's value, or None for nothing, can be there."""
+        """Raise WrongError unless the key may hold the value of this number (None: no value)."""
         allowed = self.absent if number is None else self.floor <= number <= self.top
         if not allowed:
             raise WrongError(self.key, f"holds {number or 'nothing'}, and not one of {self}")
@@ -59,14 +60,14 @@ class Possible:
 
 
 class Ledger:
-    """The numbers of these keys, in an array of ``FIELDS`` for each that processes may share."""
+    """The numbers of these keys, in an array with ``FIELDS`` each, which processes can share."""
 
     def __init__(self, keys: Iterable[str], numbers: MutableSequence[int]) -> None:
         self._at = {key: at * FIELDS for at, key in enumerate(keys)}
         self._numbers = numbers
 
     def prepare(self) -> None:
-        """Let all keys be absent; once, before anybody writes."""
+        """Mark all keys as absent; call this once, before anything is written."""
         for at in self._at.values():
             self._numbers[at + _SET] = -1
 
@@ -74,16 +75,16 @@ class Ledger:
         return self._numbers[self._at[key] + _FLOOR]
 
     def possible(self, key: str, floor: int | None = None) -> Possible:
-        """Tell what was possible since the floor was noted; the writer needs to note none."""
+        """Return what was possible since the floor was noted; the writer need not pass one."""
         at = self._at[key]
         noted = self._numbers[at + _FLOOR] if floor is None else floor
         top, last_set, last_delete = self._numbers[at + _TOP : at + FIELDS]
         return Possible(key, noted, top, last_set, last_delete)
 
-    # The rest is for the key's one writer.
+    # The following methods are for the key's only writer.
 
     def begin(self, key: str, number: int, *, is_set: bool) -> Possible:
-        """Note that this is about to be done; return what was possible before."""
+        """Record an operation before it is done; return what was possible before it."""
         before = self.possible(key)
         at = self._at[key]
         self._numbers[at + (_SET if is_set else _DELETE)] = number
@@ -94,25 +95,25 @@ class Ledger:
         self._numbers[self._at[key] + _FLOOR] = number
 
     def not_done(self, before: Possible) -> None:
-        """Take back what was begun last: it was certainly not done, and never will be."""
+        """Undo the last `begin`: the operation was certainly not done, and never will be."""
         at = self._at[before.key]
         self._numbers[at + _TOP : at + FIELDS] = [before.top, before.last_set, before.last_delete]
 
     def seen(self, key: str, number: int | None) -> None:
-        """Settle what was unknown: the writer itself has read this, so nothing older comes back."""
+        """Settle an unknown outcome: the writer has read this, so nothing older may follow."""
         at = self._at[key]
         found = self._numbers[at + _DELETE] if number is None else number
         self._numbers[at + _FLOOR] = max(found, self._numbers[at + _FLOOR])
 
 
 def make_value(key: str, number: int, size: int) -> dict[str, Any]:
-    """Make a value that says what it is: whoever reads it can tell whether it is wrong."""
+    """Return a value that identifies itself, so that a reader can tell whether it is wrong."""
     payload = os.urandom(size)
     return {"key": key, "number": number, "crc": zlib.crc32(payload), "payload": payload}
 
 
 def number_of(key: str, value: Any) -> int:
-    """Return the number of the set that a value is of; raise WrongError if it is damaged."""
+    """Return the number of the set that wrote a value; raise WrongError if it is damaged."""
     if not isinstance(value, dict) or value.keys() != {"key", "number", "crc", "payload"}:
         raise WrongError(key, f"holds no value of the soak: {str(value)[:100]}")
     if value["key"] != key:

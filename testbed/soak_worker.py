@@ -1,4 +1,4 @@
-"""One process of the soak: threads that do a random mix of operations on a shelf and judge each."""
+"""One process of the soak: threads do a random mix of operations on a shelf and judge each one."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ COUNTERS = [f"counter/{number}" for number in range(6)]
 SIZES = [0, 10, 300, 5_000, 60_000]
 LARGE_BYTES = (17 << 20, 20 << 20)
 LARGE_EVERY_SECONDS = 30.0
-"""How often each thread uses a large value, at most: there is a disk to be filled."""
+"""How often each thread uses a large value, at most, so as not to fill the disk."""
 BOUND_SECONDS = 120.0
-"""An operation that takes longer hangs."""
+"""An operation that takes longer counts as hanging."""
 
 
 def keys_of(owner: str) -> list[str]:
@@ -45,7 +45,7 @@ def array_size(owners: list[str]) -> int:
 
 @dataclass
 class Report:
-    """What came of it; ``failures`` are pairs of a key, or a prefix or nothing, and a text."""
+    """The results; ``failures`` are pairs of a key, a prefix or an empty string, and a text."""
 
     operations: Counter[str] = field(default_factory=Counter)
     errors: Counter[str] = field(default_factory=Counter)
@@ -99,7 +99,7 @@ class Actor:
         ]
 
     def run(self, stop: Event, seconds: float) -> None:
-        """Go on until told to stop, which will be about so many seconds from now."""
+        """Do operations until told to stop, which is expected after this number of seconds."""
         operations, weights = zip(*self._mix, strict=True)
         large_every = min(LARGE_EVERY_SECONDS, seconds / 6)
         next_large = time.monotonic() + self._random.uniform(0, large_every)
@@ -111,7 +111,7 @@ class Actor:
                 self.do(self._random.choices(operations, weights)[0])
 
     def do(self, operation: Callable[[], None]) -> None:
-        """Do one operation, and judge how it ends."""
+        """Do one operation, and judge its result."""
         kind = operation.__name__
         began = time.monotonic()
         self.doing = kind, began
@@ -129,12 +129,12 @@ class Actor:
                     report.failures.append((key, f"{kind}: {reason!r} in a BulkError"))
         except cshelve.StorageError as error:
             report.errors[f"{kind}: {type(error).__name__}"] += 1
-        except Exception:  # noqa: BLE001 - all others are what the soak looks for.
+        except Exception:  # noqa: BLE001 - the soak looks for all others.
             report.failures.append(("", f"{kind}: {traceback.format_exc()}"))
         seconds = time.monotonic() - began
         self.doing = None
         if failed:
-            # As a program would, and so that the time without a server is not most of what is done.
+            # As a program would; otherwise most operations would happen while the server is down.
             time.sleep(self._random.uniform(0, 1))
         report.operations[kind] += 1
         report.slowest[kind] = max(seconds, report.slowest.get(kind, 0.0))
@@ -178,7 +178,7 @@ class Actor:
         except cshelve.OutcomeUnknownError:
             raise
         except cshelve.StorageError:
-            # docs/when-things-fail.md promises that it did nothing.
+            # docs/when-things-fail.md says that it did nothing.
             self._ledger.not_done(before)
             raise
         self._ledger.done(key, number)
@@ -200,7 +200,7 @@ class Actor:
         try:
             count = self._db.modify(key, lambda count: count + 1, default=0)
         except cshelve.OutcomeUnknownError:
-            # After every other error nothing was done: docs/when-things-fail.md promises it.
+            # After every other error nothing was done, according to docs/when-things-fail.md.
             self.report.unknown_increments[key] += 1
             raise
         self.report.increments[key] += 1
@@ -254,10 +254,10 @@ class Actor:
             raise WrongError(f"{owner}/", f"has {length} keys, and not {least} to {most}")
 
     def verify(self) -> None:
-        """Read everything, now that nobody writes."""
+        """Read and check everything, after all writes have ended."""
         keys = [key for owner in self._owners for key in keys_of(owner)]
         floors = {key: self._ledger.floor(key) for key in keys}
-        # One by one: the large ones are not to be in memory together.
+        # One by one, so that the large values are not in memory together.
         found = {key: number_of(key, value) for key, value in self._db.get_many(keys)}
         for key in keys:
             try:
@@ -320,9 +320,9 @@ def work(
     seconds: float,
     parent: Connection,
 ) -> None:
-    """Run in a process of its own: work for so long, say so, and verify when told to."""
+    """Run in a separate process: do operations for a time, report it, and verify on request."""
     faulthandler.enable()
-    # Its warnings are of what the soak does to it.
+    # Its warnings are about the faults that the soak injects.
     logging.getLogger("cshelve").setLevel(logging.ERROR)
     with refuse_other_hosts():
         db = _open(config)
@@ -353,7 +353,7 @@ def work(
 
 
 def _open(config: dict[str, dict[str, Any]]) -> cshelve.CloudShelf:
-    """Open the shelf; its requests meet faults too."""
+    """Open the shelf, and try again if its requests meet faults."""
     for _ in range(5):
         try:
             return cshelve.open_from_dict(config, "w")
@@ -372,5 +372,5 @@ def _end_if_one_hangs(actors: list[Actor], parent: Connection) -> None:
             report.add(actor.report)
         report.failures += [("", f"{kind} hangs: see where above") for kind, _ in hanging]
         parent.send(report)
-        # The thread that hangs would keep the process.
+        # The hanging thread would keep the process alive.
         os._exit(1)

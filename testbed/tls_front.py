@@ -1,4 +1,4 @@
-"""TLS before a server that has none: a certificate of its own, and bytes passed on as they are."""
+"""TLS in front of a server that has none: its own certificate, and bytes passed on unchanged."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from urllib.parse import urlsplit
 
 
 def write_certificate(path: Path) -> None:
-    """Write a certificate for 127.0.0.1 that is its own authority, and its key beside it."""
+    """Write a self-signed certificate for 127.0.0.1, which is its own CA, and its key beside it."""
     from cryptography import x509
     from cryptography.hazmat.primitives import hashes, serialization
     from cryptography.hazmat.primitives.asymmetric import ec
@@ -59,7 +59,7 @@ class TlsFront:
         return f"https://127.0.0.1:{self._listener.getsockname()[1]}"
 
     def show(self, certificate: Path) -> None:
-        """Show this certificate from now on, and end the connections that saw another."""
+        """Present this certificate from now on, and end the existing connections."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         context.load_cert_chain(certificate, certificate.with_suffix(".key"))
         self._context = context
@@ -99,7 +99,7 @@ class TlsFront:
 
 
 def _pass_on(source: socket.socket, target: socket.socket) -> None:
-    """Pass bytes on until one side ends, and end the other."""
+    """Pass bytes on until one side ends, then end the other."""
     with suppress(OSError):
         while data := source.recv(65536):
             target.sendall(data)

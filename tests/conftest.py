@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dbm
+import importlib
 import logging
 import os
 from collections.abc import Iterator
@@ -89,6 +91,8 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[rigs.Place
     match request.param:
         case "in-memory":
             config = rigs.memory_config()
+        case "dbm":
+            config = rigs.local_config(tmp_path / "shelf")
         case "filesystem":
             config = rigs.folder_config(tmp_path / "shelf")
         case _:
@@ -96,6 +100,15 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[rigs.Place
     place = rigs.Place(config)
     yield place
     place.close()
+
+
+@pytest.fixture(params=rigs.dbm_backends())
+def dbm_backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Let each backend of `dbm` in turn be the one that new local shelves are made with."""
+    backends = {name: importlib.import_module(name) for name in rigs.dbm_backends()}
+    monkeypatch.setattr(dbm, "_modules", backends)
+    monkeypatch.setattr(dbm, "_defaultmod", backends[request.param])
+    return str(request.param)
 
 
 @pytest.fixture(autouse=True)

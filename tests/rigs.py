@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
+import importlib
 import itertools
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +15,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import cshelve
+from cshelve._concurrency import outcomes as _outcomes
+from cshelve.providers import Outcome
+from cshelve.providers.in_memory import InMemory
+from cshelve.testing import shelf_over
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -35,16 +41,35 @@ def unique_name() -> str:
     return f"test-{next(_unique)}"
 
 
-def engine_of(shelf: cshelve.CloudShelf) -> str:
-    """Tell which engine a shelf in S3 was opened with."""
-    provider: Any = shelf._objects.records.provider
-    return str(provider.engine)
+def provider_of(shelf: cshelve.CloudShelf) -> Any:
+    """Return the provider of a shelf, whatever it is: tests look at what only one store has."""
+    return shelf.provider
 
 
-def rely_again_on_its_engine(shelf: cshelve.CloudShelf) -> None:
-    """Let a shelf that left everything to boto3, after odd answers, take its own engine again."""
-    provider: Any = shelf._objects.records.provider
-    provider._requests._in_vain = 0
+def prefix_of(shelf: cshelve.CloudShelf) -> str:
+    """Return what a view puts before its keys, which its `repr` tells; "" of a whole shelf."""
+    _, is_view, prefix = repr(shelf).removesuffix(">").partition(", under ")
+    return str(ast.literal_eval(prefix)) if is_view else ""
+
+
+def object_of(shelf: cshelve.CloudShelf, key: str = "k") -> str:
+    """Return the name in the bucket of the object of a key, prefixes and all."""
+    _, _, key_prefix = provider_of(shelf).location.removeprefix("s3://").partition("/")
+    return f"{key_prefix}/{prefix_of(shelf)}{key}"
+
+
+def record_of(value: Any) -> bytes:
+    """Return what a shelf without options stores for a value."""
+    with shelf_over(store := InMemory(exists=True)) as shelf:
+        shelf["k"] = value
+        return store.get("k").data
+
+
+def value_of(record: bytes) -> Any:
+    """Return the value that a shelf without options reads from a record."""
+    with shelf_over(store := InMemory(exists=True)) as shelf:
+        store.put("k", record)
+        return shelf["k"]
 
 
 @dataclass
@@ -75,6 +100,45 @@ def folder_config(folder: Path) -> dict[str, dict[str, Any]]:
     return {"default": {"provider": "filesystem", "folder_path": str(folder)}}
 
 
+def local_config(path: Path) -> dict[str, dict[str, Any]]:
+    return {"default": {"provider": "dbm", "path": str(path)}}
+
+
+def dbm_backends() -> list[str]:
+    """Name the backends of `dbm` that this Python has, the one that it prefers first."""
+    names = ("dbm.sqlite3", "dbm.gnu", "dbm.ndbm", "dbm.dumb")
+    return [name for name in names if _can_be_imported(name)]
+
+
+def _can_be_imported(name: str) -> bool:
+    try:
+        importlib.import_module(name)
+    except ImportError:
+        return False
+    return True
+
+
+def s3_config(who: Identity, endpoint_url: str, **default: Any) -> dict[str, dict[str, Any]]:
+    """Write the configuration of a shelf on a server, under a prefix of its own.
+
+    An option that is None is left out.
+    """
+    options = {
+        "provider": "aws-s3",
+        "bucket_name": BUCKET,
+        "auth_type": "access_key",
+        "key_id": who.access_key,
+        "key_secret": who.secret_key,
+        "key_prefix": unique_name(),
+        "engine": ENGINE,
+        **default,
+    }
+    return {
+        "default": {name: value for name, value in options.items() if value is not None},
+        "provider_params": {"endpoint_url": endpoint_url},
+    }
+
+
 @dataclass
 class S3Rig:
     """One bucket of a running server, seen through the proxy that counts and injects faults."""
@@ -86,22 +150,14 @@ class S3Rig:
     bucket: str = BUCKET
 
     def config(self, identity: Identity | None = None, **default: Any) -> dict[str, dict[str, Any]]:
-        """Write the configuration of a shelf under a prefix of its own."""
+        """Write the configuration of a shelf under a prefix of its own, behind the proxy."""
         who = identity or self.server.admin
-        options = {
-            "provider": "aws-s3",
-            "bucket_name": self.bucket,
-            "auth_type": "access_key",
-            "key_id": who.access_key,
-            "key_secret": who.secret_key,
-            "key_prefix": unique_name(),
-            "engine": ENGINE,
-            **default,
-        }
-        return {
-            "default": {name: value for name, value in options.items() if value is not None},
-            "provider_params": {"endpoint_url": self.proxy.endpoint_url},
-        }
+        return s3_config(who, self.proxy.endpoint_url, **default)
+
+
+def finish(outcomes: Generator[Outcome]) -> None:
+    """Run an operation of a provider on many names to its end, and raise its error."""
+    _outcomes.finish(outcomes, "done")
 
 
 def wait_until(condition: Callable[[], bool]) -> None:

@@ -20,6 +20,19 @@ BEGINNING = """
 import json, sys
 config, arguments = json.loads(sys.argv[1]), json.loads(sys.argv[2])
 """
+# For programs that tell how much memory they had, in bytes, at the most. Not `ru_maxrss` where
+# there is better: it begins at what the process had that started this one.
+PEAK = """
+import pathlib, resource
+
+def peak():
+    status = pathlib.Path("/proc/self/status")
+    for line in status.read_text().splitlines() if status.exists() else ():
+        if line.startswith("VmHWM:"):
+            return int(line.split()[1]) * 1024
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return most if sys.platform == "darwin" else most * 1024
+"""
 
 
 def run_script(

@@ -3,21 +3,41 @@
 from __future__ import annotations
 
 import logging
+import pickle
 import shelve
-from collections.abc import Iterator, MutableMapping
+from collections.abc import ItemsView, Iterator, KeysView, MutableMapping, ValuesView
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, assert_type
 
 import cshelve
+import cshelve.providers
+from cshelve._config.sections import Sections
+from cshelve.options import Option, boolean, integer, options_of, text
 from cshelve.providers.base import Entry, Item, Provider
 from cshelve.testing import CountingProvider, shelf_over
 
+
+@dataclass
+class User:
+    name: str
+    visits: int = 0
+
+
 config: dict[str, dict[str, Any]] = {"default": {"provider": "in-memory"}}
 
-assert_type(cshelve.open("shelf.ini"), shelve.Shelf[Any])
-assert_type(cshelve.open(Path("shelf.ini"), "r", 5, True), shelve.Shelf[Any])
-assert_type(cshelve.open_from_dict(config), cshelve.CloudShelf)
+assert_type(cshelve.open("shelf.ini"), cshelve.CloudShelf[Any])
+assert_type(cshelve.open(Path("shelf.ini"), "r", 5, True), cshelve.Shelf[Any])
+assert_type(cshelve.open_from_dict(config), cshelve.CloudShelf[Any])
 assert_type(cshelve.generate_key(), str)
+assert_type(options_of("in-memory"), list[Option[Any]])
+
+
+def options(config: Sections) -> None:
+    assert_type(config.take(Option("name", text, None, "A name.")), str | None)
+    assert_type(config.take(Option("name", text, "", "A name.", required=True)), str)
+    assert_type(config.take(Option("count", integer, 3, "How many.", least=1)), int)
+    assert_type(config.take(Option("switch", boolean, False, "Whether.")), bool)
 
 
 def serialize(value: Any, protocol: int) -> bytes:
@@ -37,7 +57,8 @@ with cshelve.open("s3://bucket", provider_params={"region_name": "eu-west-3"}) a
     keys: Iterator[str] = iter(db)
 
 with cshelve.open_from_dict(config, flag="n", logger=logging.getLogger("mine")) as shelf:
-    assert_type(shelf.get("key"), Any)
+    assert_type(shelf["key"], Any)
+    assert_type(shelf.get("key"), Any | None)
     assert_type("key" in shelf, bool)
     assert_type(len(shelf), int)
     shelf.update({"a": 1}, b=2)
@@ -45,6 +66,11 @@ with cshelve.open_from_dict(config, flag="n", logger=logging.getLogger("mine")) 
     shelf.set_many({"a": 1}, progress=lambda progress: print(progress.done, progress.total))
     shelf.set_many([("a", 1)])
     assert_type(shelf.get_many(["a"]), Iterator[tuple[str, Any]])
+    assert_type(shelf.get_many(["a"], on_error="skip"), Iterator[tuple[str, Any]])
+    for _key, value in shelf.items(on_error="return"):
+        assert_type(value, Any)
+    assert_type(list(shelf.values(on_error="raise")), list[Any])
+    shelf.get_many(["a"], on_error="ignore")  # type: ignore[arg-type]
     shelf.delete_many({"a"})
     assert_type(shelf.prefix("users/"), cshelve.CloudShelf)
     assert_type(shelf.modify("n", lambda n: n + 1, default=0), Any)
@@ -72,3 +98,81 @@ def with_a_provider(provider: Provider) -> None:
     assert_type(provider.delete("name"), bool | None)
     assert_type(list(provider.entries()), list[Entry])
     assert_type(shelf_over(CountingProvider(provider)), cshelve.CloudShelf)
+
+
+def with_values_of_one_type(ada: User) -> None:
+    db: cshelve.Shelf[User] = cshelve.open("users.ini")
+    same: cshelve.CloudShelf[User] = db
+    as_before: shelve.Shelf[User] = db
+    mapping: MutableMapping[str, User] = db
+    with db as entered:
+        assert_type(entered, cshelve.CloudShelf[User])
+
+    db["ada"] = ada
+    db["ada"] = "no user"  # type: ignore[assignment]
+    assert_type(db["ada"], User)
+    assert_type(db["ada"].visits, int)
+    assert_type(db.get("ada"), User | None)
+    assert_type(db.get("ada", ada), User)
+    assert_type(db.get("ada", 0), User | int)
+    assert_type(db.pop("ada"), User)
+    assert_type(db.pop("ada", None), User | None)
+    assert_type(db.setdefault("ada", ada), User)
+    db.setdefault("ada")  # type: ignore[call-arg]
+    assert_type(db.popitem(), tuple[str, User])
+    assert_type(list(db), list[str])
+    assert_type(db.keys(), KeysView[str])
+    assert_type(db.values(), ValuesView[User])
+    assert_type(db.items(), ItemsView[str, User])
+    for key, user in db.items():
+        assert_type(key, str)
+        assert_type(user, User)
+
+    db.update({"ada": ada}, grace=ada)
+    db.update([("ada", ada)])
+    db.update(other=ada)
+    db.update(db)
+    db.update({"ada": 1})  # type: ignore[arg-type]
+    db.set_many({"ada": ada})
+    db.set_many((name, ada) for name in ("ada", "grace"))
+    db.set_many({"ada": 1})  # type: ignore[arg-type]
+    assert_type(db.get_many(["ada"]), Iterator[tuple[str, User]])
+
+    assert_type(db.get_versioned("ada"), tuple[User, str])
+    assert_type(db.replace("ada", ada, None), str)
+    db.replace("ada", 1, None)  # type: ignore[arg-type]
+    assert_type(db.prefix("users/"), cshelve.CloudShelf[User])
+    assert_type(db.writeback, bool)
+    again: cshelve.Shelf[User] = pickle.loads(pickle.dumps(db))
+    print(same, as_before, mapping, again)
+
+
+def visited(user: User) -> User:
+    return User(user.name, user.visits + 1)
+
+
+def visited_or_new(user: User | None) -> User:
+    return User("new") if user is None else visited(user)
+
+
+def with_modify(db: cshelve.Shelf[User], counters: cshelve.Shelf[int]) -> None:
+    assert_type(db.modify("ada", visited), User)
+    assert_type(db.modify("ada", visited, default=User("ada")), User)
+    assert_type(db.modify("ada", visited_or_new, default=None), User)
+    db.modify("ada", visited_or_new, default="no user")  # type: ignore[arg-type]
+    db.modify("ada", lambda user: "no user")  # type: ignore[arg-type, return-value]
+
+    assert_type(counters.modify("n", lambda n: n + 1, default=0), int)
+    assert_type(counters.modify("n", lambda n: n + 1), int)
+    assert_type(counters.modify("n", lambda n: n - 1 if n else cshelve.DELETE), int)
+    counters.modify("n", lambda n: n - 1 if n else cshelve.DELETE, default=0)
+
+
+def with_any_shelf(db: cshelve.CloudShelf) -> Any:
+    assert_type(db["key"], Any)
+    return db.modify("key", lambda value: [*value, 1], default=[])
+
+
+def with_a_local_shelf() -> None:
+    db = cshelve.open_provider(cshelve.providers.Dbm("notes"), "c")
+    assert_type(db, cshelve.CloudShelf[Any])

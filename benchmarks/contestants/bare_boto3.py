@@ -1,4 +1,4 @@
-"""boto3's client in a loop, and pickle: no record, one request after the other."""
+"""Contestant: boto3's client in a loop, with pickle; no records, one request after the other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""obstore, a client in Rust, and pickle: no record, a thread for each request in flight."""
+"""Contestant: obstore, written in Rust, with pickle; no records, a thread per request in flight."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ def store_of(place: Place) -> Any:
         secret_access_key=place.secret_key,
         region="us-east-1",
         virtual_hosted_style_request=False,
-        # It takes no certificate that is its own authority, as the server's is.
+        # It does not accept a self-signed certificate, such as the server's.
         client_options={"allow_http": True, "allow_invalid_certificates": bool(place.ca_file)},
     )
 

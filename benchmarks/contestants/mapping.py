@@ -1,4 +1,4 @@
-"""A shelf of either release, opened by an ini file, and what both can do: a mapping's acts."""
+"""The ini file for a shelf of either release, and the mapping operations that both support."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ region_name = us-east-1
 
 @contextmanager
 def ini(place: Place, options: Mapping[str, object]) -> Iterator[str]:
-    """Have a file that describes the shelf, with these options in its first section."""
+    """Write a temporary ini file with these options in `[default]`, and yield its path."""
     lines = "".join(f"{name} = {value}\n" for name, value in options.items())
     with TemporaryDirectory() as folder:
         file = Path(folder) / "shelf.ini"

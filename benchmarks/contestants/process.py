@@ -1,4 +1,4 @@
-"""The contest's side of a contestant: a program in an environment of its own."""
+"""The contest's side of a contestant, which is a program in its own environment."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Contestant", "Program"]
 
 @dataclass(frozen=True)
 class Program:
-    """A module of this package, its arguments, and the environment that it runs in, if not ours."""
+    """A module of this package, its arguments, and its environment, unless it is this one."""
 
     module: str
     arguments: tuple[str, ...] = ()
@@ -34,11 +34,11 @@ class Program:
 
     @contextmanager
     def running(self, place: Place) -> Iterator[Contestant]:
-        """Have it run, its values in this place; it ends when nobody can ask it any more."""
+        """Run the program with its values in this place, and yield it; it ends with the block."""
         with subprocess.Popen(
             self.command,
             cwd=ROOT,
-            # In our own environment, our modules may be where that variable says.
+            # In this environment, PYTHONPATH may say where cshelve's modules are.
             env=own_surroundings(*([] if self.environment else ["PYTHONPATH"])),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
@@ -54,7 +54,7 @@ class Program:
 
 
 class Contestant:
-    """A program that runs: what it is, and what it can do."""
+    """A running program: its versions, and the acts that it supports."""
 
     def __init__(self, requests: IO[str], answers: IO[str], place: Place) -> None:
         self._requests = requests
@@ -64,7 +64,7 @@ class Contestant:
         self.acts: list[str] = hello["acts"]
 
     def taken_by(self, act: str, values: int) -> Taken:
-        """Have it do the act with so many values, and give what that took."""
+        """Let the program do the act with this number of values, and return the time it took."""
         return Taken(*self._ask(f"{act} {values}"))
 
     def _ask(self, line: str) -> Any:

@@ -1,4 +1,4 @@
-"""Our shelf, with the engine that is named: `python -m benchmarks.contestants.shelf ENGINE`."""
+"""Contestant: this release with one engine, `python -m benchmarks.contestants.shelf ENGINE`."""
 
 from __future__ import annotations
 
@@ -8,8 +8,7 @@ import cshelve
 from benchmarks.contestants.mapping import ini, mapping_acts
 from benchmarks.contestants.turns import Acts, Turns
 from benchmarks.machine import versions
-from cshelve._records import Records
-from cshelve.providers.aws_s3.provider import AwsS3
+from cshelve.providers import AwsS3
 
 
 def main(engine: str) -> None:
@@ -25,10 +24,8 @@ def main(engine: str) -> None:
 
 
 def engine_of(db: cshelve.CloudShelf) -> str:
-    records = db.dict
-    assert isinstance(records, Records)
-    assert isinstance(records.provider, AwsS3)
-    return records.provider.engine
+    assert isinstance(db.provider, AwsS3)
+    return db.provider.engine
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The shelf of cshelve 1.6, in whose environment this runs: the module `cshelve` is that one."""
+"""Contestant: cshelve 1.6, which is the module `cshelve` in the environment that this runs in."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""A contestant's side: told an act and a number of values, it answers with what that took.
+"""The contestant's side: do an act with a number of values on request, and answer with the time.
 
-This is for every environment, hence needs no package.
+This module runs in every environment, so it needs no packages.
 """
 
 from __future__ import annotations
@@ -19,15 +19,15 @@ __all__ = ["MOST", "PROTOCOL", "Acts", "Place", "Turns", "Values", "values_of"]
 
 Values = dict[str, dict[str, Any]]
 Acts = dict[str, Callable[[Values], object]]
-"""By name. One that reads gives what it read, or how many it found; others give None."""
+"""By name. Acts that read return the values, or the number found; others return None."""
 
 MOST = 2000
 PROTOCOL = 5
-"""Of pickle: the one that a shelf takes."""
+"""The pickle protocol, the same as that of a shelf."""
 
 
 def values_of(count: int) -> Values:
-    """Return so many values, a pickle of which has about 1 kB."""
+    """Return this number of values, each of which is about 1 kB when pickled."""
     return {
         f"key-{number:05}": {"id": number, "name": "n" * 800, "tags": list(range(60))}
         for number in range(count)
@@ -36,7 +36,7 @@ def values_of(count: int) -> Values:
 
 @dataclass(frozen=True)
 class Place:
-    """Where a contestant keeps its values, and how many requests may fly at once."""
+    """Where a contestant stores its values, and how many requests may be in flight."""
 
     endpoint_url: str
     access_key: str
@@ -45,20 +45,20 @@ class Place:
     prefix: str
     concurrency: int
     ca_file: str = ""
-    """Whom to trust; nothing where there is no TLS."""
+    """The authority to trust; empty without TLS."""
 
 
 class Turns:
     """The conversation with the contest, over this process's stdin and stdout."""
 
     def __init__(self) -> None:
-        # What anything prints must not come between the answers.
+        # Keeps other output out of the answers.
         self._answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
         self.place = Place(**json.loads(sys.stdin.readline()))
 
     def take(self, acts: Acts, versions: str) -> None:
-        """Say what this is and can do, and do what is asked until nobody asks any more."""
+        """Announce the versions and acts, and serve requests until the input ends."""
         all_values = values_of(MOST)
         self._answer({"versions": versions, "acts": list(acts)})
         for line in sys.stdin:

@@ -13,21 +13,19 @@
         db["greeting"]["text"] = "lost"         # changes a copy, as with `shelve`: see writeback
 
 Values are pickled: open only a shelf whose writers you trust, or one that is sealed or signed. A
-value travels from the shelf (`_shelf`) through the layer of objects (`_objects`), which has a
-serializer (`_serializers`) and the writeback cache (`_writeback`), to the records (`_records`),
-which a codec (`codec`) compresses, encrypts, seals and frames, and a provider (`providers`) stores.
-What many writers do at once is in `_atomic`, what is done with many keys in `_pairs`, `_rewriting`,
-`_tally` and `_parallel`. `_assembly` puts all of it together from a configuration (`_config`), when
-a shelf is opened (`_open`).
+value travels from the shelf (`_shelf`) to its values (`_values`), which serialize it, through a
+codec (`codec`), which compresses, encrypts, seals and frames it, to a provider (`providers`), which
+stores it. `_open` and `_assembly` put all of that together from a configuration (`_config`).
 """
 
-from cshelve._open import open, open_from_dict
+from cshelve._open import open, open_from_dict, open_provider
 from cshelve.exceptions import (
     AuthArgumentError,
     AuthError,
     AuthTypeError,
     BulkError,
     CanNotCreateDBError,
+    ClassNotFoundError,
     ConditionsNotSupportedError,
     ConfigurationError,
     ConflictError,
@@ -58,9 +56,9 @@ from cshelve.exceptions import (
 # What type checkers take for the constant of `typing`, which is a slow import.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from cshelve._atomic import DELETE
-    from cshelve._shelf import CloudShelf
-    from cshelve._tally import Progress
+    from cshelve._concurrency.outcomes import Progress
+    from cshelve._shelf.atomic import DELETE
+    from cshelve._shelf.shelf import CloudShelf, Shelf
     from cshelve.codec.keys import generate_key
 
 __version__ = "2.0.0.dev0"
@@ -72,6 +70,7 @@ __all__ = [
     "AuthTypeError",
     "BulkError",
     "CanNotCreateDBError",
+    "ClassNotFoundError",
     "CloudShelf",
     "ConditionsNotSupportedError",
     "ConfigurationError",
@@ -92,6 +91,7 @@ __all__ = [
     "Progress",
     "ReadOnlyError",
     "RecordError",
+    "Shelf",
     "StorageError",
     "UnknownCompressionAlgorithmError",
     "UnknownEncryptionAlgorithmError",
@@ -102,14 +102,16 @@ __all__ = [
     "generate_key",
     "open",
     "open_from_dict",
+    "open_provider",
 ]
 
 # Of these names the modules are imported when somebody asks for them. `open` needs none of them
 # before it is called, and a program should not wait for them only because it imports cshelve.
 _MODULES = {
-    "DELETE": "cshelve._atomic",
-    "CloudShelf": "cshelve._shelf",
-    "Progress": "cshelve._tally",
+    "DELETE": "cshelve._shelf.atomic",
+    "CloudShelf": "cshelve._shelf.shelf",
+    "Shelf": "cshelve._shelf.shelf",
+    "Progress": "cshelve._concurrency.outcomes",
     "generate_key": "cshelve.codec.keys",
 }
 

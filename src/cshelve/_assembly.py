@@ -2,132 +2,203 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cshelve._atomic import DEFAULT_TIMEOUT_SECONDS, Atomic
-from cshelve._config import Section, Sections, sections_from_dict
-from cshelve._objects import Objects
-from cshelve._recipe import Call, Recipe
-from cshelve._records import Records
-from cshelve._serializers import PickleSerializer, serializer_from
-from cshelve._shelf import CloudShelf
-from cshelve._writeback import WritebackCache
+from cshelve._config.mapping import sections_from_dict
+from cshelve._config.sections import Sections
+from cshelve._shelf.atomic import Atomic
+from cshelve._shelf.pickling import OpenArguments, PickledShelf
+from cshelve._shelf.shelf import CloudShelf
+from cshelve._values.serializers import OPTIONS as OF_SERIALIZERS
+from cshelve._values.serializers import (
+    PickleSerializer,
+    PlainPickleSerializer,
+    Serializer,
+    serializer_from,
+)
+from cshelve._values.values import Values
+from cshelve._values.writeback import WritebackCache
+from cshelve.codec import Codec
+from cshelve.codec.options import OPTIONS as OF_CODEC
 from cshelve.codec.settings import codec_from
-from cshelve.exceptions import ConfigurationError, DBDoesNotExistsError
-from cshelve.providers import load
+from cshelve.exceptions import ConfigurationError
+from cshelve.options import (
+    MODIFY_TIMEOUT_SECONDS,
+    OF_VALUES,
+    PROVIDER,
+    SHELF_OPTIONS,
+    WRITEBACK_LIMIT,
+)
+from cshelve.providers import declared_options, load, owner_of
 from cshelve.providers.base import Provider
 
 if TYPE_CHECKING:
     import logging
 
-__all__ = ["Call", "check_flag", "prepare", "sections_from_url", "shelf_from"]
-
-FLAGS = {
-    "r": "read an existing shelf",
-    "w": "read and write an existing shelf",
-    "c": "as w, and create it if need be",
-    "n": "empty it first, and create it if need be",
-}
+__all__ = ["OpenArguments", "shelf_from_sections", "shelf_over_provider"]
 
 
-def sections_from_url(url: str) -> dict[str, dict[str, object]]:
-    """Write out the configuration that `s3://bucket/prefix` stands for."""
-    _, _, place = url.partition("://")
-    bucket, _, prefix = place.partition("/")
-    if not bucket:
-        raise ConfigurationError(f"{url!r} names no bucket: write s3://bucket/prefix.")
-    # What is in a URL is meant as it is there: a dollar names no variable.
-    literal = {"bucket_name": bucket, "key_prefix": prefix}
-    escaped = {name: "$" + text if text.startswith("$") else text for name, text in literal.items()}
-    config = {"default": {"provider": "aws-s3", "auth_type": "default", **escaped}}
-    return sections_from_dict(config, url)
-
-
-def shelf_from(
+def shelf_from_sections(
     contents: Mapping[str, Mapping[str, object]],
     source: str,
     flag: str,
-    call: Call,
+    arguments: OpenArguments,
     provider_params: Mapping[str, Any] | None,
     logger: logging.Logger | None,
     *,
     from_file: bool = False,
-) -> CloudShelf:
-    """Make the shelf that sections describe, and that a call to `open` was about."""
-    sections = Sections(
+    from_url: bool = False,
+) -> CloudShelf[Any]:
+    """Open the shelf that the sections of a configuration describe."""
+    config = Sections(
         source=source,
         contents=contents,
         from_file=from_file,
+        from_url=from_url,
         flag=flag,
         call_params=provider_params,
         logger=logger,
     )
-    return _shelf(sections, call)
+    return _opened(config, arguments)
 
 
-def _shelf(config: Sections, call: Call) -> CloudShelf:
-    """Put a shelf together from its configuration: provider, codec, serializer, and the flag."""
-    check_flag(config.flag)
-    default = config.require("default")
-    name = default.required_text("provider")
-    provider_class = load(name, default.where("provider"))
-    serializer = serializer_from(default, call.protocol, call.serializer, call.deserializer)
-    codec = codec_from(config, serializer.letter, serializer.letter_if_sealed)
-    limit = _writeback_limit(default)
-    cache = WritebackCache(is_on=call.writeback, limit=limit, logger=config.logger_of_call)
-    timeout = default.number("modify_timeout_seconds", default=DEFAULT_TIMEOUT_SECONDS)
-    # Options of 1.x that any provider may be given; none of ours has a client that logs by them.
-    config.section("logging").accept("http", "credentials", "level", "enabled")
+def shelf_over_provider(
+    provider: Provider,
+    flag: str,
+    arguments: OpenArguments,
+    config: Mapping[str, Mapping[str, Any]] | None,
+    logger: logging.Logger | None,
+) -> CloudShelf[Any]:
+    """Open a shelf over a provider that the caller made; on failure, close the provider."""
+    if not isinstance(provider, Provider):
+        raise ConfigurationError(
+            f"provider is a cshelve.providers.Provider, not of type {type(provider).__name__}."
+        )
+    with _closed_on_failure(provider):
+        provider.check_flag(flag)
+        source = "the configuration"
+        contents = sections_from_dict(config or {}, source)
+        sections = Sections(source, contents, from_file=False, flag=flag, logger=logger)
+        sections.declare(OF_VALUES)
+        if provider.like_shelve:
+            _refuse_what_shelve_lacks(sections, arguments)
+        sections.refuse_unknown()
+        parts = _parts(sections, arguments, like_shelve=provider.like_shelve)
+        return _finished(provider, sections, parts)
+
+
+def _opened(config: Sections, arguments: OpenArguments) -> CloudShelf[Any]:
+    """Open a shelf whose provider its configuration names."""
+    config.declare(SHELF_OPTIONS)
+    name = config.take(PROVIDER)
+    provider_class = load(name, config.where(PROVIDER))
+    provider_class.check_flag(config.flag)
+    config.declare(provider_class.options)
+    if config.unknown():
+        _sort_own_sections(config, name, provider_class)
+    if provider_class.like_shelve:
+        _refuse_what_shelve_lacks(config, arguments)
+    config.refuse_unknown()
+    # What can be wrong without a provider is found before there is one.
+    parts = _parts(config, arguments, like_shelve=provider_class.like_shelve)
     provider = provider_class.from_config(config)
+    with _closed_on_failure(provider):
+        reopen = (_opened, arguments) if provider.can_be_reopened else None
+        return _finished(provider, config, parts, reopen)
+
+
+def _sort_own_sections(config: Sections, chosen: str, provider_class: type[Provider]) -> None:
+    """Read the sections of the chosen provider, and set aside those of others."""
+    from cshelve._config.own_sections import adopt, set_aside
+
+    adopt(config, chosen, provider_class.options)
+    others = {owner_of(section) for section in config.unknown()}
+    for other in sorted(filter(None, others - {chosen})):
+        set_aside(config, other, declared_options(other))
+
+
+class _Parts(NamedTuple):
+    """What a shelf is made of beside its provider."""
+
+    serializer: Serializer
+    codec: Codec
+    cache: WritebackCache
+    atomic: Atomic
+
+
+def _parts(config: Sections, arguments: OpenArguments, *, like_shelve: bool) -> _Parts:
+    serializer = serializer_from(
+        config.section("default"), arguments.protocol, arguments.serializer, arguments.deserializer
+    )
+    codec = codec_from(config, serializer.letter, serializer.letter_if_sealed)
+    if like_shelve:
+        serializer, codec = PlainPickleSerializer(arguments.protocol), Codec(versioned=False)
+    logger = config.logger_of_call
+    limit = config.take(WRITEBACK_LIMIT) or None
+    cache = WritebackCache(is_on=arguments.writeback, limit=limit, logger=logger)
+    return _Parts(serializer, codec, cache, Atomic(config.take(MODIFY_TIMEOUT_SECONDS), logger))
+
+
+def _finished(
+    provider: Provider,
+    config: Sections,
+    parts: _Parts,
+    reopen: tuple[Callable[[Sections, OpenArguments], CloudShelf], OpenArguments] | None = None,
+) -> CloudShelf[Any]:
+    """Do what the flag asks for, and return the shelf; `reopen` is how its pickle opens it."""
+    serializer, codec, cache, atomic = parts
+    if serializer.content_type is not None and not codec.versioned:
+        provider.content_type = serializer.content_type
+    provider.prepare(config.flag)
+    runs_code = isinstance(serializer, PickleSerializer) and serializer.only is None
+    if runs_code and provider.is_shared and not codec.is_protected:
+        config.logger.info(
+            "%s: values are pickles that nothing protects, so whoever can write there can run code "
+            "in the programs that read them; [signing], [encryption] or [default] unpickle_only "
+            "prevents that.",
+            provider.location,
+        )
+    read_only = config.flag.startswith("r")
+    values = _values_class(provider)(provider, serializer, codec, read_only=read_only)
+    pickled = None
+    if reopen is not None:
+        open_again, arguments = reopen
+        pickled = PickledShelf(open_again, config, arguments, provider.location)
+    return CloudShelf(values, atomic, cache, pickled=pickled)
+
+
+@contextmanager
+def _closed_on_failure(provider: Provider) -> Iterator[None]:
     try:
-        config.finish()
-        prepare(provider, config.flag)
+        yield
     except BaseException:
         provider.close()
         raise
-    if isinstance(serializer, PickleSerializer) and provider.is_shared and not codec.is_protected:
-        config.logger.info(
-            "%s: values are pickles that nothing protects, so whoever can write there can run code "
-            "in the programs that read them; [signing] or [encryption] prevents that.",
-            provider.location,
-        )
-    records = Records(provider, codec, read_only=config.flag == "r")
-    return CloudShelf(
-        Objects(records, serializer, cache),
-        Atomic(timeout, config.logger_of_call),
-        recipe=_recipe(config, call, provider),
-    )
 
 
-def _recipe(config: Sections, call: Call, provider: Provider) -> Recipe | None:
-    """Note how to open the shelf again, for its pickle; None if that would be another shelf."""
-    return Recipe(_shelf, config, call, provider.location) if provider.can_be_reopened else None
+def _values_class(provider: Provider) -> Callable[..., Values]:
+    """Return the class of a shelf's values: those of a local shelf go a shorter way."""
+    if provider.like_shelve:
+        from cshelve._values.local import LocalValues
+        from cshelve.providers.dbm import Dbm
+
+        if isinstance(provider, Dbm):
+            return LocalValues
+    return Values
 
 
-def _writeback_limit(default: Section) -> int | None:
-    """Read how many values the writeback cache may hold; without the option, all."""
-    limit = default.integer("writeback_limit", default=0, least=0)
-    return limit or None
-
-
-def check_flag(flag: str) -> None:
-    """Refuse what is no flag."""
-    if not isinstance(flag, str) or flag not in FLAGS:
-        meanings = "; ".join(f"{letter}: {meaning}" for letter, meaning in FLAGS.items())
-        raise ConfigurationError(f"flag: there is no flag {flag!r}. There are {meanings}.")
-
-
-def prepare(provider: Provider, flag: str) -> None:
-    """Do what the flag asks for before the first use, with as few requests as can be."""
-    if flag == "n":
-        try:
-            provider.purge()
-        except DBDoesNotExistsError:
-            provider.create()
-    elif not provider.exists():
-        if flag != "c":
-            raise DBDoesNotExistsError(
-                f"{provider.location} does not exist; flag 'c' would create it (this is {flag!r})."
-            )
-        provider.create()
+def _refuse_what_shelve_lacks(config: Sections, arguments: OpenArguments) -> None:
+    """Raise `ConfigurationError` for anything that would make another file than `shelve` makes."""
+    why = "a local shelf has only pickles, as shelve writes them, so that shelve can read them."
+    for section in ("compression", "encryption", "signing"):
+        if config.has(section):
+            raise ConfigurationError(f"{config.source}, [{section}]: {why}")
+    default = config.section("default")
+    lacking = [option.name for option in (*OF_SERIALIZERS, *OF_CODEC)]
+    for name in default.options():
+        if name in (*lacking, "key_prefix"):
+            raise default.error(name, why)
+    if arguments.serializer is not None or arguments.deserializer is not None:
+        raise ConfigurationError(f"{config.source}, no serializer can be given: {why}")

@@ -1,4 +1,4 @@
-"""Every error that cshelve raises, and the builtin that each one also is.
+"""All errors that cshelve raises, and the builtin that each of them is as well.
 
 ::
 
@@ -30,13 +30,15 @@
     │   ├── DataProcessingSignatureError (RuntimeError)
     │   ├── EncryptedDataCorruptionError (RuntimeError)
     │   ├── CorruptRecordError
+    │   ├── ClassNotFoundError
     │   └── UntrustedRecordError
     └── KeyNotFoundError (KeyError)
 
-Two rules hold everywhere: only an absent key is ever a `KeyError`, and the one exception that is
-not an `Error` is the plain `ValueError` that using a closed shelf gives, as in the standard
-library. The names that end in `…sError` and the `RuntimeError` bases are those of cshelve 1.x;
-the `OSError` bases keep ``except dbm.error`` of code written for `shelve` working.
+Two rules hold everywhere: only a missing key raises a `KeyError`, and every exception is an
+`Error`, except the plain `ValueError` for using a closed shelf, as in the standard library. Some
+names and the `RuntimeError` bases are those of cshelve 1.x. The `OSError` bases keep
+``except dbm.error`` working in code that was written for `shelve`. An error of a local shelf is
+also an instance of the class that `dbm` raised.
 """
 
 from __future__ import annotations
@@ -50,6 +52,7 @@ __all__ = [
     "AuthTypeError",
     "BulkError",
     "CanNotCreateDBError",
+    "ClassNotFoundError",
     "ConditionsNotSupportedError",
     "ConfigurationError",
     "ConflictError",
@@ -79,34 +82,37 @@ __all__ = [
 
 
 class Error(Exception):
-    """Catch this to catch everything that cshelve raises."""
+    """The base of all errors: catch it to catch everything that cshelve raises."""
 
     about_shelf: bool = False
-    """Whether every other key would fail alike: an operation on many keys stops at such an error
-    and raises it as it is."""
+    """Whether every other key would fail for the same reason. An operation on many keys stops at
+    such an error, raises it as it is, and sets the three numbers below on it."""
     stored: int | None = None
-    """On such an error: how many keys were written or deleted all the same."""
+    """How many keys were written or deleted before the operation stopped."""
     failed: int | None = None
-    """On such an error: how many keys were tried, and failed or were given up."""
+    """How many keys were tried and failed, or were given up."""
     not_attempted: int | None = None
-    """On such an error: how many keys were never tried; None where nobody knows how many there
-    are, as with a generator."""
+    """How many keys were never tried; None if the number of keys is unknown, as for a
+    generator."""
 
 
 class ConfigurationError(Error, ValueError, RuntimeError):
-    """The configuration or a parameter of the call has to be changed; nothing was sent."""
+    """The configuration or a parameter of the call is wrong; nothing was sent.
+
+    The message names the file, section and option.
+    """
 
 
 class UnknownProviderError(ConfigurationError):
-    """`[default] provider` names no provider that there is."""
+    """`[default] provider` names a provider that does not exist."""
 
 
 class UnknownCompressionAlgorithmError(ConfigurationError):
-    """`[compression] algorithm` names none that there is."""
+    """`[compression] algorithm` names an algorithm that does not exist."""
 
 
 class UnknownEncryptionAlgorithmError(ConfigurationError):
-    """`[encryption] algorithm` names none that there is."""
+    """`[encryption] algorithm` names an algorithm that does not exist."""
 
 
 class MissingEncryptionKeyError(ConfigurationError):
@@ -114,27 +120,30 @@ class MissingEncryptionKeyError(ConfigurationError):
 
 
 class MissingDependencyError(Error, ImportError):
-    """A package is not installed; the message is the pip command that installs it."""
+    """An optional package is not installed; the message contains the pip command to install it."""
 
 
 class StorageError(Error, OSError):
-    """The store did not do it: the network, throttling, or an answer nobody expects."""
+    """The store failed: the network, throttling, a full disk, or an unexpected response.
+
+    It is raised after the retries; its `__cause__` is the error of the client or the system.
+    """
 
 
 class AuthError(StorageError, PermissionError):
-    """The store refused: wrong credentials, or a permission that is missing."""
+    """The store denied access: the credentials are wrong, or a permission is missing."""
 
 
 class AuthTypeError(AuthError, ConfigurationError):
-    """`[default] auth_type` is absent or is none that the provider knows."""
+    """`[default] auth_type` is missing, or the provider does not know it."""
 
 
 class AuthArgumentError(AuthError, ConfigurationError):
-    """An option that the chosen `auth_type` needs is absent, or does not go with it."""
+    """An option that the chosen `auth_type` needs is missing, or one that it forbids is set."""
 
 
 class DBDoesNotExistsError(StorageError):
-    """The bucket or folder of the shelf is not there."""
+    """The bucket or folder of the shelf does not exist; flag `c` creates it."""
 
     about_shelf = True
 
@@ -144,7 +153,7 @@ class CanNotCreateDBError(StorageError):
 
 
 class CreateRefusedError(AuthError, CanNotCreateDBError):
-    """The credentials do not allow to create the bucket or folder of the shelf."""
+    """The credentials do not allow creating the bucket or folder of the shelf."""
 
 
 class ReadOnlyError(StorageError):
@@ -152,19 +161,31 @@ class ReadOnlyError(StorageError):
 
 
 class ConflictError(StorageError):
-    """Another writer was first; the condition of the write did not hold, nothing was written."""
+    """Another writer was faster, so the condition of the write was false; nothing was written."""
 
 
 class OutcomeUnknownError(StorageError):
-    """The answer to a conditional write was lost, and nobody can know whether it was done."""
+    """The response to a conditional write was lost, and nobody can know whether it was done.
+
+    Read the key again, and decide by what it has now.
+    """
 
 
 class ConditionsNotSupportedError(StorageError):
-    """The store does not honour conditions, so that nothing can be promised; nothing was done."""
+    """The store does not honour the conditions that the operation needs; nothing was done."""
 
 
 class BulkError(StorageError):
-    """Some keys of many failed, all others are done; `failures` maps each to its own error."""
+    """Some of many keys failed, and all others are done.
+
+    `failures` maps each key that failed to its error; the first of them is the `__cause__`.
+
+        try:
+            db.set_many(users)
+        except cshelve.BulkError as error:
+            for key, failure in error.failures.items():
+                print(key, failure)
+    """
 
     def __init__(self, message: str, failures: Mapping[str, Exception] | None = None) -> None:
         super().__init__(message)
@@ -172,45 +193,58 @@ class BulkError(StorageError):
 
 
 class KeyNotStorableError(Error, ValueError):
-    """The store cannot hold a key like this: empty, too long, or refused by it."""
+    """The store cannot hold such a key: empty, too long, or with characters that are refused."""
 
 
 class KeyTypeError(Error, TypeError, AttributeError):
-    """A key is not a `str`; it is an `AttributeError` too because that is what `shelve` raises."""
+    """A key is not a `str`, or many keys are one. An `AttributeError` too, as `shelve` raises."""
 
 
 class ValueTypeError(Error, TypeError):
-    """A value is not of a type that the shelf's serializer stores (bytes, with `use_pickle =
-    false`), or a version is none that the shelf gave."""
+    """The shelf's serializer cannot store a value, or a version is not a `str`.
+
+    With `use_pickle = false`, for example, values have to be bytes. `modify` raises it too, if its
+    function has changed the value and not returned it.
+    """
 
 
 class ValueTooLargeError(Error, ValueError):
-    """A value is larger than what is configured for it can store; nothing was sent."""
+    """A value is larger than the limit of the configured compression or encryption.
+
+    Nothing was sent.
+    """
 
 
 class NotPicklableError(Error, PicklingError):
-    """The shelf itself cannot be pickled: its pickle would carry a secret, or lead nowhere."""
+    """A shelf cannot be pickled: the pickle would contain a secret, or could not be opened."""
 
 
 class RecordError(Error, ValueError):
-    """What lies under a key is no record that this shelf can read; the others still can be."""
+    """This shelf cannot read the record of a key; other keys are not affected."""
 
 
 class DataProcessingSignatureError(RecordError, RuntimeError):
-    """A record was transformed in a way that this shelf's configuration does not have."""
+    """A record has a compression, protection or serializer that this shelf does not have."""
 
 
 class EncryptedDataCorruptionError(RecordError, RuntimeError):
-    """A record fails its decryption check: a wrong key, or bytes that were changed."""
+    """A record cannot be decrypted: the key is wrong, or bytes of the record were changed."""
 
 
 class CorruptRecordError(RecordError):
-    """A record is cut short, damaged, or was never one."""
+    """A record is truncated or damaged, or the object is no record."""
+
+
+class ClassNotFoundError(RecordError):
+    """A record is whole, but the class of its value cannot be imported in this program."""
 
 
 class UntrustedRecordError(RecordError):
-    """A record lacks the protection that this shelf's configuration demands."""
+    """A record lacks the protection that this shelf demands, or its signature is invalid.
+
+    Or it is a pickle of something that `unpickle_only` does not list.
+    """
 
 
 class KeyNotFoundError(Error, KeyError):
-    """There is no such key. `args` is the key alone, as with a dict's `KeyError`."""
+    """The key is missing. `args` is the key alone, as in the `KeyError` of a dict."""

@@ -6,9 +6,10 @@ import base64
 import struct
 from typing import Any
 
-from cshelve._config import Sections
+from cshelve._config.sections import Sections
 from cshelve.codec import Codec
 from cshelve.codec.settings import codec_from
+from cshelve.options import SHELF_OPTIONS
 
 EAX_KEY = "k" * 32
 KEY = base64.b64encode(bytes(range(32))).decode()
@@ -20,13 +21,16 @@ GCM: dict[str, Any] = {"algorithm": "aes256-gcm", "key": KEY}
 HMAC: dict[str, Any] = {"algorithm": "hmac-sha256", "key": KEY}
 
 
-def codec(serializer: bytes = b"", *, from_file: bool = False, **sections: dict[str, Any]) -> Codec:
+def codec(serializer: bytes = b"", /, **sections: dict[str, Any]) -> Codec:
     """Make the codec of these sections, and see that they have no other options."""
-    config = Sections("it", sections, from_file=from_file, flag="c")
-    made = codec_from(config, serializer, b"B" if serializer == b"B" else None)
-    config.section("default").accept("serializer")
-    config.finish()
-    return made
+    return codec_of(Sections("it", sections, from_file=False, flag="c"), serializer)
+
+
+def codec_of(config: Sections, serializer: bytes = b"") -> Codec:
+    """Make the codec of a configuration, and see that it has no other options."""
+    config.declare(SHELF_OPTIONS)
+    config.refuse_unknown()
+    return codec_from(config, serializer, b"B" if serializer == b"B" else None)
 
 
 def encode(made: Codec, payload: bytes, key: str = "key") -> bytes:

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 import cshelve
-from tests.codec.making import EAX, EAX_KEY, ZLIB, codec, decode, encode, header, record
+from cshelve._config.sections import Sections
+from tests.codec.making import EAX, EAX_KEY, ZLIB, codec, codec_of, decode, encode, header, record
 
 pytestmark = pytest.mark.encryption
 
@@ -41,7 +42,7 @@ class TestRecords:
         assert decode(encrypting(), encode(encrypting(), payload)) == payload
 
     def test_hold_values_in_pieces(self) -> None:
-        pieces = [b"pay", b"", memoryview(b"load" * 100), b"s"]
+        pieces: list[bytes | memoryview] = [b"pay", b"", memoryview(b"load" * 100), b"s"]
         assert decode(encrypting(), encrypting().encode("key", pieces)) == b"".join(pieces)
 
     def test_have_each_a_nonce_of_their_own(self) -> None:
@@ -161,7 +162,8 @@ class TestAQuotedKey:
     """1.x kept quotes round a value, so there are keys of which they are a part."""
 
     def assert_is(self, key: bytes, written: str, **options: Any) -> None:
-        made = codec(from_file=True, encryption={"algorithm": "aes256", "key": written})
+        sections = {"encryption": {"algorithm": "aes256", "key": written}}
+        made = codec_of(Sections("it", sections, from_file=True, flag="c"))
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
             known = encrypting(key=key)

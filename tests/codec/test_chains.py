@@ -11,9 +11,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import cshelve
+from tests.codec.golden.make import from_text, to_text
 from tests.codec.making import EAX, GCM, HMAC
-from tests.golden.make import from_text, to_text
-from tests.test_serializers import json_values, msgpack_values
+from tests.rigs import provider_of
+from tests.values.test_serializers import json_values, msgpack_values
 
 
 def has(*modules: str) -> bool:
@@ -35,7 +36,7 @@ anything = st.recursive(
     ),
     max_leaves=10,
 )
-VALUES = {
+VALUES: dict[str, st.SearchStrategy[Any]] = {
     "pickle": anything,
     "bytes": st.binary(max_size=2000),
     "json": json_values,
@@ -64,7 +65,9 @@ def chains(draw: st.DrawFn, *, checksum: bool | None = None) -> tuple[str, Any, 
 
 
 def opened(name: str, config: dict[str, Any]) -> cshelve.CloudShelf:
-    functions = {"serializer": to_text, "deserializer": from_text} if name == "functions" else {}
+    functions: dict[str, Any] = (
+        {"serializer": to_text, "deserializer": from_text} if name == "functions" else {}
+    )
     return cshelve.open_from_dict(config, **functions)
 
 
@@ -92,7 +95,7 @@ def test_a_flipped_bit_of_what_vouches_for_itself_is_found(
     )
     with opened(name, config) as db:
         db[key] = value
-        store = db._objects.records.provider
+        store = provider_of(db)
         record = bytearray(store.get(key).data)
         bit = data.draw(st.integers(0, 8 * len(record) - 1))
         record[bit // 8] ^= 1 << bit % 8

@@ -52,7 +52,14 @@ class TestEachAlgorithm:
 
     def test_gives_back_pieces_of_any_size(self, name: str) -> None:
         made = compressing(name)
-        pieces = [b"", TEXT, memoryview(TEXT * 3000), b"x", bytes(2 << 20), b""]
+        pieces: list[bytes | memoryview] = [
+            b"",
+            TEXT,
+            memoryview(TEXT * 3000),
+            b"x",
+            bytes(2 << 20),
+            b"",
+        ]
         assert decode(made, made.encode("key", pieces)) == b"".join(pieces)
 
     def test_stores_what_would_grow_as_it_is(self, name: str) -> None:

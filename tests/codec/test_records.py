@@ -43,7 +43,7 @@ class TestTheBytesOf1x:
         assert decode(made, record(b"c", inner)) == payload
 
     def test_a_payload_in_pieces_is_the_payload(self) -> None:
-        pieces = [b"payload ", memoryview(b"pay"), b"", b"load"]
+        pieces: list[bytes | memoryview] = [b"payload ", memoryview(b"pay"), b"", b"load"]
         assert codec().encode("key", pieces) == encode(codec(), b"payload payload")
         made = codec(compression=ZLIB)
         assert decode(made, made.encode("key", [b"pay" * 50, b"load" * 50])) == (
@@ -227,6 +227,8 @@ class TestCompatibility:
     def test_is_an_error_beside_what_1x_cannot_read(
         self, option: str, serializer: bytes, sections: dict[str, Any], demand: str
     ) -> None:
+        if (serializer, demand) == (b"j", "use_versioning"):
+            return  # Plain JSON needs no header: tests/values/test_plain_json.py.
         demands = {"compatibility": "1.x", "use_versioning": "false"}
         default = {**sections.get("default", {}), demand: demands[demand]}
         with pytest.raises(cshelve.ConfigurationError, match=option):
@@ -248,7 +250,7 @@ class TestCompatibility:
             codec(default={"shelf_name": "\udc80"})
 
     def test_is_with_1x_or_with_nothing(self) -> None:
-        with pytest.raises(cshelve.ConfigurationError, match=r"compatibility: is 1\.x"):
+        with pytest.raises(cshelve.ConfigurationError, match=r"compatibility: .*write 1\.x"):
             codec(default={"compatibility": "2"})
 
     @pytest.mark.encryption

@@ -58,7 +58,7 @@ class TestARecord:
     )
     def test_gives_back_values_of_any_size_in_pieces(self, name: str, size: int) -> None:
         made = sealing(name)
-        pieces = [b"head", bytes(size), memoryview(b"tail")]
+        pieces: list[bytes | memoryview] = [b"head", bytes(size), memoryview(b"tail")]
         assert decode(made, made.encode("key", pieces)) == b"head" + bytes(size) + b"tail"
 
     def test_is_never_the_same_twice_if_it_is_encrypted(self, name: str) -> None:

@@ -12,11 +12,11 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from cshelve._config import Sections
+from cshelve._config.sections import Sections
 from cshelve.providers import load
-from cshelve.providers._paths import encode, name_at
 from cshelve.providers.base import Provider
-from cshelve.providers.filesystem import Filesystem
+from cshelve.providers.filesystem.paths import encode, name_at
+from cshelve.providers.filesystem.provider import Filesystem
 from cshelve.providers.in_memory import InMemory, _named
 from cshelve.testing import OddNamesContract, ProviderContract
 from tests import rigs
@@ -186,7 +186,9 @@ class OnS3(OddNamesContract):
             from_file=False,
             flag="c",
         )
-        return load("aws-s3", "").from_config(config)
+        provider = load("aws-s3", "")
+        config.declare(provider.options)
+        return provider.from_config(config)
 
 
 @pytest.fixture(scope="module")

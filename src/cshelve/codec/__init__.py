@@ -1,8 +1,8 @@
-"""From payload to record and back: serialized, compressed, encrypted, sealed, framed.
+"""Payloads to records and back: compress, encrypt, seal or sign, frame.
 
-A payload goes through the stages that the configuration names (`settings`), in this order, and
-leaves a letter of each in its record (`record`): `compression`, `aes_eax`, then `aes_gcm` or
-`signing`. Reading follows the letters.
+A payload passes through the stages that the configuration names (`settings`), in this order:
+`compression`, `aes_eax`, then `aes_gcm` or `signing`. Each stage adds a letter to the record
+(`record`), and reading follows the letters.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from cshelve.codec.compression import compressed, compression_by
-from cshelve.codec.record import NO_LETTERS, Letters, frame, protection_of, unframe
+from cshelve.codec.record import NO_LETTERS, VERSION_BYTE, Letters, frame, protection_of, unframe
 from cshelve.codec.stage import Binding, Cipher, Compression, Data, Pieces, Seal, size_of
 from cshelve.exceptions import (
     DataProcessingSignatureError,
@@ -25,18 +25,18 @@ LETTERS_OF_1X = frozenset({b"", b"c", b"e"})
 
 
 class Decoded(NamedTuple):
-    """What a record held."""
+    """The payload of a record, and how it was encoded."""
 
     payload: Data
     letters: Letters
     is_present: bool
-    """Whether it was in a record, and each key that it needed was the present one."""
+    """Whether it was in a record, and each encryption or signing key was the present one."""
 
 
 class Codec:
-    """Turn payloads into records and back. Safe in many threads; sends nothing.
+    """Encode payloads as records, and decode them. Safe in many threads; sends nothing.
 
-    Where a seal or a cipher is demanded, what lacks it is refused before anything looks at it.
+    If a seal or a cipher is demanded, a record without it is refused before it is decoded.
     """
 
     def __init__(
@@ -57,37 +57,37 @@ class Codec:
         accept_unencrypted: bool = False,
     ) -> None:
         self.serializer = serializer
-        """The letter of what makes the payloads."""
+        """The letter of the serializer that makes the payloads."""
         self.serializer_if_sealed = serializer_if_sealed
-        """The same for sealed and signed records, which need no longer look like those of 1.x."""
+        """Its letter in sealed and signed records, which 1.x cannot read anyway."""
         self.compression = compression
         self.min_size_bytes = min_size_bytes
-        """Payloads that are smaller are not compressed."""
+        """Smaller payloads are not compressed."""
         self.max_value_bytes = max_value_bytes
-        """What a compressed record may expand to."""
+        """The size that a compressed record may expand to."""
         self.cipher = cipher
         self.old_cipher = old_cipher
-        """Undoes the letter of a cipher that is no longer written."""
+        """A cipher that decrypts existing records, and encrypts none."""
         self.seal = seal
         self.shelf_name = shelf_name
         self.checksum = checksum
-        """Whether records that 1.x can read have a checksum too."""
+        """Whether records that 1.x could read get a checksum too, which it cannot read."""
         self.versioned = versioned
-        """Without it nothing records what was applied: each stage is applied, and undone."""
+        """Whether records have a header. Without one, all configured stages are always applied."""
         self.accept_unsealed = accept_unsealed
         self.accept_unencrypted = accept_unencrypted
 
     @property
     def is_protected(self) -> bool:
-        """Tell whether what others have written is refused."""
+        """Whether records that were made without the key are refused."""
         return (self.seal is not None and not self.accept_unsealed) or (
             self.cipher is not None and not self.accept_unencrypted
         )
 
     def encode(self, key: str, payload: Pieces) -> bytes:
-        """Make the record that is stored under a key.
+        """Return the record to store for a key.
 
-        Raises `ValueTooLargeError` for what could not be stored, or not be read again.
+        Raises `ValueTooLargeError` if the payload could not be encrypted, or not be read again.
         """
         pieces, compression = self._compressed(payload)
         if self.cipher is not None:
@@ -98,8 +98,10 @@ class Codec:
         return frame(letters, pieces, self.seal, shelf_name=self.shelf_name, key=key)
 
     def decode(self, key: str, data: bytes) -> Decoded:
-        """Give back what the record under a key holds, or raise a `RecordError`."""
-        if not self.versioned:
+        """Return the payload of the record of a key, or raise a `RecordError`."""
+        # Where records are plain JSON, which never begins so, those with a header are read as well.
+        has_header = self.versioned or (bool(self.serializer) and data[:1] == VERSION_BYTE)
+        if not has_header:
             return self._undone_as_configured(data)
         self._refuse_unprotected(data)
         letters, header, payload = unframe(data)
@@ -114,10 +116,13 @@ class Codec:
         if letters.compression:
             expander = compression_by(letters.compression)
             payload = expander.expanded(payload, self.max_value_bytes)
-        return Decoded(payload, letters, is_present)
+        return Decoded(payload, letters, is_present and self.versioned)
 
     def would_change(self, decoded: Decoded) -> bool:
-        """Tell whether encoding again makes anything but another nonce. May take compressing."""
+        """Return whether encoding the payload again would change more than its nonce.
+
+        May have to compress the payload to find out.
+        """
         if not decoded.is_present:
             return True
         if not self.versioned:
@@ -130,20 +135,20 @@ class Codec:
         return self._letters(compression) != decoded.letters
 
     def _compressed(self, payload: Pieces) -> tuple[Pieces, bytes]:
-        """Give a payload compressed, and the letter for that, or as it is where that is better."""
+        """Return the compressed payload and its letter, or the payload itself if not larger."""
         if self.compression is None:
             return payload, b""
         size = size_of(payload)
-        # Encrypted values of 0 and 1 byte are damaged ones to 1.x, which compresses them first.
-        has_to_be = not self.versioned or (self.cipher is not None and size < 2)
-        if size < self.min_size_bytes and not has_to_be:
+        # 1.x refuses encrypted payloads of 0 and 1 byte as damaged, unless they are compressed.
+        is_required = not self.versioned or (self.cipher is not None and size < 2)
+        if size < self.min_size_bytes and not is_required:
             return payload, b""
         if size > self.max_value_bytes:
             raise ValueTooLargeError(
                 f"a compressed record may expand to {self.max_value_bytes:,} bytes, and the value "
-                f"has {size:,}: raise [default] max_value_bytes, wherever it is to be read"
+                f"has {size:,}: raise [default] max_value_bytes here and wherever it is read"
             )
-        made = compressed(self.compression, payload, if_smaller=not has_to_be)
+        made = compressed(self.compression, payload, if_smaller=not is_required)
         return (payload, b"") if made is None else (made, self.compression.letter)
 
     def _letters(self, compression: bytes) -> Letters:
@@ -169,8 +174,8 @@ class Codec:
         if self.seal is None or self.seal.letter != letters.seal:
             if self.seal is not None:
                 raise DataProcessingSignatureError(
-                    "the record has another protection than this shelf's, and no shelf has both: "
-                    "copy it with a shelf that has that"
+                    "the record is protected by another algorithm than this shelf's, and no shelf "
+                    "can have both: copy it from a shelf with the other one"
                 )
             if letters.seal == b"G":
                 raise _not_configured("sealed", "[encryption] with algorithm = aes256-gcm")
@@ -181,7 +186,7 @@ class Codec:
         cipher = self.cipher or self.old_cipher
         if cipher is None and self.seal is not None and self.seal.letter == b"G":
             raise DataProcessingSignatureError(
-                "the record was encrypted with aes256: name the variable with the key of that in "
+                "the record was encrypted with aes256: add the variable with its key to "
                 "[encryption] previous_environment_keys"
             )
         if cipher is None:
@@ -189,21 +194,21 @@ class Codec:
         return cipher
 
     def _undone_as_configured(self, data: bytes) -> Decoded:
-        """Undo each stage, as nothing tells which were applied."""
+        """Undo every configured stage, since no header says which were applied."""
         payload: Data = data
         is_present = True
         if self.cipher is not None:
             payload, is_present = self.cipher.decode(payload)
         if self.compression is not None:
             payload = self.compression.expanded(payload, self.max_value_bytes)
-        return Decoded(payload, NO_LETTERS, is_present)
+        return Decoded(payload, NO_LETTERS._replace(serializer=self.serializer), is_present)
 
 
 def _untrusted(section: str, what: str) -> UntrustedRecordError:
     return UntrustedRecordError(
-        f"what is stored is not {what}, and the shelf's configuration demands it: somebody else "
-        f"put it there, or it is older than the demand. To migrate, see {section} "
-        "accept_unprotected"
+        f"the record is not {what}, which the shelf's configuration demands: somebody else stored "
+        "it, or it was stored before the configuration demanded that. To migrate, see "
+        f"{section} accept_unprotected"
     )
 
 

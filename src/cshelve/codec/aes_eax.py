@@ -1,4 +1,4 @@
-"""Letter `e`: aes256 as cshelve 1.x uses it, AES in EAX mode with the configured text as the key.
+"""Letter `e`: aes256 as in cshelve 1.x, which is AES in EAX mode with the configured text as key.
 
 The payload becomes::
 
@@ -19,13 +19,14 @@ from collections.abc import Iterable
 from types import ModuleType
 from typing import TYPE_CHECKING
 
-from cshelve._config import without_quotes
+from cshelve._config.sections import without_quotes
 from cshelve.codec.keys import previous_keys, written_key
+from cshelve.codec.options import KEY
 from cshelve.codec.stage import Data, Pieces
 from cshelve.exceptions import EncryptedDataCorruptionError, MissingDependencyError
 
 if TYPE_CHECKING:
-    from cshelve._config import Section
+    from cshelve._config.sections import Section
 
 __all__ = ["KEY_SIZES", "AesEax", "aes_eax_from"]
 
@@ -36,16 +37,16 @@ KEY_SIZES = (16, 24, 32)
 
 
 class AesEax:
-    """Encrypt with AES-EAX: nobody without the key can read a value or change it unnoticed.
+    """Encrypt with AES-EAX: nobody without the key can read a value, or change it unnoticed.
 
-    A record can still be moved to another key: EAX as 1.x uses it has no associated data. Nor does
-    a record say which key it needs, so that each is tried.
+    A record can still be moved to another key of the shelf, since 1.x uses EAX without associated
+    data. A record does not name its encryption key, so each configured one is tried in turn.
     """
 
     letter = b"e"
 
     def __init__(self, present: bytes | None, previous: Iterable[bytes] = ()) -> None:
-        """Take the key that writes, or None for one that only reads, and those that read too."""
+        """`present` encrypts and decrypts; without it, nothing can be encrypted."""
         self._present = present
         self._keys = [*([] if present is None else [present]), *previous]
         self._aes = _pycryptodome_aes()
@@ -69,15 +70,14 @@ class AesEax:
             else:
                 return plaintext, key is self._present
         raise EncryptedDataCorruptionError(
-            "the value fails its decryption check: it was encrypted with another key, "
-            "or changed since"
+            "the value cannot be decrypted: it was encrypted with another key, or changed since"
         ) from failure
 
 
 def aes_eax_from(section: Section) -> AesEax:
     """Make the cipher of an `[encryption]` with the algorithm aes256, as 1.x has it."""
     written = written_key(section)
-    if written.option == "key" and not written.is_raw:
+    if written.option == KEY.name and not written.is_raw:
         written = written._replace(text=_with_quotes_of_1x(section, written.text))
     keys = [written, *previous_keys(section)]
     for each in keys:
@@ -96,8 +96,11 @@ def aes_eax_from(section: Section) -> AesEax:
 
 
 def _with_quotes_of_1x(section: Section, text: bytes) -> bytes:
-    """Give the key's text with its quotes, if 1.x took them for a part of it and had to."""
-    raw = section.raw("key")
+    """Return a key with the quotes around it if only with them it has the length of a key.
+
+    cshelve 1.x took quotes for a part of the key, so such a shelf was written with them.
+    """
+    raw = section.written(KEY)
     quoted = raw if isinstance(raw, str) else ""
     if (
         section.is_from_file
@@ -107,7 +110,7 @@ def _with_quotes_of_1x(section: Section, text: bytes) -> bytes:
         and len(text) not in KEY_SIZES
     ):
         section.warn(
-            "key",
+            KEY,
             "the quotes are taken as a part of the key, as 1.x did, since only with them it has a "
             "key's length. Replace the key, and write it without quotes.",
         )
@@ -116,13 +119,13 @@ def _with_quotes_of_1x(section: Section, text: bytes) -> bytes:
 
 
 def _parts(data: Data) -> tuple[bytes, bytes, Data]:
-    """Split what `encode` made into tag, nonce and ciphertext."""
+    """Return tag, nonce and ciphertext of an encrypted payload."""
     if len(data) < HEADER.size:
-        raise EncryptedDataCorruptionError("the encrypted value is cut short")
+        raise EncryptedDataCorruptionError("the encrypted value is truncated")
     algorithm, tag_bytes, nonce_bytes = HEADER.unpack_from(data)
     nonce_at = HEADER.size + tag_bytes
     ciphertext_at = nonce_at + nonce_bytes
-    # The sizes are 1.x's, always. A shorter tag would be one that can be guessed.
+    # No other sizes are accepted: a shorter tag could be guessed.
     sizes = (tag_bytes, nonce_bytes)
     if algorithm != ALGORITHM or sizes != (TAG_BYTES, NONCE_BYTES) or len(data) < ciphertext_at:
         raise EncryptedDataCorruptionError("the encrypted value is malformed")

@@ -1,4 +1,4 @@
-"""Letter `G`: AES-256-GCM, which hides a value and binds it to its key and its shelf.
+"""Letter `G`: AES-256-GCM, which encrypts a payload and authenticates it with its key and shelf.
 
 The payload becomes::
 
@@ -8,8 +8,8 @@ The payload becomes::
     rest  ciphertext, as long as the plaintext
     16    tag
 
-The tag vouches for what `stage.Binding` lists as well: the record's header, the key id, the shelf's
-name and the key.
+The tag also authenticates the associated data of `stage.Binding`: the record's header, the key id,
+the shelf's name and the key.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ from cshelve.exceptions import (
 )
 
 if TYPE_CHECKING:
-    from cshelve._config import Section
+    from cshelve._config.sections import Section
 
 try:
     from cryptography.exceptions import InvalidTag
@@ -47,14 +47,14 @@ ALGORITHM = "aes256-gcm"
 # https://csrc.nist.gov/pubs/sp/800/38/d/final, 8.2: 96 bits; 5.2.1.2: the full tag.
 NONCE_BYTES = 12
 TAG_BYTES = 16
-# https://cryptography.io/en/latest/hazmat/primitives/aead/: more is an OverflowError there.
+# https://cryptography.io/en/latest/hazmat/primitives/aead/ raises OverflowError for more.
 MOST_BYTES = 2**31 - 1 - TAG_BYTES
-# Up to here one call and two copies take less time than a cipher object of one's own.
+# Up to this size, one call that copies twice is faster than creating a cipher object.
 ONE_CALL_BYTES = 1 << 17
 
 
 class AesGcm:
-    """Seal with AES-256-GCM: nobody without the key can read a value, change it, or move it."""
+    """Encrypt with AES-256-GCM: nobody without the key can read a value, change it or move it."""
 
     letter = b"G"
     head_bytes = KEY_ID_BYTES + NONCE_BYTES
@@ -65,7 +65,7 @@ class AesGcm:
         self._by_id = {key.id: AESGCM(key.secret) for key in keys}
 
     def seal(self, binding: Binding, pieces: Pieces, into: memoryview) -> None:
-        """Encrypt the pieces into the buffer; raises `ValueTooLargeError` beyond 2 GiB."""
+        """Encrypt the pieces into the buffer, or raise `ValueTooLargeError` beyond 2 GiB."""
         refuse_too_large(size_of(pieces))
         nonce = os.urandom(NONCE_BYTES)
         associated = binding.associated_data(self._present.id)
@@ -79,29 +79,29 @@ class AesGcm:
             self._stream(nonce, associated, pieces, sealed)
 
     def unseal(self, binding: Binding, sealed: Data) -> tuple[bytes, bool]:
-        """Decrypt what `seal` made, or raise `EncryptedDataCorruptionError`."""
+        """Decrypt a sealed payload, or raise `EncryptedDataCorruptionError`."""
         around_bytes = self.head_bytes + self.tail_bytes
         if not around_bytes <= len(sealed) <= around_bytes + MOST_BYTES:
-            raise EncryptedDataCorruptionError("the sealed value is cut short, or is none")
+            raise EncryptedDataCorruptionError("the sealed value is truncated, or is none")
         key_id = bytes(sealed[:KEY_ID_BYTES])
         nonce = bytes(sealed[KEY_ID_BYTES : self.head_bytes])
         if key_id not in self._by_id:
             raise EncryptedDataCorruptionError(
-                f"the value was sealed with the key that is called {key_id.hex()}, which this "
-                "shelf does not have: name its variable in [encryption] previous_environment_keys"
+                f"the value was sealed with the key whose id is {key_id.hex()}, which this shelf "
+                "does not have: add its variable to [encryption] previous_environment_keys"
             )
         associated = binding.associated_data(key_id)
         try:
             value = self._by_id[key_id].decrypt(nonce, sealed[self.head_bytes :], associated)
         except InvalidTag:
             raise EncryptedDataCorruptionError(
-                "the value fails its check: it was changed, or sealed for another key of the shelf "
-                "or another shelf_name"
+                "the value cannot be authenticated: it was changed, or sealed for another key of "
+                "the shelf or another shelf_name"
             ) from None
         return value, key_id == self._present.id
 
     def _stream(self, nonce: bytes, associated: bytes, pieces: Pieces, sealed: memoryview) -> None:
-        """Encrypt a large value without ever having another copy of it."""
+        """Encrypt a large payload without copying it."""
         encryptor = Cipher(AES256(self._present.secret), GCM(nonce)).encryptor()
         encryptor.authenticate_additional_data(associated)
         at = 0
@@ -112,10 +112,10 @@ class AesGcm:
 
 
 def refuse_too_large(size_bytes: int) -> None:
-    """Raise `ValueTooLargeError` for what the primitive does not take."""
+    """Raise `ValueTooLargeError` if a payload is larger than the cipher accepts."""
     if size_bytes > MOST_BYTES:
         raise ValueTooLargeError(
-            f"{ALGORITHM} seals values of {MOST_BYTES:,} bytes at most, and this is one of "
+            f"{ALGORITHM} seals values of {MOST_BYTES:,} bytes at most, and this value has "
             f"{size_bytes:,}: store it in parts"
         )
 

@@ -1,37 +1,32 @@
-"""Letters `c`, `Z` and `l`: zlib, as cshelve 1.x uses it, zstd, and lz4."""
+"""Letters `c`, `Z` and `l`: zlib as in cshelve 1.x, zstd and lz4."""
 
 from __future__ import annotations
 
 import sys
 import zlib
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from cshelve._config import closest
 from cshelve.codec.stage import Compression, Compressor, Data, Pieces, parts_of, size_of
 from cshelve.exceptions import (
     CorruptRecordError,
     DataProcessingSignatureError,
     MissingDependencyError,
     RecordError,
-    UnknownCompressionAlgorithmError,
 )
 
-if TYPE_CHECKING:
-    from cshelve._config import Section
+__all__ = ["ALGORITHMS", "Lz4", "Zlib", "Zstd", "compressed", "compression_by"]
 
-__all__ = ["Lz4", "Zlib", "Zstd", "compressed", "compression_by", "compression_from"]
-
-# How much goes in at once, so that a value that grows is given up early.
+# How much is compressed at once, so that a payload that does not shrink is given up early.
 PART_BYTES = 1 << 20
-# Up to here zlib takes a value whole.
+# Up to this size zlib compresses a payload in one call.
 WHOLE_BYTES = 1 << 16
-# lz4 sets this much aside at once for what comes out, however little that is.
+# How much lz4 may return from one call. It allocates that much, however short the result is.
 LZ4_STEP_BYTES = 1 << 18
 
 
 class Zlib:
-    """Compress with zlib; level -1 is zlib's own compromise, 0 stores, 9 takes longest."""
+    """Compress with zlib; level -1 is zlib's own default, 0 does not compress, 9 is slowest."""
 
     letter = b"c"
     levels = range(-1, 10)
@@ -53,7 +48,7 @@ class Zlib:
 
 
 class _Whole:
-    """zlib all at once, for small values: a compressor of its own takes longer than they do."""
+    """Compress a small payload in one call; creating a `compressobj` would take longer."""
 
     def __init__(self, level: int) -> None:
         self._level = level
@@ -69,9 +64,9 @@ class _Whole:
 
 
 class Zstd:
-    """Compress with Zstandard; level 3 unless given, 22 takes longest, negative ones are fastest.
+    """Compress with Zstandard; level 3 is the default, 22 is slowest, negative ones are fastest.
 
-    It is in the standard library from Python 3.14 on, and a package of its own before that.
+    It is in the standard library since Python 3.14, and in a package before that.
     """
 
     letter = b"Z"
@@ -85,7 +80,8 @@ class Zstd:
             if sys.version_info >= (3, 14):
                 from compression import zstd
             else:
-                # Not `from backports`, which other packages share: its error would be another.
+                # Not `from backports import zstd`, whose error would not name `backports.zstd` if
+                # another package of `backports` is installed.
                 import backports.zstd as zstd
         except ImportError as error:
             raise _missing("zstd", "backports.zstd", error) from error
@@ -104,7 +100,7 @@ class Zstd:
 
 
 class Lz4:
-    """Compress into an LZ4 frame; level 0 is the fastest of the usual ones, 16 takes longest."""
+    """Compress into an LZ4 frame; level 0 is the default, 16 is slowest, negative ones fastest."""
 
     letter = b"l"
     # https://python-lz4.readthedocs.io: lz4.frame, compression_level
@@ -126,12 +122,12 @@ class Lz4:
         decompressor = self._lz4.LZ4FrameDecompressor()
         try:
             return _expanded(_Lz4Steps(decompressor), data, max_bytes)
-        except RuntimeError as error:  # lz4 has no class of its own for it.
+        except RuntimeError as error:  # lz4 has no error class of its own.
             raise _damaged(error) from error
 
 
 class _Lz4Compressor:
-    """lz4's compressor, which wants to be told when it begins."""
+    """lz4's compressor, which writes the beginning of its frame by a call of its own."""
 
     def __init__(self, lz4: Any, level: int, size_bytes: int) -> None:
         self._inner = lz4.LZ4FrameCompressor(compression_level=level)
@@ -148,7 +144,7 @@ class _Lz4Compressor:
 
 
 class _Lz4Steps:
-    """lz4's decompressor, asked for a little at a time."""
+    """lz4's decompressor, called for at most `LZ4_STEP_BYTES` at a time."""
 
     def __init__(self, decompressor: Any) -> None:
         self._inner = decompressor
@@ -179,7 +175,10 @@ ALGORITHMS: dict[str, type[Zlib | Zstd | Lz4]] = {"zlib": Zlib, "zstd": Zstd, "l
 def compressed(
     compression: Compression, pieces: Pieces, *, if_smaller: bool = True
 ) -> list[bytes] | None:
-    """Compress a value; None, `if_smaller`, where it would not be smaller than before."""
+    """Return the compressed pieces of a payload.
+
+    With `if_smaller`, return None if they would not be smaller than the payload.
+    """
     size = size_of(pieces)
     compressor = compression.compressor(size)
     made: list[bytes] = []
@@ -199,7 +198,10 @@ def compressed(
 
 @lru_cache(maxsize=len(ALGORITHMS))
 def compression_by(letter: bytes) -> Compression:
-    """Give what undoes a letter, which the configuration need not name, but has to be installed."""
+    """Return the compression of a letter, for reading, whatever the configuration names.
+
+    Raises `DataProcessingSignatureError` if its package is not installed.
+    """
     (algorithm,) = (each for each in ALGORITHMS.values() if each.letter == letter)
     try:
         return algorithm()
@@ -207,39 +209,23 @@ def compression_by(letter: bytes) -> Compression:
         raise DataProcessingSignatureError(f"the record cannot be expanded: {error}") from error
 
 
-def compression_from(section: Section) -> Compression:
-    """Make the stage that `[compression]` describes."""
-    name = section.required_text("algorithm")
-    algorithm = ALGORITHMS.get(name.lower())
-    if algorithm is None:
-        raise UnknownCompressionAlgorithmError(
-            f"{section.where('algorithm')}there is no compression {name!r:.14}"
-            f"{closest(name, ALGORITHMS)}; there are {', '.join(ALGORITHMS)}."
-        )
-    levels = algorithm.levels
-    level = section.integer("level", default=algorithm.default_level, least=levels.start)
-    if level not in levels:
-        raise section.error("level", f"is {levels.start} to {levels.stop - 1}, not {level}.")
-    return algorithm(level)
-
-
 def _expanded(decompressor: Any, data: Data, max_bytes: int) -> bytes:
-    """Decompress part by part, stopping where the result is too large."""
+    """Decompress part by part, or raise a `RecordError` as soon as the result is too large."""
     made: list[bytes] = []
     left = max_bytes
     for part in parts_of((data,), PART_BYTES):
         if decompressor.eof:
-            raise CorruptRecordError("the value does not decompress: there is more behind its end")
+            raise CorruptRecordError("the value does not decompress: data follows its end")
         out = decompressor.decompress(part, left + 1)
         left -= len(out)
         if left < 0:
             raise RecordError(
-                f"the value is larger than the {max_bytes} bytes that a record may expand to; "
-                "[default] max_value_bytes says how many that are"
+                f"the value is larger than the {max_bytes} bytes that a record may expand to: "
+                "raise [default] max_value_bytes if you trust the record"
             )
         made.append(out)
     if not decompressor.eof or decompressor.unused_data:
-        raise CorruptRecordError("the value does not decompress: its end is not where it should be")
+        raise CorruptRecordError("the value does not decompress: it is truncated, or data follows")
     return made[0] if len(made) == 1 else b"".join(made)
 
 

@@ -11,11 +11,11 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, NamedTuple
 
-from cshelve._config import without_quotes
-from cshelve.exceptions import ConfigurationError, MissingEncryptionKeyError
+from cshelve.codec.options import ENVIRONMENT_KEY, KEY, PREVIOUS_ENVIRONMENT_KEYS
+from cshelve.exceptions import MissingEncryptionKeyError
 
 if TYPE_CHECKING:
-    from cshelve._config import Section
+    from cshelve._config.sections import Section
 
 __all__ = [
     "KEY_ID_BYTES",
@@ -65,7 +65,7 @@ class Key:
 
     @classmethod
     def of(cls, secret: bytes, algorithm: str) -> Key:
-        """Take a secret for an algorithm; the same one is called otherwise for another."""
+        """Return the key of a secret; its id differs between algorithms."""
         label = f"cshelve key id, {algorithm}\0".encode()
         return cls(secret, hashlib.sha256(label + secret).digest()[:KEY_ID_BYTES])
 
@@ -79,7 +79,7 @@ class Keys:
 
     @classmethod
     def from_section(cls, section: Section, algorithm: str, previous: Sequence[Written]) -> Keys:
-        """Take the keys that a section names, refusing what is no base64 of 32 bytes."""
+        """Read the keys that a section names; refuse what is no base64 of 32 bytes."""
         present = Key.of(_decoded(section, written_key(section)), algorithm)
         return cls(present, [Key.of(_decoded(section, each), algorithm) for each in previous])
 
@@ -90,38 +90,30 @@ class Keys:
 
 def written_key(section: Section) -> Written:
     """Find the key as it is written; `environment_key` goes before `key`, as in 1.x."""
-    section.keep_secret("key")
-    section.accept("key")
-    variable = _variable_named(section, "environment_key", section.raw("environment_key"))
-    if variable is not None:
-        return _of_variable(section, "environment_key", variable)
-    written = section.raw("key")
-    if not written:
+    if variable := section.take(ENVIRONMENT_KEY):
+        return _of_variable(section, ENVIRONMENT_KEY.name, variable)
+    key = section.take(KEY)
+    if not key:
         raise MissingEncryptionKeyError(
-            f"{section.where('key')}there is no key: write `environment_key = NAME`, the name of "
+            f"{section.where(KEY)}there is no key: write `environment_key = NAME`, the name of "
             "the environment variable that holds it, or `key`."
         )
-    if isinstance(written, bytes):
-        return Written(written, "key", is_raw=True)
-    text = section.as_text("key", written)
-    bare = without_quotes(text) if section.is_from_file else text
-    if bare.startswith("$") and not bare.startswith("$$"):
-        return _of_variable(section, "key", bare[1:])
-    return Written((section.text("key") or "").encode(errors="surrogateescape"), "key")
+    if isinstance(key, bytes):
+        return Written(key, KEY.name, is_raw=True)
+    if key.startswith("$") and not key.startswith("$$"):
+        return _of_variable(section, KEY.name, key[1:])
+    key = key.removeprefix("$")
+    return Written(key.encode(errors="surrogateescape"), KEY.name)
 
 
 def previous_keys(section: Section) -> list[Written]:
     """Find the keys that may still be read: those of `previous_environment_keys`."""
-    option = "previous_environment_keys"
-    return [
-        _of_variable(section, option, name)
-        for each in section.names(option)
-        if (name := _variable_named(section, option, each)) is not None
-    ]
+    option = PREVIOUS_ENVIRONMENT_KEYS
+    return [_of_variable(section, option.name, name) for name in section.take(option)]
 
 
 def is_key(written: Written) -> bool:
-    """Tell whether this is base64 of 32 bytes, or they themselves."""
+    """Return whether this is 32 bytes, or their base64."""
     return len(_bytes_of(written)) == KEY_BYTES
 
 
@@ -157,15 +149,3 @@ def _of_variable(section: Section, option: str, variable: str) -> Written:
         )
     # As the system has it: a key of random bytes need not be text.
     return Written(os.fsencode(os.environ[variable]), option)
-
-
-def _variable_named(section: Section, option: str, written: object) -> str | None:
-    """Take the name of a variable; looking up one with a dollar would show the key as a name."""
-    if written is None or written == "":
-        return None
-    if not isinstance(written, str):
-        raise ConfigurationError(f"{section.where(option)}is the name of a variable, a text.")
-    name = without_quotes(written) if section.is_from_file else written
-    if name.startswith("$"):
-        raise section.error(option, "is the name of a variable, without the dollar before it.")
-    return name

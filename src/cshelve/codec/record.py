@@ -1,4 +1,4 @@
-"""The record round a payload: version 0, as cshelve 1.x writes and reads it, with letters of ours.
+"""The record around a payload: version 0 of cshelve 1.x, with additional letters.
 
 All integers are little-endian::
 
@@ -6,23 +6,23 @@ All integers are little-endian::
     0       1     version: 0x00
     1       1     S, length of the signature
     2       8     D, length of the payload, unsigned
-    10      S     signature: one letter a transformation, the last applied first
+    10      S     signature: one letter for each transformation, the last applied first
     10+S    D     payload
 
-The letters, in the order in which they may stand; of each row one, or none::
+The letters, in the order in which they appear, at most one of each row::
 
-    r           CRC-32 of the header and of all that follows it        ours
-    G H         sealed with AES-256-GCM, signed with HMAC-SHA-256      ours
-    e           AES-EAX, cshelve's aes256                              1.x's
-    c Z l       zlib, zstd, lz4                                        1.x's, ours, ours
-    j M f B     JSON, MessagePack, functions of the program, bytes     ours
+    r           CRC-32 of the header and of all that follows it        new
+    G H         sealed with AES-256-GCM, signed with HMAC-SHA-256      new
+    e           AES-EAX, cshelve's aes256                              of 1.x
+    c Z l       zlib, zstd, lz4                                        of 1.x, new, new
+    j M f B     JSON, MessagePack, functions of the program, bytes     new
 
 Without a letter of the last row the payload is a pickle or bytes, as the configuration says. Bytes
-have one in sealed and signed records only, where they must not pass for a pickle. An even number of
-bits is set in each letter, so that one flipped bit never makes another of it.
+have a letter in sealed and signed records only, where they must not be taken for a pickle. Each
+letter has an even number of bits set, so that one flipped bit never turns it into another.
 
-Anything whose first byte is not 0x00 is a bare pickle (which begins with 0x80) from before records
-had versions: a payload that nothing transformed.
+An object whose first byte is not 0x00 is a bare payload without a record, as cshelve wrote before
+records had versions: a pickle, for example, which begins with 0x80.
 """
 
 from __future__ import annotations
@@ -36,19 +36,30 @@ from typing import NamedTuple
 from cshelve.codec.stage import Binding, Data, Pieces, Seal, size_of
 from cshelve.exceptions import CorruptRecordError, DataProcessingSignatureError
 
-__all__ = ["NO_LETTERS", "Letters", "Record", "frame", "protection_of", "unframe"]
+__all__ = [
+    "JSON",
+    "NO_LETTERS",
+    "VERSION_BYTE",
+    "Letters",
+    "Record",
+    "frame",
+    "protection_of",
+    "unframe",
+]
 
 VERSION = 0
+VERSION_BYTE = bytes([VERSION])
 HEADER = struct.Struct("<BBQ")
 CHECKSUM_BYTES = 4
+JSON = b"j"
 
 ROWS = re.compile(rb"(r?)([GH]?)(e?)([cZl]?)([jMfB]?)")
-# What an object shows of its protection before anything else of it is looked at.
+# The protection that an object claims to have, which is read before anything else.
 PROTECTION = re.compile(rb"r?([GH]?)(e?)")
 
 
 class Letters(NamedTuple):
-    """What was done to a value, outermost first: a letter each, or nothing."""
+    """The letters of a record by their rows, the last transformation first; b"" for none."""
 
     checksum: bytes = b""
     seal: bytes = b""
@@ -58,7 +69,7 @@ class Letters(NamedTuple):
 
     @property
     def signature(self) -> bytes:
-        """Write them as they stand in a record."""
+        """The letters as they are written in a record."""
         return b"".join(self)
 
 
@@ -66,19 +77,19 @@ NO_LETTERS = Letters()
 
 
 class Record(NamedTuple):
-    """A record taken apart."""
+    """The parts of a record."""
 
     letters: Letters
     header: bytes
-    """Empty where there is none."""
+    """Empty for a bare payload."""
     payload: Data
-    """What the outermost of the letters made, the checksum's left out."""
+    """The data after the header, without the checksum."""
 
 
 def frame(
     letters: Letters, pieces: Pieces, seal: Seal | None, *, shelf_name: str, key: str
 ) -> bytes:
-    """Make the record of a value of which these are the pieces. Makes one copy of them."""
+    """Return the record of a payload, copying its pieces once."""
     checksum_bytes = CHECKSUM_BYTES if letters.checksum else 0
     seal_bytes = 0 if seal is None else seal.head_bytes + seal.tail_bytes
     header = _header(letters.signature, checksum_bytes + seal_bytes + size_of(pieces))
@@ -92,9 +103,9 @@ def frame(
 def _sealed(
     header: bytes, checksum_bytes: int, pieces: Pieces, seal: Seal, binding: Binding
 ) -> bytes:
-    """Make a record in a buffer that has the right size from the start.
+    """Return a sealed record, written in a buffer that has the right size from the start.
 
-    A join would be another copy. BytesIO gives the bytes that it has away without making one.
+    Joining the parts would copy them again, and `BytesIO.getvalue` does not copy.
     """
     start = len(header) + checksum_bytes
     size = start + seal.head_bytes + size_of(pieces) + seal.tail_bytes
@@ -108,10 +119,10 @@ def _sealed(
 
 
 def unframe(data: bytes) -> Record:
-    """Take a record apart without copying the payload, and verify its checksum if it has one.
+    """Return the parts of a record without copying the payload, and verify any checksum.
 
-    Raises `CorruptRecordError` for data that is empty, cut short, longer than it says, or fails
-    the check, and `DataProcessingSignatureError` for letters that nothing here has written.
+    Raises `CorruptRecordError` for data that is empty, truncated, longer than its header says, or
+    fails the checksum, and `DataProcessingSignatureError` for unknown letters.
     """
     if not data:
         raise CorruptRecordError("the object is empty, which no record is")
@@ -125,8 +136,8 @@ def unframe(data: bytes) -> Record:
     start = HEADER.size + letters_size
     if len(data) - start != payload_size:
         raise CorruptRecordError(
-            f"the record says it is {start + payload_size} bytes long and is {len(data)}: "
-            "it was cut short, or is no record of cshelve"
+            f"the header says that the record is {start + payload_size} bytes long, and it is "
+            f"{len(data)}: it was truncated, or is no record of cshelve"
         )
     header = data[:start]
     letters = _letters_of(header[HEADER.size :])
@@ -137,7 +148,7 @@ def unframe(data: bytes) -> Record:
 
 
 def protection_of(data: bytes) -> tuple[bytes, bytes]:
-    """Give the letters of seal and cipher that an object shows, whatever else is in it."""
+    """Return the letters of seal and cipher in the header of an object, without verifying it."""
     if len(data) < HEADER.size or data[0] != VERSION:
         return b"", b""
     match = PROTECTION.match(data, HEADER.size, HEADER.size + data[1])
@@ -155,10 +166,10 @@ def _letters_of(signature: bytes) -> Letters:
 
 
 def _verified(header: bytes, payload: memoryview) -> memoryview:
-    """Give what the checksum at the beginning of a payload vouches for."""
+    """Verify the checksum at the start of a payload, and return the rest of the payload."""
     rest = payload[CHECKSUM_BYTES:]
     if payload[:CHECKSUM_BYTES] != _checksum(header, (rest,)):
-        raise CorruptRecordError("the record fails its checksum: bytes of it were changed")
+        raise CorruptRecordError("the record fails its checksum: some of its bytes were changed")
     return rest
 
 
@@ -174,9 +185,9 @@ def _checksum(header: bytes, rest: Pieces) -> bytes:
 
 
 def _was_a_record(data: bytes) -> bool:
-    """Tell whether an object is, but for its first byte, a record that vouches for itself.
+    """Return whether an object is, except for its first byte, a record with checksum or seal.
 
-    Without this, one flipped bit could make a bare value of it.
+    Otherwise one flipped bit in the version would turn such a record into a bare payload.
     """
     if len(data) < HEADER.size:
         return False

@@ -6,19 +6,21 @@ import sys
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
-from cshelve._config import closest
-from cshelve.codec import MAX_VALUE_BYTES, Codec
-from cshelve.codec.compression import compression_from
+from cshelve.codec import Codec, options
+from cshelve.codec.compression import ALGORITHMS
+from cshelve.codec.record import JSON
 from cshelve.codec.stage import Cipher, Compression, Seal
-from cshelve.exceptions import ConfigurationError, UnknownEncryptionAlgorithmError
+from cshelve.exceptions import (
+    ConfigurationError,
+    UnknownCompressionAlgorithmError,
+    UnknownEncryptionAlgorithmError,
+)
 
 if TYPE_CHECKING:
-    from cshelve._config import Section, Sections
+    from cshelve._config.sections import Section, Sections
 
 __all__ = ["codec_from"]
 
-ENCRYPTIONS = ("aes256", "aes256-gcm")
-COMPATIBILITIES = ("1.x",)
 # What a decompressor can be asked for, and one less, so that it shows if there is more.
 LONGEST_BYTES = sys.maxsize - 1
 
@@ -30,7 +32,6 @@ def codec_from(
 
     Raises `ConfigurationError` for what does not go together.
     """
-    default = config.section("default")
     compression, min_size_bytes = _compression(config)
     cipher, old_cipher, seal, accept_unencrypted = _encryption(config)
     accept_unsealed = accept_unencrypted and seal is not None
@@ -41,15 +42,13 @@ def codec_from(
         serializer_if_sealed=serializer if serializer_if_sealed is None else serializer_if_sealed,
         compression=compression,
         min_size_bytes=min_size_bytes,
-        max_value_bytes=min(
-            default.integer("max_value_bytes", default=MAX_VALUE_BYTES, least=1), LONGEST_BYTES
-        ),
+        max_value_bytes=min(config.take(options.MAX_VALUE), LONGEST_BYTES),
         cipher=cipher,
         old_cipher=old_cipher,
         seal=seal,
-        shelf_name=_shelf_name(default),
-        checksum=default.boolean("checksum", default=False),
-        versioned=_is_versioned(default),
+        shelf_name=_shelf_name(config),
+        checksum=config.take(options.CHECKSUM),
+        versioned=_is_versioned(config),
         accept_unsealed=accept_unsealed,
         accept_unencrypted=accept_unencrypted,
     )
@@ -57,28 +56,35 @@ def codec_from(
     return codec
 
 
-def _is_versioned(default: Section) -> bool:
-    as_in_1x = default.boolean("use_versionning", default=True)
-    versioned = default.boolean("use_versioning", default=as_in_1x)
-    if default.raw("use_versionning") is not None and versioned != as_in_1x:
-        raise default.error("use_versioning", "is not what use_versionning says; give it once.")
+def _is_versioned(config: Sections) -> bool:
+    option, option_of_1x = options.USE_VERSIONING, options.USE_VERSIONNING
+    as_in_1x = config.take(option_of_1x)
+    versioned = config.take(option._replace(default=as_in_1x))
+    if versioned != as_in_1x and config.section("default").written(option_of_1x) is not None:
+        raise config.error(option, "is not what use_versionning says; give it once.")
     return versioned
 
 
-def _shelf_name(default: Section) -> str:
-    name = default.text("shelf_name") or ""
+def _shelf_name(config: Sections) -> str:
+    name = config.take(options.SHELF_NAME)
     try:
         name.encode()
     except UnicodeEncodeError as error:
-        raise default.error("shelf_name", f"can't be encoded: {error}") from error
+        raise config.error(options.SHELF_NAME, f"can't be encoded: {error}") from error
     return name
 
 
 def _compression(config: Sections) -> tuple[Compression | None, int]:
     if not config.has("compression"):
         return None, 0
-    section = config.section("compression")
-    return compression_from(section), section.integer("min_size_bytes", default=0)
+    name = config.take(options.COMPRESSION, error=UnknownCompressionAlgorithmError)
+    algorithm = ALGORITHMS[name]
+    level, levels = config.take(options.LEVEL), algorithm.levels
+    if level is None:
+        level = algorithm.default_level
+    if level not in levels:
+        raise config.error(options.LEVEL, f"is {levels.start} to {levels.stop - 1}, not {level}.")
+    return algorithm(level), config.take(options.MIN_SIZE_BYTES)
 
 
 def _encryption(config: Sections) -> tuple[Cipher | None, Cipher | None, Seal | None, bool]:
@@ -86,42 +92,38 @@ def _encryption(config: Sections) -> tuple[Cipher | None, Cipher | None, Seal | 
     if not config.has("encryption"):
         return None, None, None, False
     section = config.section("encryption")
-    algorithm = section.required_text("algorithm")
+    algorithm = config.take(options.ENCRYPTION, error=UnknownEncryptionAlgorithmError)
     accept_unprotected = _accept_unprotected(section)
     # Imported only when configured: their packages are extras.
-    match algorithm.lower():
-        case "aes256":
-            from cshelve.codec.aes_eax import aes_eax_from
+    if algorithm == "aes256":
+        from cshelve.codec.aes_eax import aes_eax_from
 
-            return aes_eax_from(section), None, None, accept_unprotected
-        case "aes256-gcm":
-            from cshelve.codec.aes_gcm import aes_gcm_from
+        return aes_eax_from(section), None, None, accept_unprotected
+    from cshelve.codec.aes_gcm import aes_gcm_from
 
-            seal, old_cipher = aes_gcm_from(section, accepts_1x=accept_unprotected)
-            return None, old_cipher, seal, accept_unprotected
-    raise UnknownEncryptionAlgorithmError(
-        f"{section.where('algorithm')}there is no encryption {algorithm!r:.14}"
-        f"{closest(algorithm, ENCRYPTIONS)}; there are {', '.join(ENCRYPTIONS)}."
-    )
+    seal, old_cipher = aes_gcm_from(section, accepts_1x=accept_unprotected)
+    return None, old_cipher, seal, accept_unprotected
 
 
 def _signing(config: Sections, seal: Seal | None) -> tuple[Seal, bool]:
-    from cshelve.codec.signing import signing_from
+    from cshelve.codec.keys import Keys, previous_keys
+    from cshelve.codec.signing import Hmac
 
-    section = config.section("signing")
     if seal is not None:
         raise ConfigurationError(
             f"{config.source}, [signing]: [encryption] algorithm = aes256-gcm authenticates "
             "already; take this section out."
         )
-    return signing_from(section), _accept_unprotected(section)
+    section = config.section("signing")
+    keys = Keys.from_section(section, config.take(options.SIGNING), previous_keys(section))
+    return Hmac(keys), _accept_unprotected(section)
 
 
 def _accept_unprotected(section: Section) -> bool:
-    accept = section.boolean("accept_unprotected", default=False)
+    accept = section.take(options.ACCEPT_UNPROTECTED)
     if accept:
         section.warn(
-            "accept_unprotected",
+            options.ACCEPT_UNPROTECTED,
             "whoever can write to the store can have this program read, and unpickle, what he "
             "likes. Take it out when everything is migrated: db.rewrite() does that.",
         )
@@ -129,42 +131,55 @@ def _accept_unprotected(section: Section) -> bool:
 
 
 def _refuse_what_does_not_go_together(config: Sections, codec: Codec) -> None:
-    default = config.section("default")
-    if not codec.versioned:
+    if not codec.versioned and codec.serializer == JSON:
+        for where in _beyond_plain(config, codec):
+            raise ConfigurationError(
+                f"{where}with use_versioning = false, serializer = json stores plain JSON, so "
+                "that any program can read it, and this would make something else of it."
+            )
+    elif not codec.versioned:
         for where, what in (*_beyond_1x(config, codec), *_told_by_headers(config, codec)):
             raise ConfigurationError(
                 f"{where}{what} is told by a record's header, and use_versioning = false leaves "
                 "that out."
             )
-    compatibility = default.text("compatibility")
-    if compatibility is None:
-        return
-    if compatibility not in COMPATIBILITIES:
-        raise default.error("compatibility", f"is {COMPATIBILITIES[0]}, or nothing.")
-    for where, what in _beyond_1x(config, codec):
-        raise ConfigurationError(
-            f"{where}cshelve 1.x cannot read what is written with {what}, and [default] "
-            f"compatibility = {compatibility} says that it must."
-        )
+    if compatibility := config.take(options.COMPATIBILITY):
+        for where, what in _beyond_1x(config, codec):
+            raise ConfigurationError(
+                f"{where}cshelve 1.x cannot read what is written with {what}, and [default] "
+                f"compatibility = {compatibility} says that it must."
+            )
+
+
+def _beyond_plain(config: Sections, codec: Codec) -> Iterator[str]:
+    """Name the options that make something else than plain text of a payload."""
+    for section, option in (
+        ("compression", options.COMPRESSION),
+        ("encryption", options.ENCRYPTION),
+        ("signing", options.SIGNING),
+    ):
+        if config.has(section):
+            yield config.where(option)
+    if codec.checksum:
+        yield config.where(options.CHECKSUM)
 
 
 def _beyond_1x(config: Sections, codec: Codec) -> Iterator[tuple[str, str]]:
     """Name the options by which records come to be that cshelve 1.x cannot read."""
-    default = config.section("default")
     if codec.serializer:
-        yield default.where("serializer"), "such a serializer"
+        yield config.section("default").where("serializer"), "such a serializer"
     if codec.compression is not None and codec.compression.letter != b"c":
-        yield config.section("compression").where("algorithm"), "such a compression"
+        yield config.where(options.COMPRESSION), "such a compression"
     if codec.seal is not None:
-        section = "encryption" if codec.seal.letter == b"G" else "signing"
-        yield config.section(section).where("algorithm"), "such a protection"
+        option = options.ENCRYPTION if codec.seal.letter == b"G" else options.SIGNING
+        yield config.where(option), "such a protection"
     if codec.checksum:
-        yield default.where("checksum"), "a checksum"
+        yield config.where(options.CHECKSUM), "a checksum"
 
 
 def _told_by_headers(config: Sections, codec: Codec) -> Iterator[tuple[str, str]]:
     """Name further options that mean that one record is treated otherwise than another."""
     if codec.min_size_bytes:
-        yield config.section("compression").where("min_size_bytes"), "what is compressed"
+        yield config.where(options.MIN_SIZE_BYTES), "what is compressed"
     if codec.accept_unencrypted:
-        yield config.section("encryption").where("accept_unprotected"), "what is encrypted"
+        yield config.where(options.ACCEPT_UNPROTECTED), "what is encrypted"

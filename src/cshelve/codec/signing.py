@@ -1,34 +1,28 @@
-"""Letter `H`: HMAC-SHA-256, which leaves a value readable and binds it to its key and its shelf.
+"""Letter `H`: HMAC-SHA-256, which authenticates a payload with its key and shelf, unencrypted.
 
 The payload becomes::
 
     size  field
     8     key id
-    32    MAC of what `stage.Binding` lists, and of the rest
-    rest  what is signed
+    32    MAC of the fields of `stage.Binding`, the key id, and the signed payload
+    rest  the signed payload
 """
 
 from __future__ import annotations
 
 import hmac
-from typing import TYPE_CHECKING
 
-from cshelve._config import closest
-from cshelve.codec.keys import KEY_ID_BYTES, Key, Keys, previous_keys
+from cshelve.codec.keys import KEY_ID_BYTES, Key, Keys
 from cshelve.codec.stage import Binding, Data, Pieces, copy_into
-from cshelve.exceptions import ConfigurationError, UntrustedRecordError
+from cshelve.exceptions import UntrustedRecordError
 
-if TYPE_CHECKING:
-    from cshelve._config import Section
+__all__ = ["Hmac"]
 
-__all__ = ["Hmac", "signing_from"]
-
-ALGORITHM = "hmac-sha256"
 MAC_BYTES = 32
 
 
 class Hmac:
-    """Sign with HMAC-SHA-256: everybody can read a value, nobody without the key can make one."""
+    """Sign with HMAC-SHA-256: anyone can read a value, but writing one requires the key."""
 
     letter = b"H"
     head_bytes = KEY_ID_BYTES + MAC_BYTES
@@ -45,34 +39,23 @@ class Hmac:
         into[KEY_ID_BYTES : self.head_bytes] = _mac(self._present, binding, signed)
 
     def unseal(self, binding: Binding, sealed: Data) -> tuple[Data, bool]:
-        """Verify what `seal` made, or raise `UntrustedRecordError`."""
+        """Verify a signed payload and return it, or raise `UntrustedRecordError`."""
         if len(sealed) < self.head_bytes:
-            raise UntrustedRecordError("the signed value is cut short")
+            raise UntrustedRecordError("the signed value is truncated")
         key_id = bytes(sealed[:KEY_ID_BYTES])
         if key_id not in self._by_id:
             raise UntrustedRecordError(
-                f"the value was signed with the key that is called {key_id.hex()}, which this "
-                "shelf does not have: name its variable in [signing] previous_environment_keys"
+                f"the value was signed with the key whose id is {key_id.hex()}, which this shelf "
+                "does not have: add its variable to [signing] previous_environment_keys"
             )
         signed = sealed[self.head_bytes :]
         mac = _mac(self._by_id[key_id], binding, signed)
         if not hmac.compare_digest(mac, sealed[KEY_ID_BYTES : self.head_bytes]):
             raise UntrustedRecordError(
-                "the value fails its signature: it was changed, or signed for another key of the "
-                "shelf or another shelf_name"
+                "the signature of the value is invalid: it was changed, or signed for another key "
+                "of the shelf or another shelf_name"
             )
         return signed, key_id == self._present.id
-
-
-def signing_from(section: Section) -> Hmac:
-    """Make the seal that `[signing]` describes."""
-    algorithm = section.required_text("algorithm")
-    if algorithm.lower() != ALGORITHM:
-        raise ConfigurationError(
-            f"{section.where('algorithm')}there is no signature {algorithm!r:.14}"
-            f"{closest(algorithm, [ALGORITHM])}; write {ALGORITHM}."
-        )
-    return Hmac(Keys.from_section(section, ALGORITHM, previous_keys(section)))
 
 
 def _mac(key: Key, binding: Binding, signed: Data) -> bytes:

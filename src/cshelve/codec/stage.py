@@ -1,7 +1,7 @@
-"""What the stages of a codec are, and what passes between them.
+"""The protocols of a codec's stages, and the data that passes between them.
 
-A value on its way into the store is a few pieces that lie one behind the other, so that nobody has
-to copy them together before the record itself is made.
+While a record is made, a payload is a sequence of pieces, so that nothing has to join them before
+the record itself is assembled.
 """
 
 from __future__ import annotations
@@ -27,41 +27,47 @@ Pieces: TypeAlias = Sequence[Data]
 
 
 class Compressor(Protocol):
-    """What makes one value smaller."""
+    """Compresses one payload, part by part."""
 
     def compress(self, data: Data, /) -> bytes:
-        """Take the next part of the value, and give what there is so far."""
+        """Add the next part of the payload, and return what can be written so far."""
 
     def flush(self) -> bytes:
-        """Give the rest."""
+        """Return the rest of the compressed payload."""
 
 
 class Compression(Protocol):
-    """A way to make values smaller. Safe in many threads."""
+    """A stage that compresses. Safe in many threads."""
 
     letter: bytes
 
     def compressor(self, size_bytes: int) -> Compressor:
-        """Begin with a value of this size."""
+        """Return a compressor for a payload of this size."""
 
     def expanded(self, data: Data, max_bytes: int) -> bytes:
-        """Give back the value; a `RecordError` if it is none, or larger than `max_bytes`."""
+        """Return the payload, or raise a `RecordError` if it is damaged or over `max_bytes`."""
 
 
 class Cipher(Protocol):
-    """A way to hide values, which binds them to nothing. Safe in many threads."""
+    """A stage that encrypts, without binding a payload to a key of the shelf.
+
+    Safe in many threads.
+    """
 
     letter: bytes
 
     def encode(self, pieces: Pieces) -> Pieces:
-        """Encrypt what is about to be stored."""
+        """Return the pieces of the encrypted payload."""
 
     def decode(self, data: Data) -> tuple[bytes, bool]:
-        """Give back the value, and whether it was encrypted with the present key."""
+        """Return the payload, and whether it was encrypted with the present key.
+
+        Raises `EncryptedDataCorruptionError` if no key decrypts it.
+        """
 
 
 class Binding(NamedTuple):
-    """What a seal binds a record to, so that it is worth nothing anywhere else."""
+    """The context that a seal authenticates, so that a record is invalid anywhere else."""
 
     header: bytes
     """Version, lengths and letters, as they are in the record."""
@@ -69,34 +75,37 @@ class Binding(NamedTuple):
     key: str
 
     def associated_data(self, key_id: bytes) -> bytes:
-        """Write it all down, each part behind its length, so that no two are the same text."""
+        """Return all parts, each after its length, so that different bindings always differ."""
         parts = (self.header, key_id, self.shelf_name.encode(), self.key.encode())
         return b"".join(len(part).to_bytes(8, "little") + part for part in parts)
 
 
 class Seal(Protocol):
-    """A way to make sure that a record comes from who has the key. Safe in many threads."""
+    """A stage that proves that the record was made with the key. Safe in many threads."""
 
     letter: bytes
     head_bytes: int
-    """How much stands before what is sealed."""
+    """How many bytes it adds before the payload."""
     tail_bytes: int
-    """How much stands behind it."""
+    """How many bytes it adds after the payload."""
 
     def seal(self, binding: Binding, pieces: Pieces, into: memoryview) -> None:
-        """Write head, value and tail, which fill `into`."""
+        """Write head, sealed payload and tail into a buffer of exactly their size."""
 
     def unseal(self, binding: Binding, sealed: Data) -> tuple[Data, bool]:
-        """Give back the value, and whether it was sealed with the present key, or raise."""
+        """Return the payload, and whether it was sealed with the present key.
+
+        Raises `EncryptedDataCorruptionError` or `UntrustedRecordError` if its check fails.
+        """
 
 
 def size_of(pieces: Pieces) -> int:
-    """Tell how many bytes the pieces are together."""
+    """Return the total size of the pieces."""
     return sum(len(piece) for piece in pieces)
 
 
 def copy_into(target: memoryview, pieces: Pieces) -> None:
-    """Copy the pieces one behind the other to the beginning of a buffer."""
+    """Copy the pieces one after another to the beginning of a buffer."""
     at = 0
     for piece in pieces:
         target[at : at + len(piece)] = piece
@@ -104,7 +113,7 @@ def copy_into(target: memoryview, pieces: Pieces) -> None:
 
 
 def parts_of(pieces: Pieces, size_bytes: int) -> Iterator[Data]:
-    """Go through the pieces in parts of no more than this size, copying nothing."""
+    """Yield the pieces in parts of at most this size, without copying."""
     for piece in pieces:
         if len(piece) <= size_bytes:
             yield piece

@@ -1,4 +1,4 @@
-"""`in-memory`: a dict and a lock. The reference implementation of a provider; read it first."""
+"""`in-memory`: a dict and a lock. The shortest provider, and the one to read first."""
 
 from __future__ import annotations
 
@@ -6,20 +6,26 @@ import itertools
 import threading
 from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, NamedTuple, Self
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
-from cshelve._forks import PerProcess
+from cshelve._concurrency.per_process import PerProcess
+from cshelve._config.options import Option, boolean, text
 from cshelve.exceptions import ConflictError, DBDoesNotExistsError, KeyNotFoundError
 from cshelve.providers.base import Capabilities, Entry, Item, Provider
 
 if TYPE_CHECKING:
-    from cshelve._config import Sections
+    from cshelve._config.sections import Sections
 
 __all__ = ["InMemory"]
 
+PERSIST_KEY = Option(
+    "persist-key", text, None, "Shelves with the same name share their values within the process."
+)
+EXISTS = Option("exists", boolean, False, "Whether the shelf is taken to exist already.")
+
 
 class _Held(NamedTuple):
-    """What one value looks like in memory; a new version for each write, never used again."""
+    """A value in memory. Each write gets a version that was never used before."""
 
     data: bytes
     version: int
@@ -27,7 +33,7 @@ class _Held(NamedTuple):
 
 
 class _Store:
-    """What shelves of one name share: the values, a lock round them, and whether they exist."""
+    """The values that all shelves of one name share, and the lock that guards them."""
 
     def __init__(self) -> None:
         self.values: dict[str, _Held] = {}
@@ -36,20 +42,29 @@ class _Store:
         self.exists = False
 
 
-# The one global state of the package: what named in-memory shelves hold lives as long as the
-# process, so that closing such a shelf and opening it again finds it as it was left.
+# Global, so that a named shelf that is closed and opened again in the same process still has its
+# values.
 _named: dict[str, _Store] = {}
 _named_locks = PerProcess(threading.Lock)
 
 
 class InMemory(Provider):
-    """A shelf in this process's memory. Atomic between threads; gone with the process."""
+    """Store values in the memory of this process; they are lost when it ends.
 
+    Sends nothing. All operations are atomic, conditional ones too, and many threads may call them.
+
+    With a `persist_key`, all providers of that name share their values, and the values remain when
+    one is closed. `exists` creates the shelf at once, so that flags that do not create it open it.
+
+        db = cshelve.open_provider(InMemory())
+    """
+
+    options: ClassVar[tuple[Option[Any], ...]] = (PERSIST_KEY, EXISTS)
     capabilities = Capabilities(conditional_put=True, conditional_delete=True, delete_reports=True)
     is_shared = False
 
     def __init__(self, *, persist_key: str | None = None, exists: bool = False) -> None:
-        # Parallel work would only contend for the one lock.
+        # Parallel threads would only wait for the one lock.
         super().__init__(concurrency=1)
         self._persist_key = persist_key
         if persist_key is None:
@@ -57,18 +72,16 @@ class InMemory(Provider):
         else:
             with _named_locks.get():
                 self._store = _named.setdefault(persist_key, _Store())
-        # Even a named one is another in each process; but threads may hand a pickle about.
+        # Another process has named shelves of its own, but threads of this process may exchange
+        # pickles.
         self.can_be_reopened = persist_key is not None
         if exists:
             self._store.exists = True
 
     @classmethod
     def from_config(cls, config: Sections) -> Self:
-        """Take `persist-key` and `exists` from `[default]`."""
-        default = config.section("default")
-        return cls(
-            persist_key=default.text("persist-key"), exists=default.boolean("exists", default=False)
-        )
+        """Return the provider that `[default] persist-key` and `exists` describe."""
+        return cls(persist_key=config.take(PERSIST_KEY), exists=config.take(EXISTS))
 
     @property
     def location(self) -> str:
@@ -81,7 +94,7 @@ class InMemory(Provider):
         self._store.exists = True
 
     def close(self) -> None:
-        """Do nothing: a named shelf is there for the next to open it, others are just dropped."""
+        """Do nothing: the values of a named shelf remain, and others go with this object."""
 
     def get(self, name: str) -> Item:
         with self._store.locks.get():
@@ -125,7 +138,7 @@ class InMemory(Provider):
     def entries(self, prefix: str = "", *, limit: int | None = None) -> Iterator[Entry]:
         self.stats.count("entries")
         with self._store.locks.get():
-            # A snapshot, so that the shelf may be changed while it is walked through.
+            # A snapshot, so that the shelf may be changed during the iteration.
             values = self._values()
             matching = ((n, h) for n, h in values.items() if n.startswith(prefix))
             found = list(itertools.islice(matching, limit))
@@ -137,7 +150,9 @@ class InMemory(Provider):
 
     def _values(self) -> dict[str, _Held]:
         if not self._store.exists:
-            raise DBDoesNotExistsError(f"there is no shelf in {self.location}; flag 'c' creates it")
+            raise DBDoesNotExistsError(
+                f"The shelf in {self.location} does not exist: open it with flag 'c' to create it"
+            )
         return self._store.values
 
     def _refuse_changed(self, name: str, held: _Held | None, if_version: str) -> None:

@@ -1,14 +1,14 @@
-"""For tests of shelves and of stores: what every provider has to do, and providers that misbehave.
+"""Tests for providers, and providers for tests that count calls, fail or are slow.
 
-To prove a provider of your own, subclass `ProviderContract`. To see what a program asks of its
-store, or what it does when the store fails or is slow, put a wrapper between shelf and store::
+To test a provider of your own, subclass `ProviderContract`. To test what a program requests from
+its store, or what it does when the store fails or is slow, put a wrapper around the provider::
 
     store = CountingProvider(InMemory())
     with shelf_over(store) as db:
         db["greeting"] = "hello"
     assert store.counts["put"] == 1
 
-Imports no test framework; the contract's methods are found by pytest, which you install.
+This package imports no test framework. The methods of the contract are tests for pytest.
 """
 
 from cshelve.testing.contract import ODD_NAMES, OddNamesContract, ProviderContract

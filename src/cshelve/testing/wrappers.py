@@ -1,4 +1,4 @@
-"""Providers to put between a shelf and its store: one counts, one fails, one is slow."""
+"""Wrappers of a provider, for tests: one counts calls, one fails, one is slow."""
 
 from __future__ import annotations
 
@@ -7,22 +7,17 @@ import time
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, NoReturn, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from cshelve._assembly import check_flag, prepare
-from cshelve._atomic import DEFAULT_TIMEOUT_SECONDS, Atomic
-from cshelve._config import Sections
-from cshelve._objects import Objects
-from cshelve._records import Records
-from cshelve._serializers import PickleSerializer
-from cshelve._shelf import CloudShelf
-from cshelve._writeback import WritebackCache
-from cshelve.codec import Codec
-from cshelve.exceptions import ConfigurationError
+from cshelve._open import open_provider
 from cshelve.providers.base import Entry, Item, Outcome, Provider
+from cshelve.providers.bulk import delete_each, get_each, put_each
+from cshelve.providers.wrapper import Wrapper
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+
+    from cshelve._shelf.shelf import CloudShelf
 
 __all__ = ["Call", "CountingProvider", "FailingProvider", "SlowProvider", "shelf_over"]
 
@@ -30,86 +25,36 @@ T = TypeVar("T")
 
 
 def shelf_over(provider: Provider, flag: str = "c", *, writeback: bool = False) -> CloudShelf:
-    """Open a shelf of pickles over a provider that you made; closing it closes the provider.
+    """Open a shelf of pickles on a provider, as `cshelve.open_provider` does.
 
-    Raises what `cshelve.open` raises for the flag, with the provider closed.
+    Closing the shelf closes the provider. Raises what `cshelve.open` raises.
+
+        with shelf_over(InMemory()) as db:
+            db["greeting"] = "hello"
     """
-    try:
-        check_flag(flag)
-        prepare(provider, flag)
-    except BaseException:
-        provider.close()
-        raise
-    records = Records(provider, Codec(), read_only=flag == "r")
-    objects = Objects(records, PickleSerializer(), WritebackCache(is_on=writeback))
-    return CloudShelf(objects, Atomic(DEFAULT_TIMEOUT_SECONDS))
-
-
-class _Wrapper(Provider):
-    """Hand on every single operation; bulk operations are made of those, as in `Provider`.
-
-    So whatever a subclass does to `put` happens to each put of a `put_many` as well.
-    """
-
-    def __init__(self, inner: Provider) -> None:
-        super().__init__(concurrency=inner.concurrency)
-        self.inner = inner
-        self.capabilities = inner.capabilities
-        self.stats = inner.stats
-
-    @classmethod
-    def from_config(cls, config: Sections) -> NoReturn:
-        """Refuse: a wrapper is made round a provider, not from a configuration."""
-        raise ConfigurationError(
-            f"{config.source}: {cls.__name__} wraps a provider that you made; give it to "
-            "cshelve.testing.shelf_over"
-        )
-
-    @property
-    def location(self) -> str:
-        return self.inner.location
-
-    def exists(self) -> bool:
-        return self.inner.exists()
-
-    def create(self) -> None:
-        self.inner.create()
-
-    def close(self) -> None:
-        self.inner.close()
-
-    def get(self, name: str) -> Item:
-        return self.inner.get(name)
-
-    def contains(self, name: str) -> bool:
-        return self.inner.contains(name)
-
-    def put(
-        self, name: str, data: bytes, *, if_absent: bool = False, if_version: str | None = None
-    ) -> str:
-        return self.inner.put(name, data, if_absent=if_absent, if_version=if_version)
-
-    def delete(self, name: str, *, if_version: str | None = None) -> bool | None:
-        return self.inner.delete(name, if_version=if_version)
-
-    def entries(self, prefix: str = "", *, limit: int | None = None) -> Iterator[Entry]:
-        return self.inner.entries(prefix, limit=limit)
-
-    def names(self, prefix: str = "", *, limit: int | None = None) -> Iterator[str]:
-        return self.inner.names(prefix, limit=limit)
+    return open_provider(provider, flag, writeback=writeback)
 
 
 @dataclass
 class Call:
-    """A call that reached the store: the provider's method, and the names it was about."""
+    """A call of a provider's method, and the names that were passed to it."""
 
     method: str
     names: list[str] = field(default_factory=list)
-    """Of a bulk operation, the names taken from its source so far; of a listing, none."""
+    """For an operation on many names, those taken from its source so far; empty for a listing."""
 
 
-class CountingProvider(_Wrapper):
-    """Write down in `calls` what is asked of the inner provider; a bulk operation is one call."""
+class CountingProvider(Wrapper):
+    """Record each call of the inner provider in `calls`; an operation on many names is one call.
+
+    Many threads may use it.
+
+        store = CountingProvider(InMemory())
+        with shelf_over(store) as db:
+            store.reset()
+            db.update({"a": 1, "b": 2})
+        assert store.calls[0] == Call("put_many", ["a", "b"])
+    """
 
     def __init__(self, inner: Provider) -> None:
         super().__init__(inner)
@@ -117,11 +62,11 @@ class CountingProvider(_Wrapper):
 
     @property
     def counts(self) -> Counter[str]:
-        """How many calls there were of each method."""
+        """The number of calls of each method, by its name."""
         return Counter(call.method for call in self.calls)
 
     def reset(self) -> None:
-        """Forget the calls so far, say those of preparing a test."""
+        """Clear `calls`, for example after the preparation of a test."""
         self.calls.clear()
 
     def exists(self) -> bool:
@@ -162,19 +107,19 @@ class CountingProvider(_Wrapper):
         self._note("names")
         return super().names(prefix, limit=limit)
 
-    def get_many(self, names: Iterable[str]) -> Iterator[tuple[str, Item]]:
+    def get_many(self, names: Iterable[str]) -> Iterator[tuple[str, Item | None]]:
         return self.inner.get_many(_noted(self._note("get_many"), names, str))
 
-    def putting(self, items: Iterable[tuple[str, bytes]]) -> Generator[Outcome]:
+    def put_many(self, items: Iterable[tuple[str, bytes]]) -> Generator[Outcome]:
         call = self._note("put_many")
-        yield from self.inner.putting(_noted(call, items, lambda item: item[0]))
+        yield from self.inner.put_many(_noted(call, items, lambda item: item[0]))
 
-    def deleting(self, names: Iterable[str]) -> Generator[Outcome]:
-        yield from self.inner.deleting(_noted(self._note("delete_many"), names, str))
+    def delete_many(self, names: Iterable[str]) -> Generator[Outcome]:
+        yield from self.inner.delete_many(_noted(self._note("delete_many"), names, str))
 
-    def purging(self) -> Generator[Outcome]:
+    def purge(self) -> Generator[Outcome]:
         self._note("purge")
-        yield from self.inner.purging()
+        yield from self.inner.purge()
 
     def _note(self, method: str, *names: str) -> Call:
         call = Call(method, list(names))
@@ -190,33 +135,39 @@ def _noted(call: Call, items: Iterable[T], name_of: Callable[[T], str]) -> Itera
 
 @dataclass
 class _Plan:
-    """One failure to come: which calls it is for, and which of them are still to be let through."""
+    """A planned failure: the calls that it applies to, and how many more of them succeed first."""
 
     method: str
     error: Exception | type[Exception]
     name: str | None
     left: int | None
-    to_let_through: int
+    to_succeed: int
     before: bool
 
-    def strikes(self, method: str, name: str | None, before: bool) -> bool:
+    def applies(self, method: str, name: str | None, before: bool) -> bool:
+        """Return whether this call fails, and count it."""
         if (method, before) != (self.method, self.before) or self.name not in (None, name):
             return False
         if self.left == 0:
             return False
-        if self.to_let_through:
-            self.to_let_through -= 1
+        if self.to_succeed:
+            self.to_succeed -= 1
             return False
         if self.left is not None:
             self.left -= 1
         return True
 
 
-class FailingProvider(_Wrapper):
-    """Fail as planned with `fail`, and do what the inner provider does otherwise.
+class FailingProvider(Wrapper):
+    """Raise the errors that were planned with `fail`; pass all other calls to the inner provider.
 
-    Bulk operations are made of single ones here, so a plan for `put` also hits a `put_many`, and
-    one for `names` or `delete` a `purge`.
+    Operations on many names call those on one name, so that a plan for `put` also applies to
+    `put_many`, and a plan for `names` or `delete` to `purge`. Many threads may use it.
+
+        store = FailingProvider(InMemory())
+        store.fail("put", cshelve.StorageError("disk full"), name="b")
+        with shelf_over(store) as db:
+            db.update({"a": 1, "b": 2})  # raises a BulkError for "b"
     """
 
     def __init__(self, inner: Provider) -> None:
@@ -234,13 +185,14 @@ class FailingProvider(_Wrapper):
         after: int = 0,
         before: bool = True,
     ) -> None:
-        """Raise this error in the next calls of a method: `times` of them, None for all.
+        """Raise an error in the next `times` calls of a method, or in all calls if it is None.
 
-        Only calls about `name` count, if it is given, and the first `after` of those go through.
-        Without `before`, the inner provider acts first and only its answer is lost.
+        With `name`, only calls for that name count. The first `after` calls are passed on. With
+        `before=False`, the inner provider is called first and only its result is lost, as if the
+        connection broke after a write. Raises `ValueError` for a method that providers do not have.
         """
         if not callable(getattr(Provider, method, None)):
-            raise ValueError(f"a provider has no method {method!r}")
+            raise ValueError(f"providers have no method {method!r}")
         with self._lock:
             self._plans.append(_Plan(method, error, name, times, after, before))
 
@@ -272,53 +224,55 @@ class FailingProvider(_Wrapper):
         return self._around("delete", name, lambda: self.inner.delete(name, if_version=if_version))
 
     def entries(self, prefix: str = "", *, limit: int | None = None) -> Iterator[Entry]:
-        self._strike("entries", None, before=True)
+        self._raise_planned("entries", None, before=True)
         yield from super().entries(prefix, limit=limit)
-        self._strike("entries", None, before=False)
+        self._raise_planned("entries", None, before=False)
 
     def names(self, prefix: str = "", *, limit: int | None = None) -> Iterator[str]:
-        self._strike("names", None, before=True)
+        self._raise_planned("names", None, before=True)
         yield from super().names(prefix, limit=limit)
-        self._strike("names", None, before=False)
+        self._raise_planned("names", None, before=False)
 
-    def get_many(self, names: Iterable[str]) -> Iterator[tuple[str, Item]]:
-        self._strike("get_many", None, before=True)
-        yield from super().get_many(names)
-        self._strike("get_many", None, before=False)
+    def get_many(self, names: Iterable[str]) -> Iterator[tuple[str, Item | None]]:
+        self._raise_planned("get_many", None, before=True)
+        yield from get_each(self, names)
+        self._raise_planned("get_many", None, before=False)
 
-    def putting(self, items: Iterable[tuple[str, bytes]]) -> Generator[Outcome]:
-        yield from self._around_many("put_many", super().putting(items))
+    def put_many(self, items: Iterable[tuple[str, bytes]]) -> Generator[Outcome]:
+        yield from self._around_many("put_many", put_each(self, items))
 
-    def deleting(self, names: Iterable[str]) -> Generator[Outcome]:
-        yield from self._around_many("delete_many", super().deleting(names))
+    def delete_many(self, names: Iterable[str]) -> Generator[Outcome]:
+        yield from self._around_many("delete_many", delete_each(self, names))
 
-    def purging(self) -> Generator[Outcome]:
-        yield from self._around_many("purge", super().purging())
+    def purge(self) -> Generator[Outcome]:
+        yield from self._around_many("purge", delete_each(self, self.names()))
 
     def _around_many(self, method: str, outcomes: Generator[Outcome]) -> Generator[Outcome]:
-        self._strike(method, None, before=True)
+        self._raise_planned(method, None, before=True)
         yield from outcomes
-        self._strike(method, None, before=False)
+        self._raise_planned(method, None, before=False)
 
     def _around(self, method: str, name: str | None, act: Callable[[], T]) -> T:
-        self._strike(method, name, before=True)
+        self._raise_planned(method, name, before=True)
         result = act()
-        self._strike(method, name, before=False)
+        self._raise_planned(method, name, before=False)
         return result
 
-    def _strike(self, method: str, name: str | None, *, before: bool) -> None:
+    def _raise_planned(self, method: str, name: str | None, *, before: bool) -> None:
         with self._lock:
-            plan = next((p for p in self._plans if p.strikes(method, name, before)), None)
+            plan = next((p for p in self._plans if p.applies(method, name, before)), None)
         if plan is not None:
             error = plan.error
             raise error if isinstance(error, Exception) else error(f"planned: {method} of {name!r}")
 
 
-class SlowProvider(_Wrapper):
-    """Wait before each single operation, as for a far store; bulk operations wait in parallel.
+class SlowProvider(Wrapper):
+    """Wait `seconds` before each operation on one name and each listing, as for a distant store.
 
-    How many wait at once in a bulk operation is `concurrency`, which is the inner provider's unless
-    given: 1 for those in memory and in a folder.
+    In operations on many names, at most `concurrency` calls wait in parallel. The default is that
+    of the inner provider, which is 1 in memory and in a folder.
+
+        store = SlowProvider(InMemory(), 0.1, concurrency=8)
     """
 
     def __init__(self, inner: Provider, seconds: float, *, concurrency: int | None = None) -> None:

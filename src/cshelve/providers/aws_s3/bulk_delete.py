@@ -1,15 +1,15 @@
-"""Many keys deleted in one request, and what to do where a server cannot do that."""
+"""Many keys deleted in one request, or singly where a server cannot do that."""
 
 from __future__ import annotations
 
 import itertools
-import random
 import re
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
 from html import escape, unescape
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
+from cshelve._concurrency.backoff import full_jitter
 from cshelve.exceptions import Error, StorageError
 from cshelve.providers.aws_s3.errors import (
     TRANSIENT,
@@ -25,7 +25,6 @@ from cshelve.providers.aws_s3.errors import (
 from cshelve.providers.base import Outcome
 
 if TYPE_CHECKING:
-    from cshelve.providers.aws_s3.direct.answers import Answer
     from cshelve.providers.aws_s3.requests import Requests
 
 __all__ = ["BulkDelete"]
@@ -33,10 +32,12 @@ __all__ = ["BulkDelete"]
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
 KEYS_PER_REQUEST = 1000
 LONGEST_PAUSE_SECONDS = 20
-# What an answer consists of, where it is as plain as servers write it.
+# A plain answer, as servers write it.
 RESULT = re.compile(
-    r"\s*(?:<\?xml [^<>]*\?>)?\s*<DeleteResult[^<>]*>"
-    r"((?:\s*<(?:Deleted|Error)>(?:\s*<\w+>[^<]*</\w+>|\s*<\w+/>)*\s*</(?:Deleted|Error)>)+)"
+    r"\s*(?:<\?xml [ -;=?-~]*\?>)?\s*<DeleteResult[ -;=?-~]*>"
+    # XML has no control characters but these three.
+    r"((?:\s*<(?:Deleted|Error)>(?:\s*<\w+>[^<\0-\x08\x0b\x0c\x0e-\x1f]*</\w+>|\s*<\w+/>)*"
+    r"\s*</(?:Deleted|Error)>)+)"
     r"\s*</DeleteResult>\s*"
 )
 ENTRY = re.compile(r"<(Deleted|Error)>(.*?)</\1>", re.DOTALL)
@@ -48,20 +49,20 @@ ENTITIES = re.compile(r"&(?!(?:amp|lt|gt|quot|apos|#[0-9]+|#x[0-9a-fA-F]+);)")
 class BulkDelete:
     """Delete names of a bucket, 1,000 a request, or singly once the server has shown it can't.
 
-    What fails inside an answer for a passing reason is tried again: boto3 does not look inside.
+    What fails inside an answer for a passing reason is tried again, as boto3 does not look inside.
     """
 
     def __init__(
         self, requests: Requests, singly: Callable[[Iterable[str]], Generator[Outcome]]
     ) -> None:
-        """Take how to delete names one by one."""
+        """`singly` deletes names one by one."""
         self._requests = requests
         self._bucket = requests.bucket
         self._singly = singly
         self._is_there = True
 
     def outcomes(self, names: Iterable[str]) -> Generator[Outcome]:
-        """Delete names and tell what became of each; end where every other would fail alike."""
+        """Delete names and yield the outcomes; end where every other name would fail alike."""
         source = iter(names)
         while batch := list(itertools.islice(source, KEYS_PER_REQUEST)):
             for outcome in self._of_batch(batch):
@@ -70,10 +71,10 @@ class BulkDelete:
                 source = iter(()) if over else source
 
     def _of_batch(self, names: list[str]) -> Iterator[Outcome]:
-        """Delete up to 1,000 names, those that a request can carry in one."""
+        """Delete up to 1,000 names, in one request those that it can carry."""
         held = []
         for name in names:
-            if self._bucket.can_hold(name):
+            if self._requests.key_of(name) is not None:
                 held.append(name)
             else:
                 yield Outcome(name)  # It is not there.
@@ -90,7 +91,7 @@ class BulkDelete:
             if not names:
                 return
             if attempt:
-                time.sleep(random.uniform(0, min(2**attempt, LONGEST_PAUSE_SECONDS)))
+                time.sleep(full_jitter(attempt, 1, LONGEST_PAUSE_SECONDS))
             try:
                 errors = self._send(names)
             except _NoBulkDeleteError:
@@ -102,7 +103,7 @@ class BulkDelete:
                 return
             last = attempt == attempts - 1
             again = [] if last else [n for n in names if code_of(errors.get(n)) in TRANSIENT]
-            # An answer may name a key that we did not: a server that alters keys. It failed too.
+            # A server that alters keys may name one that we did not. It failed too.
             are_all_alike = len(errors) >= len(names) > 1
             settled = [*names, *set(errors).difference(names)]
             for name in settled:
@@ -117,10 +118,10 @@ class BulkDelete:
         Not quietly, although that would make the answer short: one that was cut to nothing on its
         way would look like success.
         """
-        keys = [self._bucket.key(name) for name in names]
+        keys = [self._bucket.prefix + name for name in names]
         with self._requests.permit():
             answer = self._requests.answer("DeleteObjects", None, None, _document(keys))
-            found = None if answer is None else _errors_in(answer, keys)
+            found = None if answer is None else _errors_in(answer.body, keys)
             if found is None:
                 if answer is not None:
                     self._requests.note_odd("an answer to DeleteObjects")
@@ -128,19 +129,16 @@ class BulkDelete:
         return {key.removeprefix(self._bucket.prefix): error for key, error in found.items()}
 
     def _send_by_boto3(self, keys: list[str], *, again: bool = True) -> dict[str, RefusalError]:
-        """Have boto3 send it; an answer that is empty is asked for once more."""
-        objects: Any = {"Objects": [{"Key": key} for key in keys], "Quiet": False}
-        request = self._bucket.request("DeleteObjects")
+        """Send it by boto3, and once more if the answer is empty."""
+        objects = {"Objects": [{"Key": key} for key in keys], "Quiet": False}
         try:
-            with self._requests.clients.client() as client:
-                answer = client.delete_objects(Delete=objects, **request)
+            answer = self._requests.boto3.call("DeleteObjects", None, {"Delete": objects})
         except failures() as error:
             if lacks_bulk_delete(error):
                 raise _NoBulkDeleteError from error
             raise translated(error, self._bucket.place("DeleteObjects")) from error
         if not answer.get("Deleted") and not answer.get("Errors"):
             return self._send_by_boto3(keys, again=False) if again else self._refuse_empty_answer()
-        self._requests.note_done_by_boto3()
         return {
             found.get("Key", ""): _error_of_key(found.get("Code", ""), found.get("Message", ""))
             for found in answer.get("Errors", ())
@@ -155,7 +153,7 @@ class BulkDelete:
     def _failure(
         self, name: str, error: RefusalError | None, *, are_all_alike: bool
     ) -> Error | None:
-        """Tell what came of one name; one that the server cannot hold is not there either."""
+        """Return the failure of one name, if it is one: a key that S3 cannot hold is absent."""
         if error is None or is_key_refused(error, name):
             return None
         failure = translated(error, self._bucket.place("DeleteObjects", name))
@@ -166,13 +164,13 @@ class BulkDelete:
 
 
 class _NoBulkDeleteError(Exception):
-    """The server does not do DeleteObjects as boto3 asks for it."""
+    """The server does not have DeleteObjects as boto3 sends it."""
 
 
 def _document(keys: list[str]) -> bytes:
-    """Write the request as boto3 does."""
+    """Return the body of the request as boto3 writes it."""
     objects = "".join(f"<Object><Key>{escape(key, quote=False)}</Key></Object>" for key in keys)
-    # A reader of XML takes every end of a line for "\n", and "a\rb" would be another key.
+    # A parser of XML reads every end of a line as "\n", and "a\rb" would be another key.
     objects = objects.replace("\r", "&#xD;").replace("\n", "&#xA;")
     return (
         '<Delete xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
@@ -180,25 +178,25 @@ def _document(keys: list[str]) -> bytes:
     ).encode()
 
 
-def _errors_in(answer: Answer, keys: list[str]) -> dict[str, RefusalError] | None:
-    """Read the errors, by key, out of an answer that names all keys; None if it is odd."""
-    text = answer.body.decode("utf-8", "replace")
+def _errors_in(body: bytes, keys: list[str]) -> dict[str, RefusalError] | None:
+    """Return the errors, by key, in an answer that names all keys; None if it is odd."""
+    text = body.decode("utf-8", "replace")
     found = RESULT.fullmatch(text)
     if found is None or ENTITIES.search(text) or "\ufffd" in text:
         return None
     errors: dict[str, RefusalError] = {}
     named = set()
     for kind, entry in ENTRY.findall(found[1]):
-        told = {name: unescape(value) for name, value in TEXT.findall(entry)}
-        if "Key" not in told:
+        texts = {name: unescape(value) for name, value in TEXT.findall(entry)}
+        if "Key" not in texts:
             return None
-        named.add(told["Key"])
+        named.add(texts["Key"])
         if kind == "Error":
-            errors[told["Key"]] = _error_of_key(told.get("Code", ""), told.get("Message", ""))
+            errors[texts["Key"]] = _error_of_key(texts.get("Code", ""), texts.get("Message", ""))
     return errors if named == set(keys) else None
 
 
 def _error_of_key(code: str, message: str) -> RefusalError:
-    """Make of a key's error inside a 200 answer what boto3 would have raised for that key."""
+    """Return, for a key's error inside a 200 answer, what boto3 would raise for that key."""
     status = 403 if code in {"AccessDenied", "AllAccessDisabled"} else 400
     return RefusalError("DeleteObjects", status, code, message)

@@ -1,14 +1,16 @@
-"""Objects read, looked for, stored and deleted by boto3: the authority for what is not plain.
+"""Requests by boto3: for what is not plain, and for shelves without the direct engine.
 
-The caller holds a permit; each is one call of boto3's, which repeats what fails for a passing
-reason. A body that was cut short is read once more.
+The caller holds a permit, if nothing else is said. Each request is one call of boto3's, which
+repeats what fails for a passing reason. A body that was cut short is read once more.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import closing
 from typing import TYPE_CHECKING, Any, NoReturn
 
+from botocore import xform_name
 from botocore.exceptions import (
     BotoCoreError,
     ClientError,
@@ -17,8 +19,9 @@ from botocore.exceptions import (
     ResponseStreamingError,
 )
 
+from cshelve._concurrency.parallel import refuse_if_stopped
 from cshelve.exceptions import KeyNotFoundError, StorageError
-from cshelve.providers.aws_s3.bucket import etag_of
+from cshelve.providers.aws_s3.bucket import NO_VERSION, etag_of
 from cshelve.providers.aws_s3.errors import (
     code_of,
     fits_in_xml,
@@ -30,97 +33,150 @@ from cshelve.providers.aws_s3.errors import (
 )
 from cshelve.providers.aws_s3.pages import Listing
 from cshelve.providers.aws_s3.ranged_reads import First, RangedReads, UnfitRangeError
-from cshelve.providers.aws_s3.tasks import NO_VERSION
 from cshelve.providers.base import Item
 
 if TYPE_CHECKING:
     from cshelve.providers.aws_s3.requests import Requests
 
-__all__ = ["ByBoto3"]
+__all__ = ["ByBoto3", "read_into"]
 
-# A body that did not arrive as it was sent. boto3 repeats requests but not the reading of a body.
-DAMAGED_ON_THE_WAY = (IncompleteReadError, ResponseStreamingError, FlexibleChecksumError)
-# What only S3, and what speaks like it, puts into an answer.
+FAILURES = (ClientError, BotoCoreError)
+# A body that did not arrive as it was sent. boto3 repeats requests, but not the reading of a body.
+CUT_SHORT = (IncompleteReadError, ResponseStreamingError)
+DAMAGED = (*CUT_SHORT, FlexibleChecksumError)
+# Headers that only S3, and servers that speak its protocol, put into an answer.
 OF_S3 = frozenset({"x-amz-request-id", "x-amz-id-2", "etag"})
+# How much of a body is read at once, into bytes that are then copied to their place.
+PIECE_BYTES = 2**20
 
 
 class ByBoto3:
-    """Requests about one object each. Safe in many threads."""
+    """Requests by boto3's clients. Safe in many threads."""
 
-    def __init__(
-        self, requests: Requests, ranged_reads: RangedReads, *, missing_on_forbidden: bool
-    ) -> None:
+    def __init__(self, requests: Requests, *, missing_on_forbidden: bool) -> None:
         self._requests = requests
         self._bucket = requests.bucket
-        self._ranged_reads = ranged_reads
         self._missing_on_forbidden = missing_on_forbidden
         self._has_answered_like_s3 = False
 
+    def call(
+        self,
+        operation: str,
+        name: str | None,
+        parameters: Mapping[str, Any] | None = None,
+        body: bytes | memoryview | None = None,
+        *,
+        once: bool = False,
+    ) -> Mapping[str, Any]:
+        """Send a request and return boto3's answer; raise boto3's errors as they are."""
+        answer = self._call(operation, name, parameters, body, once=once)
+        self._requests.note_done_by_boto3()
+        return answer
+
+    def send(
+        self,
+        operation: str,
+        name: str | None,
+        parameters: Mapping[str, Any] | None = None,
+        body: bytes | memoryview | None = None,
+    ) -> Mapping[str, Any]:
+        """Send a request and return boto3's answer; raise the `Error` that its failure means."""
+        try:
+            return self.call(operation, name, parameters, body)
+        except FAILURES as error:
+            raise translated(error, self._bucket.place(operation, name)) from error
+
     def get(self, name: str) -> Item:
         """Read an object by one request, however large it is."""
-        return self._twice(name, lambda before: self._whole(name, is_second=before is not None))
+        item = self._twice(name, lambda before: self._whole(name, is_second=before is not None))
+        self._requests.note_done_by_boto3()
+        return item
 
-    def get_in_ranges(self, name: str, replaced_etag: str | None = None) -> Item:
+    def get_in_ranges(self, name: str, reads: RangedReads, replaced_etag: str | None) -> Item:
         """Read an object, in ranges if it is large. The caller holds no permit.
 
-        Takes the ETag of an object that was replaced while the caller read it.
+        `replaced_etag` is the ETag of an object that was replaced while the caller read it.
         """
 
         def read(before: Exception | None) -> Item:
             etag = before.etag if isinstance(before, UnfitRangeError) else replaced_etag
-            return self._in_ranges(name, is_second=before is not None, replaced_etag=etag)
+            return self._in_ranges(name, reads, is_second=before is not None, replaced_etag=etag)
 
-        return self._twice(name, read)
+        item = self._twice(name, read)
+        self._requests.note_done_by_boto3()
+        return item
 
     def contains(self, name: str) -> bool:
         """Ask by a HEAD, or by a GET of one byte where only its answer has a code.
 
-        That is with `missing_on_forbidden`, and after a HEAD's 400, which a key that the server
-        cannot hold gets as well as an expired token; and after an answer that any server may give.
+        That is with `missing_on_forbidden`, and after a HEAD's 400, the answer to a key that the
+        server cannot hold as well as to an expired token; and after what any server may answer.
         """
         if self._missing_on_forbidden:
-            return self._contains_by_get(name)
-        try:
-            with self._requests.clients.client() as client:
-                answer = client.head_object(**self._bucket.request("HeadObject", name))
-        except (ClientError, BotoCoreError) as error:
-            if is_absent(error) and self._is_of_s3(getattr(error, "response", {})):
-                return False
-            if status_of(error) in {400, 404}:
-                return self._contains_by_get(name)
-            raise translated(error, self._bucket.place("HeadObject", name)) from error
-        if not self._is_of_s3(answer):
-            self._require_s3("HeadObject", name)
-        return True
+            found = self._contains_by_get(name)
+        else:
+            found = self._contains_by_head(name)
+        if found:
+            self._requests.note_done_by_boto3()
+        return found
 
     def put(self, name: str, data: bytes) -> str:
         """Store an object, and return its version."""
-        request = self._bucket.request("PutObject", name)
-        try:
-            with self._requests.clients.client() as client:
-                answer = client.put_object(**request, Body=data)
-        except (ClientError, BotoCoreError) as error:
-            raise translated(error, self._bucket.place("PutObject", name)) from error
-        return etag_of(answer, self._bucket, name)
+        answer = self.send("PutObject", name, None, data)
+        return etag_of(answer, self._bucket.place("PutObject", name))
 
     def delete(self, name: str) -> bool | None:
-        """Delete an object; False if the server says that it was not there."""
+        """Delete an object; return False if the server says that it was not there."""
+        deleted = None
         try:
-            with self._requests.clients.client() as client:
-                answer = client.delete_object(**self._bucket.request("DeleteObject", name))
-        except (ClientError, BotoCoreError) as error:
-            if is_absent(error) or is_key_refused(error, name):
-                return False
-            raise translated(error, self._bucket.place("DeleteObject", name)) from error
-        if not self._is_of_s3(answer):
-            self._require_s3("DeleteObject", name)
-        return None
+            answer = self._call("DeleteObject", name)
+        except FAILURES as error:
+            if not (is_absent(error) or is_key_refused(error, name)):
+                raise translated(error, self._bucket.place("DeleteObject", name)) from error
+            deleted = False
+        else:
+            if not self._is_of_s3(answer):
+                self._require_s3("DeleteObject", name)
+        self._requests.note_done_by_boto3()
+        return deleted
+
+    def read_range(self, buffer: memoryview, body: Any, ask: Callable[[], Any], name: str) -> None:
+        """Read a body into a buffer, and what `ask` returns if the body is cut short."""
+        try:
+            read_into(buffer, ask() if body is None else body)
+        except CUT_SHORT:
+            body = ask()
+            try:
+                read_into(buffer, body)
+            except CUT_SHORT as error:
+                raise translated(error, self._bucket.place("GetObject", name)) from error
+
+    def _call(
+        self,
+        operation: str,
+        name: str | None,
+        parameters: Mapping[str, Any] | None = None,
+        body: bytes | memoryview | None = None,
+        *,
+        once: bool = False,
+    ) -> Mapping[str, Any]:
+        request = self._bucket.request(operation, name)
+        if parameters:
+            if "Metadata" in parameters:
+                metadata = {**request.get("Metadata", {}), **parameters["Metadata"]}
+                parameters = {**parameters, "Metadata": metadata}
+            request.update(parameters)
+        if body is not None and operation != "CompleteMultipartUpload":
+            request["Body"] = bytes(body) if isinstance(body, memoryview) else body
+        with self._requests.clients.client(once=once) as client:
+            answer: Mapping[str, Any] = getattr(client, xform_name(operation))(**request)
+        return answer
 
     def _twice(self, name: str, read: Callable[[Exception | None], Item]) -> Item:
-        """Read, and once more if that was damaged on its way, which `read` is told then."""
+        """Read, and once more, with the error, if that was damaged on its way."""
         try:
             return read(None)
-        except (*DAMAGED_ON_THE_WAY, _CutRefusalError, UnfitRangeError) as before:
+        except (*DAMAGED, _CutRefusalError, UnfitRangeError) as before:
             try:
                 return read(before)
             except BotoCoreError as error:
@@ -130,25 +186,25 @@ class ByBoto3:
         answer = self._begun(name, is_second=is_second)
         return Item(self._body(name, answer), str(answer.get("ETag", NO_VERSION)))
 
-    def _in_ranges(self, name: str, *, is_second: bool, replaced_etag: str | None) -> Item:
+    def _in_ranges(
+        self, name: str, reads: RangedReads, *, is_second: bool, replaced_etag: str | None
+    ) -> Item:
         with self._requests.permit():
             answer = self._begun(name, is_second=is_second)
-            first = First.of_boto3(answer)
-            if first.size <= self._ranged_reads.threshold_bytes:
+            if (answer.get("ContentLength") or 0) <= reads.threshold_bytes:
                 return Item(self._body(name, answer), str(answer.get("ETag", NO_VERSION)))
+        first = First.of_boto3(answer)
         try:
-            return Item(
-                self._ranged_reads.read(name, first, replaced_etag), first.etag or NO_VERSION
-            )
-        except DAMAGED_ON_THE_WAY:
+            return Item(reads.read(name, first, replaced_etag), first.etag or NO_VERSION)
+        except DAMAGED:
             raise
-        except (ClientError, BotoCoreError) as error:
+        except FAILURES as error:
             self._fail(error, name)
 
     def _body(self, name: str, answer: Mapping[str, Any]) -> bytes:
         try:
             data: bytes = answer["Body"].read()
-        except DAMAGED_ON_THE_WAY:
+        except DAMAGED:
             raise
         except BotoCoreError as error:
             raise translated(error, self._bucket.place("GetObject", name)) from error
@@ -157,9 +213,8 @@ class ByBoto3:
     def _begun(self, name: str, *, is_second: bool) -> Mapping[str, Any]:
         """Send a GET, and return the answer with its body unread."""
         try:
-            with self._requests.clients.client() as client:
-                return client.get_object(**self._bucket.request("GetObject", name))
-        except (ClientError, BotoCoreError) as error:
+            return self._call("GetObject", name)
+        except FAILURES as error:
             if is_404_without_code(error) and fits_in_xml(name) and not is_second:
                 raise _CutRefusalError from error
             self._fail(error, name)
@@ -170,14 +225,23 @@ class ByBoto3:
             raise KeyNotFoundError(name) from None
         raise translated(error, self._bucket.place("GetObject", name)) from error
 
+    def _contains_by_head(self, name: str) -> bool:
+        try:
+            answer = self._call("HeadObject", name)
+        except FAILURES as error:
+            if is_absent(error) and self._is_of_s3(getattr(error, "response", {})):
+                return False
+            if status_of(error) in {400, 404}:
+                return self._contains_by_get(name)
+            raise translated(error, self._bucket.place("HeadObject", name)) from error
+        if not self._is_of_s3(answer):
+            self._require_s3("HeadObject", name)
+        return True
+
     def _contains_by_get(self, name: str) -> bool:
         try:
-            with self._requests.clients.client() as client:
-                answer = client.get_object(
-                    **self._bucket.request("GetObject", name), Range="bytes=0-0"
-                )
-                answer["Body"].close()
-        except (ClientError, BotoCoreError) as error:
+            self._call("GetObject", name, {"Range": "bytes=0-0"})["Body"].close()
+        except FAILURES as error:
             if code_of(error) == "InvalidRange" or status_of(error) == 416:
                 return True  # It is there, and empty.
             if self._means_absent(error, name):
@@ -193,10 +257,10 @@ class ByBoto3:
             return True
         if not is_404_without_code(error) or fits_in_xml(name):
             return False
-        # S3's answer quotes the key, which makes it no XML, and boto3 lose its code: was it the key
-        # that is absent, or the bucket, or was that no S3 at all? A listing knows.
+        # S3's answer quotes the key, which makes it invalid XML, and boto3 loses its code. Whether
+        # the key is absent, or the bucket, or that was no S3 at all, a listing shows.
         listed = Listing(self._requests, name).page_of_boto3({"MaxKeys": 1}).objects()
-        return listed is None or self._bucket.key(name) not in listed.keys
+        return listed is None or self._bucket.prefix + name not in listed.keys
 
     def _is_of_s3(self, answer: Mapping[str, Any]) -> bool:
         """Return whether an answer, or one before it, has what only S3's have."""
@@ -206,7 +270,7 @@ class ByBoto3:
         return self._has_answered_like_s3
 
     def _require_s3(self, operation: str, name: str) -> None:
-        """Find out by a listing whether that was S3, as an answer to anything may be anybody's."""
+        """Raise unless a listing shows that this is S3, as any server may give such an answer."""
         try:
             Listing(self._requests, "").page_of_boto3({"MaxKeys": 1})
         except StorageError as error:
@@ -218,4 +282,18 @@ class ByBoto3:
 
 
 class _CutRefusalError(Exception):
-    """Something is not there, and the answer's body, which says what, did not arrive."""
+    """Something is absent, and the body of the answer, which says what, did not arrive."""
+
+
+def read_into(buffer: memoryview, body: Any) -> None:
+    """Fill the buffer from a body of boto3's, and stop there, whatever else the body has."""
+    filled = 0
+    with closing(body):
+        while filled < len(buffer):
+            refuse_if_stopped()
+            # Its `readinto`, which not all versions have, does the same.
+            piece = body.read(min(PIECE_BYTES, len(buffer) - filled))
+            if not piece:
+                raise IncompleteReadError(actual_bytes=filled, expected_bytes=len(buffer))
+            buffer[filled : filled + len(piece)] = piece
+            filled += len(piece)

@@ -1,30 +1,27 @@
-"""What boto3 would send, found out by having it make a request that is kept back.
+"""The requests that boto3 would send, learned from requests that it makes and that are not sent.
 
 boto3 decides on host, path, region, headers and checksums by rules that no part of its interface
-tells, a presigned URL least of all (it may name another host). So it makes a whole request, for a
-key that is a mark, and an event hook of boto3's takes the request in place of the network. The
-direct engine sends the like of it.
+shows, a presigned URL least of all (it may name another host). So it makes a whole request, for a
+key that is a mark, an event hook takes that in place of the network (`clients`), and the direct
+engine sends requests of the same form.
 """
 
 from __future__ import annotations
 
-import io
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextvars import ContextVar
 from typing import TYPE_CHECKING, Any
 from urllib.parse import SplitResult, urlsplit
 
-from botocore.awsrequest import AWSResponse
-from botocore.compat import HTTPHeaders
 from botocore.exceptions import BotoCoreError, ClientError
 
 from cshelve.providers.aws_s3.direct.connections import Endpoint
-from cshelve.providers.aws_s3.direct.signing import EMPTY_SHA256, Credentials
 from cshelve.providers.aws_s3.direct.templates import (
     CRC32,
+    EMPTY_SHA256,
     OPERATIONS,
     TRACE,
+    Credentials,
     NoTemplateError,
     Template,
     query_of,
@@ -34,7 +31,7 @@ if TYPE_CHECKING:
     from cshelve.providers.aws_s3.bucket import Bucket
     from cshelve.providers.aws_s3.clients import Clients
 
-__all__ = ["Capture", "Captured"]
+__all__ = ["Captured"]
 
 MARK = "cshelve-0-mark"
 # What boto3 raises before it sends anything, its providers of credentials included: some of these
@@ -54,7 +51,7 @@ NEEDED: dict[str, dict[str, Any]] = {
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 AUTHORIZATION = re.compile(r"AWS4-HMAC-SHA256 Credential=[^,]*/([^/,]+)/s3/aws4_request,")
 SHA256 = re.compile("[0-9a-f]{64}")
-# What depends on the moment, the body or the sender's way to send it, and is made for each request.
+# Headers that depend on the moment, the body or the way of sending, made anew for each request.
 OF_ONE_REQUEST = frozenset(
     {"authorization", "x-amz-date", "x-amz-content-sha256", "x-amz-security-token", CRC32, "host"}
     | {"amz-sdk-invocation-id", "amz-sdk-request", "expect", "transfer-encoding", "x-amz-trailer"}
@@ -62,92 +59,75 @@ OF_ONE_REQUEST = frozenset(
 )
 
 
-# Where to keep the request that this thread makes, if it is not to be sent. (A context is the
-# greenlet's own, also where the program patched `threading` after we were imported.)
-_kept_requests: ContextVar[list[Any] | None] = ContextVar("kept_requests", default=None)
-
-
-class Capture:
-    """A hook for boto3's event `before-send`, which acts while this thread wants it to."""
-
-    def answer(self, request: Any) -> AWSResponse | None:
-        """Take a request and answer that all is well, so that nothing is sent; None if not."""
-        kept = _kept_requests.get()
-        if kept is None:
-            return None
-        kept.append(request)
-        return AWSResponse(request.url, 200, HTTPHeaders(), _Nothing())
-
-    def request_of(self, call: Callable[[], object]) -> Any:
-        """Return the request that a call of a client's makes; raise what boto3 raises before it."""
-        kept: list[Any] = []
-        _kept_requests.set(kept)
-        try:
-            call()
-            return kept[-1]
-        finally:
-            _kept_requests.set(None)
-
-
 class Captured:
-    """Templates and credentials as boto3's client of this configuration has them."""
+    """What requests are made of, as boto3's client of this configuration has it."""
 
-    def __init__(self, clients: Clients, bucket: Bucket) -> None:
+    def __init__(self, clients: Callable[[], Clients], bucket: Bucket) -> None:
+        """`clients` returns those of this process."""
         self._clients = clients
-        self._bucket = bucket
-        self._templates: dict[str, Template] = {}
-        self._origin: tuple[str, str] | None = None
+        self.templates: Mapping[str, Template] = _Templates(clients, bucket)
+        """Learned when they are first looked up, which may raise `NoTemplateError`."""
 
+    @property
     def endpoint(self) -> Endpoint:
-        """Return where requests go."""
-        self.template("GetObject")
-        assert self._origin is not None
-        scheme, netloc = self._origin
+        """Where requests go; may raise `NoTemplateError`."""
+        _ = self.templates["GetObject"]
+        assert isinstance(self.templates, _Templates)
+        scheme, netloc = self.templates.origin
         address = urlsplit(f"//{netloc}")
         is_secure = scheme == "https"
         return Endpoint(
             address.hostname or "",
             address.port or (443 if is_secure else 80),
             is_secure,
-            self._clients.authorities_path() if is_secure else None,
-            self._clients.config.connect_timeout,
+            self._clients().authorities_path() if is_secure else None,
+            self._clients().config.connect_timeout,
         )
 
-    def template(self, operation: str) -> Template:
-        """Return the template of an operation; raise `NoTemplateError`."""
-        known = self._templates.get(operation)
-        if known is None:
-            if operation != "GetObject":
-                self.template("GetObject")
-            known = self._templates[operation] = self._learn(operation)
-        return known
-
+    @property
     def credentials(self) -> Credentials | None:
-        """Return the credentials of now; raise `NoTemplateError` where boto3 has none."""
+        """The credentials of now; raises `NoTemplateError` where boto3 has none."""
         try:
-            frozen = self._clients.credentials().get_frozen_credentials()
+            frozen = self._clients().credentials().get_frozen_credentials()
         except OF_BOTO3 as error:
             raise NoTemplateError(f"boto3 has no credentials: {type(error).__name__}") from error
         return Credentials(frozen.access_key, frozen.secret_key, frozen.token)
 
-    def _learn(self, operation: str) -> Template:
-        is_of_key = OPERATIONS[operation].is_of_key
-        parameters = {**self._bucket.request(operation), **NEEDED.get(operation, {})}
-        if is_of_key:
+
+class _Templates(dict[str, Template]):
+    """Templates by operation, each learned from a request of boto3's when it is first needed."""
+
+    def __init__(self, clients: Callable[[], Clients], bucket: Bucket) -> None:
+        super().__init__()
+        self.origin = ("", "")
+        """Scheme and host of the requests so far."""
+        self._clients = clients
+        self._bucket = bucket
+
+    def __missing__(self, operation: str) -> Template:
+        if operation != "GetObject":
+            _ = self["GetObject"]  # Which decides where requests go.
+        made = self[operation] = self._learned(operation)
+        return made
+
+    def _learned(self, operation: str) -> Template:
+        needed = NEEDED.get(operation, {})
+        parameters = {**self._bucket.request(operation), **needed}
+        if OPERATIONS[operation].is_of_key:
             parameters["Key"] = MARK
         try:
-            request = self._clients.captured(operation, parameters)
+            request = self._clients().captured(operation, parameters)
         except KeyError as error:
-            # It found nothing in our answer, which was to another request: buckets of S3 Express
+            # It found nothing in the answer, which was to another request: buckets of S3 Express
             # have sessions, which boto3 asks for first.
             raise NoTemplateError("boto3 sends another request first") from error
         except OF_BOTO3 as error:
             raise NoTemplateError(f"boto3 makes no request: {type(error).__name__}") from error
         url = urlsplit(request.url)
-        if self._origin not in {None, (url.scheme, url.netloc)}:
+        if self.origin not in {("", ""), (url.scheme, url.netloc)}:
             raise NoTemplateError("boto3 sends operations to several hosts")
-        self._origin = url.scheme, url.netloc
-        return _template_of(operation, request, NEEDED.get(operation, {}))
+        self.origin = url.scheme, url.netloc
+        return _template_of(operation, request, needed)
 
 
 def _template_of(operation: str, request: Any, needed: Mapping[str, Any]) -> Template:
@@ -157,7 +137,6 @@ def _template_of(operation: str, request: Any, needed: Mapping[str, Any]) -> Tem
     expected = "&".join(f"{n}={v}" if v else n for n, v in (*model.query, *query_of(needed)))
     if operation == "ListObjectsV2":
         expected += "&encoding-type=url"
-    path = url.path.removesuffix(MARK)
     if url.query != expected or (model.is_of_key and not url.path.endswith("/" + MARK)):
         raise NoTemplateError("boto3 puts more than the key into the address")
     headers = {name.lower(): _text(value) for name, value in request.headers.items()}
@@ -166,7 +145,7 @@ def _template_of(operation: str, request: Any, needed: Mapping[str, Any]) -> Tem
         raise NoTemplateError("boto3 does not sign that there is no body")
     return Template(
         method=request.method,
-        path=path,
+        path=url.path.removesuffix(MARK),
         query=model.query,
         headers=(("host", headers.get("host") or _host(url)), *_kept(headers)),
         region=_region(headers.get("authorization")),
@@ -184,7 +163,7 @@ def _host(url: SplitResult) -> str:
 
 
 def _region(authorization: str | None) -> str | None:
-    """Read out of a signature the region that it is for, and refuse all but plain SigV4."""
+    """Return the region of a signature; raise `NoTemplateError` for any but plain SigV4."""
     if authorization is None:
         return None
     found = AUTHORIZATION.match(authorization)
@@ -194,7 +173,7 @@ def _region(authorization: str | None) -> str | None:
 
 
 def _has_crc32(headers: Mapping[str, str]) -> bool:
-    """Return whether the body's CRC-32 goes with it; refuse any other checksum."""
+    """Return whether the body's CRC-32 goes with it; raise for any other checksum."""
     announced = headers.get("x-amz-trailer", "")
     sent = {name for name in headers if name.startswith("x-amz-checksum-")} - {
         "x-amz-checksum-mode",
@@ -207,12 +186,12 @@ def _has_crc32(headers: Mapping[str, str]) -> bool:
 
 
 def _kept(headers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Return the headers that every request of the kind has."""
+    """Return the headers that all requests of the operation have."""
     for name, value in headers.items():
         if name in OF_ONE_REQUEST:
             continue
         if name == "content-encoding" and "x-amz-trailer" in headers:
-            # Of boto3's own, where it sends a checksum behind the body.
+            # boto3 adds its own where it sends a checksum behind the body.
             value = value.removesuffix("aws-chunked").removesuffix(",")
             if not value:
                 continue
@@ -226,8 +205,3 @@ def _kept(headers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
 
 def _text(value: object) -> str:
     return value.decode("latin-1") if isinstance(value, bytes) else str(value)
-
-
-class _Nothing(io.BytesIO):
-    def stream(self, **_: object) -> Iterator[bytes]:
-        yield b""

@@ -1,10 +1,11 @@
-"""The boto3 clients of a shelf: one that repeats requests, one that sends once, for each process.
+"""The boto3 clients of a shelf: one that repeats requests, and one that sends each once.
 
-They are built when somebody first needs boto3. Whoever makes a request holds a permit (`requests`).
+They are built when boto3 is first needed. Callers that send a request hold a permit (`requests`).
 """
 
 from __future__ import annotations
 
+import io
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -13,151 +14,144 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import botocore.session
-from botocore import xform_name
+from botocore import UNSIGNED, xform_name
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
 from botocore.exceptions import CredentialRetrievalError
 from botocore.parsers import ResponseParserError
+from botocore.utils import get_environ_proxies
 
-from cshelve._forks import PerProcess
-from cshelve._signals import is_from_signal_handler
+from cshelve._concurrency.signals import is_from_signal_handler
 from cshelve.exceptions import Error, StorageError
-from cshelve.providers.aws_s3.captured import Capture
-from cshelve.providers.aws_s3.options import ClientConfig
+from cshelve.providers.aws_s3.options import S3Settings
 from cshelve.providers.aws_s3.session import (
     UnreadableAnswerError,
-    attempts_of,
     authorities_path,
     build_client,
     build_session,
+    client_config_of,
     credentials_of,
 )
 
 if TYPE_CHECKING:
-    from botocore.awsrequest import AWSResponse
     from types_boto3_s3 import S3Client
-
-    from cshelve.providers.aws_s3.options import S3Settings
 
 __all__ = ["Clients"]
 
-# Whose handlers of events change nothing of what is sent. moto registers one when it is imported,
-# which does nothing until a mock begins; `intercepted` sees that.
-NO_STRANGERS = ("botocore.", "boto3.", "s3transfer.", "moto.")
+# The packages whose handlers of events change nothing of what is sent. moto registers one when it
+# is imported, which does nothing until a mock begins; `requests.interception` sees that.
+KNOWN_PACKAGES = ("botocore.", "boto3.", "s3transfer.", "moto.")
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
+SIGNATURES = (UNSIGNED, "s3v4", "v4")
 
 # Whether the request that this thread, or greenlet, sends has had an answer.
 _has_answer: ContextVar[bool] = ContextVar("has_answer", default=False)
+# Where to keep the request that this thread, or greenlet, makes, if it is not to be sent.
+_kept_requests: ContextVar[list[Any] | None] = ContextVar("kept_requests", default=None)
 
 
 class Clients:
-    """What requests by boto3 are sent by. Safe in many threads; a forked child gets its own."""
+    """boto3's clients, for the process that makes them. Safe in many threads."""
 
     def __init__(self, settings: S3Settings, before_attempt: Callable[[str], None]) -> None:
-        """Build this process's first client, so that wrong parameters show at once."""
-        self._of_processes = PerProcess(lambda: _Clients(settings, before_attempt))
-        config = self.config
-        pool_size: int = getattr(config, "max_pool_connections", 10)
-        self.client_config = ClientConfig(
-            endpoint_url=self.meta.endpoint_url,
-            attempts=attempts_of(config),
-            concurrency=min(settings.concurrency, pool_size),
-            read_timeout=config.read_timeout,
-            sends_checksums=config.request_checksum_calculation == "when_supported",
-            checks_checksums=config.response_checksum_validation == "when_supported",
-        )
-
-    @contextmanager
-    def client(self) -> Iterator[S3Client]:
-        """Lend the client that repeats what fails for a passing reason."""
-        ours = self._of_processes.get()
-        with ours.errors_of_botocores():
-            yield ours.repeating
-
-    @contextmanager
-    def client_that_sends_once(self) -> Iterator[S3Client]:
-        """Lend the client that never repeats a request."""
-        ours = self._of_processes.get()
-        with ours.errors_of_botocores():
-            yield ours.sending_once
-
-    def captured(self, operation: str, parameters: Mapping[str, Any]) -> Any:
-        """Return the request that boto3 would send, without sending it; raise what boto3 raises."""
-        return self._of_processes.get().captured(operation, parameters)
-
-    def credentials(self) -> Any:
-        """Return the credentials that this process's clients sign with."""
-        return self._of_processes.get().credentials
-
-    def authorities_path(self) -> str | None:
-        """Return the file of the authorities that are trusted; None if anybody is."""
-        return self._of_processes.get().authorities_path()
-
-    def foreign_handler(self) -> str | None:
-        """Return a handler that the caller's session has brought along; None if there is none."""
-        return self._of_processes.get().foreign_handler()
-
-    @property
-    def meta(self) -> Any:
-        """What boto3 knows about the service and the endpoint."""
-        return self._of_processes.get().repeating.meta
-
-    @property
-    def config(self) -> Any:
-        """botocore's Config as it came to be."""
-        return self.meta.config
-
-    def close(self) -> None:
-        """Close this process's connections, if it has any."""
-        ours = self._of_processes.made()
-        if ours is not None:
-            ours.close()
-
-
-class _Clients:
-    """The clients of one process."""
-
-    def __init__(self, settings: S3Settings, before_attempt: Callable[[str], None]) -> None:
+        """Build the first client, so that wrong parameters show at once."""
         self._settings = settings
         self._before_attempt = before_attempt
         own = settings.session
         self._core = botocore.session.get_session() if own is None else own._session
         self._session = build_session(settings, self._core) if own is None else own
-        self._capture = Capture()
-        self.repeating = self._built()
+        self._repeating = self._built()
+        self.meta: Any = self._repeating.meta
+        """What boto3 knows about the service and the endpoint."""
+        self.config: Any = self.meta.config
+        """botocore's Config, as merged."""
+        self.client_config = client_config_of(self.meta, settings)
 
     @cached_property
-    def sending_once(self) -> S3Client:
-        """Built when the first conditional write wants it: most programs have none."""
+    def _sending_once(self) -> S3Client:
+        """Built for the first conditional write, as most programs have none."""
         return self._built(sends_once=True)
 
     @cached_property
-    def credentials(self) -> Any:
+    def _credentials(self) -> Any:
         return credentials_of(self._session, self._settings)
 
+    def credentials(self) -> Any:
+        """Return the credentials that the clients sign with."""
+        return self._credentials
+
     def authorities_path(self) -> str | None:
+        """Return the file of the trusted authorities; None if any server is trusted."""
         return authorities_path(self._core, self._settings)
 
     def captured(self, operation: str, parameters: Mapping[str, Any]) -> Any:
-        call = getattr(self.repeating, xform_name(operation))
-        return self._capture.request_of(lambda: call(**parameters))
-
-    def foreign_handler(self) -> str | None:
-        if self._settings.session is None:
-            return None
+        """Return the request that boto3 would send, without sending it; raise what boto3 raises."""
+        call = getattr(self._repeating, xform_name(operation))
+        kept: list[Any] = []
+        _kept_requests.set(kept)
         try:
-            handlers = list(_handlers_of(self.repeating.meta.events))
-        except (AttributeError, KeyError, TypeError):
-            return "some that this version of botocore does not show"
-        for handler in handlers:
-            module = getattr(handler, "__module__", None) or type(handler).__module__
-            is_ours = getattr(handler, "__self__", None) is self
-            if not is_ours and not module.startswith(NO_STRANGERS):
-                return f"{module}.{getattr(handler, '__qualname__', handler)}"
+            call(**parameters)
+            return kept[-1]
+        finally:
+            _kept_requests.set(None)
+
+    def objection(self) -> str | None:
+        """Return why only boto3 can send what this configuration asks for; None if others can."""
+        config = self.config
+        if config.signature_version not in SIGNATURES:
+            return "it signs by SigV4 only"
+        if getattr(config, "client_cert", None):
+            return "config.client_cert: client certificates are boto3's"
+        if getattr(config, "tcp_keepalive", None):
+            return "config.tcp_keepalive: it does not set options of sockets"
+        if self.client_config.attempts <= 1:
+            return "a request may be sent once only"
+        if getattr(config, "proxies", None) or get_environ_proxies(self.meta.endpoint_url):
+            return "a proxy, which boto3 goes by"
+        if not isinstance(config.read_timeout, int | float):
+            return "config.read_timeout"
+        if self._has_foreign_handler():
+            return "the session has handlers of events of its own"
         return None
 
     def close(self) -> None:
-        self.repeating.close()
-        if "sending_once" in self.__dict__:
-            self.sending_once.close()
+        """Close the connections."""
+        self._repeating.close()
+        if "_sending_once" in self.__dict__:
+            self._sending_once.close()
+
+    @contextmanager
+    def client(self, *, once: bool = False) -> Iterator[S3Client]:
+        """Return the client that repeats what fails for a passing reason, or with `once` never.
+
+        What botocore lets through while it signs, or parses, becomes an error of botocore's: a
+        program for credentials that prints no JSON, say, or a date that is not one.
+        """
+        client = self._sending_once if once else self._repeating
+        _has_answer.set(False)
+        try:
+            yield client
+        except (RuntimeError, ValueError, KeyError, ResponseParserError) as error:
+            if isinstance(error, Error | RecursionError) or is_from_signal_handler(error):
+                raise  # A RecursionError is about no answer, and about no credentials.
+            what = f"{type(error).__name__}: {error}"
+            if _has_answer.get():
+                raise UnreadableAnswerError(error=what) from error
+            raise CredentialRetrievalError(provider="the configuration", error_msg=what) from error
+
+    def _has_foreign_handler(self) -> bool:
+        """Return whether the caller's session has brought a handler of events along."""
+        if self._settings.session is None:
+            return False
+        try:
+            handlers = list(_handlers_of(self.meta.events))
+        except (AttributeError, KeyError, TypeError):
+            return True  # This version of botocore does not show them.
+        return any(
+            getattr(handler, "__self__", None) is not self
+            and not _module_of(handler).startswith(KNOWN_PACKAGES)
+            for handler in handlers
+        )
 
     def _built(self, *, sends_once: bool = False) -> S3Client:
         client = build_client(self._session, self._settings, sends_once=sends_once)
@@ -170,14 +164,16 @@ class _Clients:
         return client
 
     def _before_send(self, event_name: str, request: Any, **_: object) -> AWSResponse | None:
-        """Keep a request that is not meant to be sent; tell of any other."""
-        answer = self._capture.answer(request)
-        if answer is None:
+        """Keep a request that is not to be sent, and answer it; note any other."""
+        kept = _kept_requests.get()
+        if kept is None:
             self._before_attempt(event_name)
-        return answer
+            return None
+        kept.append(request)
+        return AWSResponse(request.url, 200, HTTPHeaders(), _Nothing())
 
     def _pass_on(self, caught_exception: BaseException | None = None, **_: object) -> None:
-        """Raise what a signal handler of the program has raised, which botocore would repeat."""
+        """Raise what a signal handler of the program has raised; botocore would try again."""
         while caught_exception is not None:
             if is_from_signal_handler(caught_exception):
                 raise caught_exception
@@ -192,10 +188,10 @@ class _Clients:
             self._refuse_redirect(response_dict)
 
     def _refuse_redirect(self, answer: Mapping[str, Any]) -> None:
-        """Raise an error for a redirect that is not S3's: botocore would run in a circle."""
+        """Raise an error for a redirect that is not S3's, which botocore would follow for ever."""
         headers = answer["headers"]
         target = urlsplit(headers.get("location") or "")
-        endpoint = self.repeating.meta.endpoint_url
+        endpoint = self.meta.endpoint_url
         is_to_tls = target.scheme == "https" and urlsplit(endpoint).scheme == "http"
         is_of_s3 = "x-amz-bucket-region" in headers or b"<Code>" in answer["body"]
         if target.netloc and (is_to_tls or not is_of_s3):
@@ -207,27 +203,20 @@ class _Clients:
             error.about_shelf = True
             raise error
 
-    @contextmanager
-    def errors_of_botocores(self) -> Iterator[None]:
-        """Make errors of botocore's of what it lets pass while it signs, and while it parses.
 
-        A program that prints no JSON, credentials that have expired when they are new; a date that
-        is none: these come as they are.
-        """
-        _has_answer.set(False)
-        try:
-            yield
-        except (RuntimeError, ValueError, KeyError, ResponseParserError) as error:
-            if isinstance(error, Error | RecursionError) or is_from_signal_handler(error):
-                raise  # A RecursionError is about no answer, and about no credentials.
-            what = f"{type(error).__name__}: {error}"
-            if _has_answer.get():
-                raise UnreadableAnswerError(error=what) from error
-            raise CredentialRetrievalError(provider="the configuration", error_msg=what) from error
+class _Nothing(io.BytesIO):
+    """The body of the answer to a request that was not sent."""
+
+    def stream(self, **_: object) -> Iterator[bytes]:
+        yield b""
+
+
+def _module_of(handler: object) -> str:
+    return getattr(handler, "__module__", None) or type(handler).__module__
 
 
 def _handlers_of(events: Any) -> Iterator[Any]:
-    """Go through the handlers of a client's events, which botocore keeps in a tree."""
+    """Yield the handlers of a client's events, which botocore keeps in a tree."""
     emitter = getattr(events, "_emitter", events)
     nodes = [emitter._handlers._root]
     while nodes:

@@ -1,28 +1,24 @@
-"""Conditional writes and deletes: sent once each, and settled when their answer is lost.
+"""Puts and deletes that depend on what is there: sent once, and settled if their answer is lost.
 
-A client that repeats a conditional request by itself would take the answer to its second sending
-for the outcome: "somebody else was first", when it was itself. So these are sent once, and what
-happened is found out here: a put carries a random token as metadata of the
-object, and one HEAD shows whether that lies there now.
+A lost answer (a reset, a time-out, a 500) costs one HEAD more: see `settling`. Answers that say
+that nothing was done (409, 429, SlowDown) are tried again, within the client's number of attempts;
+a 412 is a `ConflictError`.
 """
 
 from __future__ import annotations
 
-import random
 import re
 import secrets
 import time
-from collections.abc import Callable, Mapping
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
-from cshelve.exceptions import (
-    ConditionsNotSupportedError,
-    ConflictError,
-    Error,
-    OutcomeUnknownError,
-)
-from cshelve.providers.aws_s3.bucket import TOKEN, etag_of
+from cshelve._concurrency.backoff import full_jitter
+from cshelve.exceptions import ConditionsNotSupportedError, ConflictError, Error
+from cshelve.providers.aws_s3 import multipart
+from cshelve.providers.aws_s3.bucket import NO_VERSION, TOKEN, etag_of
 from cshelve.providers.aws_s3.errors import (
+    Place,
     did_nothing,
     failures,
     is_absent,
@@ -30,206 +26,142 @@ from cshelve.providers.aws_s3.errors import (
     is_throttled,
     translated,
 )
-from cshelve.providers.aws_s3.tasks import NO_VERSION
+from cshelve.providers.aws_s3.sending import attempt, attempt_once
+from cshelve.providers.settling import ConditionalRequest, Failure, Found, settle
 
 if TYPE_CHECKING:
-    from cshelve.providers.aws_s3.multipart import MultipartUploads
     from cshelve.providers.aws_s3.requests import Requests
 
-__all__ = ["ConditionalWrites"]
+__all__ = ["delete_if", "put_if"]
 
-# What S3 gives for a version, and what servers give that leave the quotes out. A list of them, or
-# `*`, would be a weaker condition.
+# The ETags of S3, and of servers that leave the quotes out. A list of them, or `*`, would be a
+# weaker condition.
 ETAG = re.compile(r'(W/)?"[\x21\x23-\x7e]*"|[\x21\x23-\x29\x2b\x2d-\x7e]+')
-# What If-Match never matches: a weak ETag (RFC 9110, section 13.1.1), and one that a proxy has
-# altered, as some do where they compress.
+# ETags that If-Match never matches: weak ones (RFC 9110, section 13.1.1), and those that a proxy
+# has altered, as some do where they compress.
 DOUBTFUL = re.compile(r'W/.*|.*-(gzip|br|zstd|deflate)"?')
-# How long the first pause may be; it doubles. A server that says to slow down gets more of it.
+# The first pause at most; a server that asks to slow down gets a longer one.
 PAUSE_SECONDS = 0.1
 THROTTLED_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 20.0
 
 
-class _Seen(NamedTuple):
-    """What lies under a name, as a HEAD shows it."""
+def put_if(
+    requests: Requests,
+    uploads: multipart.MultipartUploads,
+    name: str,
+    data: bytes,
+    if_version: str | None,
+) -> str:
+    """Store data if what is there has that version, or with None if nothing is there."""
+    in_parts = len(data) > multipart.LARGEST_PUT_BYTES
+    operation = "CompleteMultipartUpload" if in_parts else "PutObject"
+    place = requests.bucket.place(operation, name)
+    token = secrets.token_hex(16)
+    metadata = {"Metadata": {TOKEN: token}}
+    condition = {"IfNoneMatch": "*"}
+    if if_version is not None:
+        condition = {"IfMatch": _checked(place, if_version)}
 
-    version: str
-    token: str | None
+    def send(by_boto3: bool) -> str:
+        if in_parts:
+            return uploads.put_if(name, data, metadata, condition, by_boto3=by_boto3)
+        parameters = {**condition, **metadata}
+        answer = attempt_once(requests, operation, name, parameters, data, by_boto3=by_boto3)
+        return etag_of(answer, place)
+
+    write = _Write(requests, place, send, if_version, token)
+    return settle(write, requests.config.attempts)
 
 
-class _Attempt(NamedTuple):
-    """A conditional request, and how to tell from what lies there whether it was done."""
+def delete_if(requests: Requests, name: str, if_version: str) -> None:
+    """Delete what is there if it has that version; what is absent is a conflict."""
+    place = requests.bucket.place("DeleteObject", name)
+    condition = {"IfMatch": _checked(place, if_version)}
 
-    operation: str
-    name: str
-    send: Callable[[bool], str]
-    """Sends it once and returns the new version, by boto3 if it is told to."""
-    done: Callable[[_Seen | None], bool]
-    """Whether what lies there shows that it was."""
-    if_version: str | None
-    """Which version it asks for; None if nothing is to be there."""
-    undone: Callable[[_Seen | None], bool]
-    """Whether what lies there is what the condition asks for, so that it was not, so far."""
+    def send(by_boto3: bool) -> str:
+        attempt_once(requests, "DeleteObject", name, condition, by_boto3=by_boto3)
+        return ""
+
+    settle(_Write(requests, place, send, if_version, None), requests.config.attempts)
 
 
-class ConditionalWrites:
-    """Puts and deletes that depend on what is there. One request each; safe in many threads.
+class _Write(ConditionalRequest):
+    """A conditional request to S3."""
 
-    A lost answer (a reset, a time-out, a 500) costs a HEAD more: if our token is there it was
-    done; if the old version is, the same request is sent again; else it is an
-    `OutcomeUnknownError`. Answers that say that nothing was done (409, 429, SlowDown) are tried
-    again, within the client's number of attempts; a 412 is a `ConflictError`.
-    """
-
-    def __init__(self, requests: Requests, uploads: MultipartUploads) -> None:
-        self._requests = requests
-        self._bucket = requests.bucket
-        self._uploads = uploads
-
-    def put(self, name: str, data: bytes, if_version: str | None) -> str:
-        """Store data if what is there is still that version, or with None if nothing is."""
-        token = secrets.token_hex(16)
-        condition = {"IfNoneMatch": "*"}
-        if if_version is not None:
-            condition = {"IfMatch": self._checked("PutObject", name, if_version)}
-        in_parts = self._uploads.alone_take(len(data))
-        send = self._uploads.put_if if in_parts else self._send
-        return self._settled(
-            _Attempt(
-                "CompleteMultipartUpload" if in_parts else "PutObject",
-                name,
-                lambda by_boto3: send(name, data, {TOKEN: token}, condition, by_boto3=by_boto3),
-                done=lambda seen: seen is not None and seen.token == token,
-                if_version=if_version,
-                undone=lambda seen: (seen.version if seen else None) == if_version,
-            )
-        )
-
-    def delete(self, name: str, if_version: str) -> None:
-        """Delete what is there if it is still that version; what is absent is a conflict."""
-        condition = {"IfMatch": self._checked("DeleteObject", name, if_version)}
-
-        def send(by_boto3: bool) -> str:
-            self._requests.send_once("DeleteObject", name, condition, by_boto3=by_boto3)
-            return ""
-
-        self._settled(
-            _Attempt(
-                "DeleteObject",
-                name,
-                send,
-                # That it is gone now does not show who deleted it.
-                done=lambda _: False,
-                if_version=if_version,
-                undone=lambda seen: seen is not None and seen.version == if_version,
-            )
-        )
-
-    def _send(
+    def __init__(
         self,
-        name: str,
-        data: bytes,
-        metadata: Mapping[str, str],
-        condition: Mapping[str, str],
-        *,
-        by_boto3: bool,
-    ) -> str:
-        parameters = {**condition, "Metadata": metadata}
-        answer = self._requests.send_once("PutObject", name, parameters, data, by_boto3=by_boto3)
-        return etag_of(answer, self._bucket, name)
+        requests: Requests,
+        place: Place,
+        send: Callable[[bool], str],
+        if_version: str | None,
+        token: str | None,
+    ) -> None:
+        """`send` sends it once, by boto3 if its argument says so."""
+        super().__init__(str(place), if_version, token)
+        self._requests = requests
+        self._place = place
+        self._send = send
 
-    def _settled(self, attempt: _Attempt) -> str:
-        """Send a request until its outcome is known; give the new version, if it has one."""
-        lost: Exception | None = None
-        attempts = self._requests.config.attempts
-        for number in range(attempts):
-            try:
-                # Once something was odd, boto3 sends it, and says what it is.
-                return attempt.send(number > 0)
-            except failures() as error:
-                failure = error
-            if is_answer_lost(failure):
-                lost = failure
-            elif not did_nothing(failure) and lost is None:
-                refusal = self._refusal(attempt, failure)
-                self._refuse_doubtful(attempt, refusal)
-                raise refusal from failure
-            # Once an answer was lost, a refusal may be the answer to our own first sending.
-            if lost is not None and not did_nothing(failure):
-                seen = self._look(attempt, lost)
-                if attempt.done(seen):
-                    return seen.version if seen else ""
-                if not attempt.undone(seen):
-                    raise self._unknown(attempt, "others have written since") from lost
-                if failure is not lost:
-                    raise self._refusal(attempt, failure) from failure
-            if number < attempts - 1:
-                _pause(number, failure)
-        if lost is not None:
-            raise self._unknown(attempt, "it was not done so far, in any attempt") from lost
-        raise self._refusal(attempt, failure) from failure
+    def send(self, number: int) -> str:
+        # Once something was odd, boto3 sends it, and explains it.
+        return self._send(number > 0)
 
-    def _look(self, attempt: _Attempt, lost: Exception) -> _Seen | None:
-        """Ask what lies under the name; if that cannot be told either, nobody knows."""
+    def failures(self) -> tuple[type[Exception], ...]:
+        return failures()
+
+    def kind_of(self, failure: Exception) -> Failure:
+        if is_answer_lost(failure):
+            return Failure.LOST
+        return Failure.NOTHING_DONE if did_nothing(failure) else Failure.REFUSED
+
+    def look(self) -> Found | None:
+        place = self._place._replace(operation="HeadObject")
+        assert place.name is not None
         try:
-            answer = self._requests.send("HeadObject", attempt.name)
+            answer = attempt(self._requests, "HeadObject", place.name)
         except failures() as error:
             if is_absent(error):
                 return None
-            failure = translated(error, self._bucket.place("HeadObject", attempt.name))
-            raise self._unknown(attempt, f"what is there cannot be told ({failure})") from lost
+            raise translated(error, place) from error
         # Servers differ in the case in which they write a header's name.
         metadata = {name.lower(): value for name, value in answer.get("Metadata", {}).items()}
-        return _Seen(str(answer.get("ETag")), metadata.get(TOKEN))
+        return Found(str(answer.get("ETag")), metadata.get(TOKEN))
 
-    def _checked(self, operation: str, name: str, version: str) -> str:
-        """Refuse a version that no object has, which the header would take for something else."""
-        place = self._bucket.place(operation, name)
-        if version == NO_VERSION:
-            raise ConditionsNotSupportedError(
-                f"{place}: the server gave no ETag with the value, so it cannot be told whether it "
-                "has changed since. Writes without a condition do work."
-            )
-        if not ETAG.fullmatch(version):
-            raise ConflictError(f"{place}: {version!r:.100} is no version that S3 gives.")
-        return version
+    def pause(self, number: int, failure: Exception) -> None:
+        _pause(number, failure)
 
-    def _refuse_doubtful(self, attempt: _Attempt, refusal: Error) -> None:
-        """Tell a conflict from a version that never matches, of which nobody has to be at fault.
-
-        Where the ETag is of a kind that may not match, and is still the same, nobody has written.
-        """
-        version = attempt.if_version
-        if version is None or not isinstance(refusal, ConflictError):
-            return
-        if not DOUBTFUL.fullmatch(version):
-            return
-        seen = self._look(attempt, refusal)
-        if seen is not None and seen.version == version:
-            place = self._bucket.place(attempt.operation, attempt.name)
-            raise ConditionsNotSupportedError(
-                f"{place}: the server gives the ETag {version}, and If-Match does not match it "
-                "although nobody has written; is there a proxy that compresses answers? Writes "
-                "without a condition do work."
-            ) from refusal
-
-    def _refusal(self, attempt: _Attempt, error: Exception) -> Error:
-        """Say what an answer means; an absent object is not the version that was asked for."""
-        of = self._bucket.place(attempt.operation, attempt.name)
-        place = of._replace(conditional=True)
-        if is_absent(error):
-            return ConflictError(f"{place}: it was deleted since it was read.")
-        return translated(error, place)
-
-    def _unknown(self, attempt: _Attempt, why: str) -> OutcomeUnknownError:
-        place = self._bucket.place(attempt.operation, attempt.name)
-        return OutcomeUnknownError(
-            f"{place}: the answer was lost, and {why}: whether it was done is not known. Read the "
-            "key to see what is there now."
+    def refusal(self, failure: Exception) -> Error:
+        if is_absent(failure):
+            # Which is not the version that was asked for.
+            return ConflictError(f"{self._place}: it was deleted since it was read.")
+        refusal = translated(failure, self._place._replace(conditional=True))
+        version = self.if_version or ""
+        if not isinstance(refusal, ConflictError) or not DOUBTFUL.fullmatch(version):
+            return refusal
+        found = self.look()
+        if found is None or found.version != version:
+            return refusal
+        # Nobody has written: the version is one that never matches.
+        return ConditionsNotSupportedError(
+            f"{self._place}: the server gives the ETag {version}, and If-Match does not match it "
+            "although nobody has written; is there a proxy that compresses answers? Writes "
+            "without a condition do work."
         )
 
 
+def _checked(place: Place, version: str) -> str:
+    """Return a version that an object may have; raise for one that means something else."""
+    if version == NO_VERSION:
+        raise ConditionsNotSupportedError(
+            f"{place}: the server sent no ETag with the value, so it cannot be told whether it has "
+            "changed since. Writes without a condition do work."
+        )
+    if not ETAG.fullmatch(version):
+        raise ConflictError(f"{place}: {version!r:.100} is not a version of S3's.")
+    return version
+
+
 def _pause(number: int, failure: Exception) -> None:
-    """Wait before another attempt, for a random time up to a bound that doubles (full jitter)."""
     first = THROTTLED_PAUSE_SECONDS if is_throttled(failure) else PAUSE_SECONDS
-    time.sleep(random.uniform(0, min(first * 2**number, LONGEST_PAUSE_SECONDS)))
+    time.sleep(full_jitter(number, first, LONGEST_PAUSE_SECONDS))

@@ -1,10 +1,11 @@
-"""What S3 and boto3 say went wrong, in cshelve's terms: what happened, where, what to do."""
+"""Failures of S3 and boto3 in cshelve's terms: what happened, where, what to do."""
 
 from __future__ import annotations
 
 import re
 import sys
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 
 from cshelve.exceptions import (
     AuthError,
@@ -18,40 +19,18 @@ from cshelve.exceptions import (
     StorageError,
 )
 
-if TYPE_CHECKING:
-    from cshelve.providers.aws_s3.direct.answers import Answer
-
 __all__ = [
-    "TRANSIENT",
-    "WRONG_REGION",
-    "AnswerLostError",
-    "Place",
-    "RefusalError",
-    "code_of",
-    "did_nothing",
-    "failures",
-    "fits_in_xml",
-    "is_404_without_code",
-    "is_absent",
-    "is_answer_lost",
-    "is_key_refused",
-    "is_throttled",
-    "lacks_bulk_delete",
-    "refuses_conditions",
-    "status_of",
-    "translated",
+    *("TRANSIENT", "WRONG_REGION", "AnswerLostError", "Place", "RefusalError"),
+    *("code_of", "did_nothing", "failures", "fits_in_xml", "is_404_without_code", "is_absent"),
+    *("is_answer_lost", "is_key_refused", "is_throttled", "lacks_bulk_delete"),
+    *("refuses_conditions", "status_of", "translated"),
 ]
 
 # https://docs.aws.amazon.com/AmazonS3/latest/API/ErrorResponses.html#ErrorCodeList
 WRONG_CREDENTIALS = frozenset({"InvalidAccessKeyId", "SignatureDoesNotMatch"})
 EXPIRED_CREDENTIALS = frozenset(
-    {
-        "ExpiredToken",
-        "ExpiredTokenException",
-        "InvalidToken",
-        "RequestExpired",
-        "TokenRefreshRequired",
-    }
+    {"ExpiredToken", "ExpiredTokenException", "InvalidToken", "RequestExpired"}
+    | {"TokenRefreshRequired"}
 )
 THROTTLED = frozenset(
     {"SlowDown", "Throttling", "ThrottlingException", "RequestLimitExceeded", "TooManyRequests"}
@@ -60,40 +39,34 @@ WRONG_REGION = frozenset(
     {"AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "PermanentRedirect"}
 )
 # Failures of one key among many that are worth another try.
-TRANSIENT = THROTTLED | {
-    "InternalError",
-    "ServiceUnavailable",
-    "OperationAborted",
-    "RequestTimeout",
-}
-# What older servers say to the headers of boto3's checksums, or to a body in chunks.
+TRANSIENT = THROTTLED.union(
+    ("InternalError", "ServiceUnavailable", "OperationAborted", "RequestTimeout")
+)
+KNOWN_REASONS = EXPIRED_CREDENTIALS | TRANSIENT | WRONG_REGION
+# How older servers refuse the headers of boto3's checksums, or a body in chunks.
 MAY_MEAN_CHECKSUM = frozenset(
     {"InvalidArgument", "InvalidRequest", "MissingContentLength", "MissingContentMD5"}
     | {"NotImplemented", "XAmzContentSHA256Mismatch", "400", "411", "501"}
 )
 UNHOLDABLE_KEY = frozenset({"KeyTooLongError", "KeyTooLong", "InvalidURI"})
-# Names of botocore's exceptions; the module itself is imported by whoever uses boto3.
+# Names of botocore's exceptions, as botocore may not be imported.
 NO_CREDENTIALS = (
-    "NoCredentialsError",
-    "PartialCredentialsError",
-    "CredentialRetrievalError",
-    "TokenRetrievalError",
-    "SSOError",
-    "NoAuthTokenError",
+    *("NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError"),
+    *("TokenRetrievalError", "SSOError", "NoAuthTokenError"),
 )
 NO_CONNECTION = ("HTTPClientError", "ConnectionError")
+# As S3 and its like say that there is no room: `QuotaExceeded`, MinIO's `…QuotaExceeded`, a 507.
+NO_ROOM = re.compile("Quota|StorageFull|EntityTooMany")
+OF_KMS = re.compile(r"\bkms\b|^KMS", re.IGNORECASE)
 
+# What an operation needs, unless that has its own name.
 IAM_ACTIONS = {
-    "GetObject": "s3:GetObject",
     "HeadObject": "s3:GetObject",
-    "PutObject": "s3:PutObject",
     "CreateMultipartUpload": "s3:PutObject",
     "UploadPart": "s3:PutObject",
     "CompleteMultipartUpload": "s3:PutObject",
-    "DeleteObject": "s3:DeleteObject",
     "DeleteObjects": "s3:DeleteObject",
     "ListObjectsV2": "s3:ListBucket",
-    "CreateBucket": "s3:CreateBucket",
 }
 
 
@@ -105,30 +78,30 @@ NOT_IN_XML = "[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 class RefusalError(Exception):
     """A request that the server refused, in the form of botocore's `ClientError`."""
 
-    def __init__(self, operation: str, status: int, code: str, message: str) -> None:
+    def __init__(
+        self,
+        operation: str,
+        status: int,
+        code: str,
+        message: str,
+        headers: Mapping[str, str] | None = None,
+    ) -> None:
         super().__init__(f"{operation}: {status} {code}")
         self.operation_name = operation
         self.response: dict[str, Any] = {
             "Error": {"Code": code or str(status), "Message": message},
-            "ResponseMetadata": {"HTTPStatusCode": status, "HTTPHeaders": {}},
+            "ResponseMetadata": {"HTTPStatusCode": status, "HTTPHeaders": headers or {}},
         }
-
-    @classmethod
-    def of(cls, operation: str, answer: Answer, code: str, message: str) -> RefusalError:
-        """Make the error of an answer."""
-        made = cls(operation, answer.status, code, message)
-        made.response["ResponseMetadata"]["HTTPHeaders"] = answer.headers
-        return made
 
 
 class AnswerLostError(Exception):
-    """A request was sent once, and what became of it is not known."""
+    """A request was sent once, and whether it was done is not known."""
 
 
 def failures() -> tuple[type[Exception], ...]:
-    """Return what a request may raise: for an `except`, which calls this when something is raised.
+    """Return the classes of what a request may raise, for an `except`, which calls this late.
 
-    boto3's errors are among them only once somebody has imported it.
+    boto3's errors are among them only once boto3 is imported.
     """
     boto = sys.modules.get("botocore.exceptions")
     if boto is None:
@@ -139,12 +112,16 @@ def failures() -> tuple[type[Exception], ...]:
 
 
 class Place(NamedTuple):
-    """Which request it was, and of what: how every message begins."""
+    """A request, as every message begins: which operation, of which name, where."""
 
     operation: str
     location: str
     name: str | None = None
     conditional: bool = False
+    credentials: str = "the credentials"
+    """Where the credentials come from."""
+    sends_checksums: bool = True
+    """Whether requests carry checksums that S3 does not insist on."""
 
     def __str__(self) -> str:
         of = "" if self.name is None else f" of {self.name!r}"
@@ -152,17 +129,17 @@ class Place(NamedTuple):
 
 
 def code_of(error: Exception | None) -> str:
-    """Give the code in a server's answer; a HEAD's answer has only the status, as a text."""
+    """Return the code in a server's answer; of a HEAD's answer, the status as a text."""
     return str(_answer(error).get("Error", {}).get("Code", ""))
 
 
 def status_of(error: Exception) -> int:
-    """Give the HTTP status of a server's answer; 0 where there was none."""
+    """Return the HTTP status of a server's answer; 0 if there was none."""
     return int(_answer(error).get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
 def is_absent(error: Exception) -> bool:
-    """Tell whether the server says that there is no such key, and nothing else.
+    """Return whether the server says that there is no such key, and nothing else.
 
     A HEAD's 404 has no code: there, and only there, an absent bucket looks the same.
     """
@@ -171,17 +148,17 @@ def is_absent(error: Exception) -> bool:
 
 
 def is_404_without_code(error: Exception) -> bool:
-    """Tell whether something was not found, and the answer does not say in a code what."""
+    """Return whether something was not found, and no code in the answer says what."""
     return status_of(error) == 404 and code_of(error) in {"", "404"}
 
 
 def fits_in_xml(name: str) -> bool:
-    """Tell whether S3's requests and answers can name a key, being XML."""
+    """Return whether S3's requests and answers, which are XML, can name a key."""
     return not re.search(NOT_IN_XML, name)
 
 
 def is_key_refused(error: Exception, name: str) -> bool:
-    """Tell whether the server says that it can hold no key like this."""
+    """Return whether the server says that it can hold no key like this."""
     if status_of(error) != 400:
         return False
     code = code_of(error)
@@ -192,20 +169,19 @@ def is_key_refused(error: Exception, name: str) -> bool:
 
 
 def refuses_conditions(error: Exception) -> bool:
-    """Tell whether a server says that it does not know a condition; it may say so in two ways."""
-    known = code_of(error) in EXPIRED_CREDENTIALS | THROTTLED | TRANSIENT | WRONG_REGION
-    return status_of(error) in {400, 501} and not known
+    """Return whether a server says, in one of two ways, that it does not know a condition."""
+    return status_of(error) in {400, 501} and code_of(error) not in KNOWN_REASONS
 
 
 def is_throttled(error: Exception) -> bool:
-    """Tell whether the server wants fewer requests, and did not do this one."""
+    """Return whether the server wants fewer requests, and did not do this one."""
     return code_of(error) in THROTTLED or status_of(error) == 429
 
 
 def did_nothing(error: Exception) -> bool:
-    """Tell whether a request was surely not done, and is worth sending again.
+    """Return whether a request was surely not done, and is worth sending again.
 
-    The server says so, or there was no connection to send it by.
+    The server says so, or there was no connection.
     """
     never_sent = _is(error, "EndpointConnectionError", "ConnectTimeoutError")
     lost_the_race = status_of(error) == 409 or code_of(error) in {"RequestTimeout", "408"}
@@ -213,7 +189,7 @@ def did_nothing(error: Exception) -> bool:
 
 
 def is_answer_lost(error: Exception) -> bool:
-    """Tell whether a request may have been done although its answer does not say so."""
+    """Return whether a request may have been done although its answer does not say so."""
     if did_nothing(error):
         return False
     server_failed = status_of(error) >= 500 and status_of(error) != 501
@@ -222,25 +198,24 @@ def is_answer_lost(error: Exception) -> bool:
 
 
 def lacks_bulk_delete(error: Exception) -> bool:
-    """Tell whether a server has no DeleteObjects, or wants it with what boto3 does not send.
+    """Return whether a server has no DeleteObjects, or wants it with what boto3 does not send.
 
     Servers say it in many ways (501, 405, 411, a 400 for the Content-MD5 that is not there), so
     what is left after refusals and absent buckets counts; should it be something else, the single
     deletes that follow will say so.
     """
-    known = code_of(error) in EXPIRED_CREDENTIALS | THROTTLED | TRANSIENT | WRONG_REGION
-    return status_of(error) in {400, 405, 411, 501} and not known
+    return status_of(error) in {400, 405, 411, 501} and code_of(error) not in KNOWN_REASONS
 
 
 def translated(error: Exception, place: Place) -> Error:
-    """Make the error of ours for an error of boto3's; the caller raises it from that one."""
+    """Return cshelve's error for a failure; the caller raises it from that."""
     failure = _of_answer(error, place) if _answer(error) else _of(error, place)
     failure.about_shelf = failure.about_shelf or _is_about_shelf(error)
     return failure
 
 
 def _is_about_shelf(error: Exception) -> bool:
-    """Tell whether any other key would fail alike; one that may not be accessed is alone."""
+    """Return whether any other key would fail alike; a refused key does not mean that."""
     if _answer(error):
         code = code_of(error)
         of_all = WRONG_CREDENTIALS | EXPIRED_CREDENTIALS | THROTTLED | WRONG_REGION
@@ -279,6 +254,16 @@ def _of_answer(error: Exception, place: Place) -> Error:
         return StorageError(f"{place}: {_wrong_region(error)}")
     if code == "RequestTimeTooSkewed":
         return StorageError(f"{place}: this machine's clock is wrong ({_said(error)}).")
+    if NO_ROOM.search(code) or status == 507:
+        return StorageError(
+            f"{place}: there is no room left for it ({_said(error)}); delete something, or have "
+            "the quota raised."
+        )
+    if code == "NoSuchKey" and place.operation == "ListObjectsV2":
+        return StorageError(
+            f"{place}: the server takes the request for one about a key ({_said(error)}). Is the "
+            "bucket's name in [provider_params] endpoint_url? Write the server's address alone."
+        )
     if code == "InvalidObjectState":
         return StorageError(f"{place}: the object is archived; restore it first ({_said(error)}).")
     if status in {401, 403}:
@@ -299,18 +284,24 @@ def _of_answer(error: Exception, place: Place) -> Error:
             f"{place}: throttled, after {_attempts(error)} attempts ({_said(error)}). Slow down, "
             "or raise [default] total_max_attempts."
         )
-    return StorageError(
-        f"{place}: the server answers {status} {_said(error)}.{_hint(error, place)}"
-    )
+    answered = f"{status} {_said(error)}".rstrip()
+    return StorageError(f"{place}: the server answers {answered}.{_hint(error, place)}")
 
 
 def _refused(error: Exception, place: Place) -> AuthError:
     code = code_of(error)
     if code in WRONG_CREDENTIALS:
         return AuthError(
-            f"{place}: the access key id or the secret is wrong ({code}); check [default] key_id "
-            "and key_secret, and that they belong to this endpoint."
+            f"{place}: the access key id or the secret is wrong ({code}); check "
+            f"{place.credentials}, and that they belong to this endpoint."
         )
+    if OF_KMS.search(f"{code} {_said(error)}"):
+        return AuthError(
+            f"{place}: the key of the encryption is refused ({_said(error)}); the credentials need "
+            "kms:GenerateDataKey for it to write, and kms:Decrypt to read."
+        )
+    if "explicit deny" in _said(error):
+        return AuthError(f"{place}: a policy forbids it ({_said(error)}).")
     action = IAM_ACTIONS.get(place.operation, f"s3:{place.operation}")
     advice = f"refused ({_said(error)}); the credentials probably lack {action}"
     if place.operation in {"GetObject", "HeadObject"}:
@@ -332,11 +323,17 @@ def _wrong_region(error: Exception) -> str:
 
 
 def _hint(error: Exception, place: Place) -> str:
-    """Say what an older server may be refusing: boto3's checksums."""
+    """Return the advice for an older server, which may refuse boto3's checksums."""
     operation = getattr(error, "operation_name", "")
     writes = operation in {"PutObject", "UploadPart", "DeleteObjects"}
     if not writes or code_of(error) not in MAY_MEAN_CHECKSUM:
         return ""
+    if not place.sends_checksums:
+        return (
+            " If the bucket wants checksums, as one with Object Lock does, take "
+            "`request_checksum_calculation` out of [provider_params], of ~/.aws/config and of the "
+            "environment (AWS_REQUEST_CHECKSUM_CALCULATION)."
+        )
     return (
         " If this is an older server that does not know the checksums that boto3 sends, write "
         "`config.request_checksum_calculation = when_required` under [provider_params]."

@@ -1,7 +1,7 @@
-"""Large values on their way to S3: in parts, several at once, and as a whole or not at all.
+"""Large values on their way to S3: in parts, several at once, stored as a whole or not at all.
 
-What is there stays until the last request, which makes an object of the parts; that request is
-the one that a condition goes with.
+The old value stays until the last request, which makes an object of the parts; a condition goes
+with that request.
 """
 
 from __future__ import annotations
@@ -9,61 +9,50 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Mapping
 from contextlib import closing
+from html import escape
 from typing import TYPE_CHECKING, Any
 
-from cshelve._parallel import unstoppable
+from cshelve._concurrency.parallel import unstoppable
 from cshelve.exceptions import StorageError
 from cshelve.providers.aws_s3.bucket import etag_of
-from cshelve.providers.aws_s3.errors import code_of, failures, translated
-from cshelve.providers.aws_s3.tasks import EngineTask
+from cshelve.providers.aws_s3.errors import code_of, failures
+from cshelve.providers.aws_s3.sending import attempt, attempt_once, send
+from cshelve.providers.aws_s3.tasks import BucketTask
 
 if TYPE_CHECKING:
     from cshelve.providers.aws_s3.direct.answers import Answer
     from cshelve.providers.aws_s3.direct.templates import Request
     from cshelve.providers.aws_s3.requests import Requests
 
-__all__ = ["MultipartUploads"]
+__all__ = ["LARGEST_PUT_BYTES", "MultipartUploads"]
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
 MOST_PARTS = 10_000
 LARGEST_PUT_BYTES = 5 * 2**30
+"""The longest value that S3 stores by one request."""
 MOST_AT_ONCE = 12
-# What is said of a part, in boto3's order.
+# What the last request says of a part, in boto3's order.
 ORDER = ("PartNumber", "ETag", "ChecksumCRC32")
 
 
 class MultipartUploads:
-    """Puts of values that are longer than `threshold_bytes`: two requests and one for each chunk.
+    """Puts of large values: two requests, and one for each chunk.
 
-    Parts fly together, and each carries its own checksum. An upload that fails, or that nobody
-    waits for any more, is aborted, so that no parts stay. Safe in many threads; the caller holds no
+    Parts are sent together, each with its own checksum. An upload that fails, or that nobody waits
+    for any more, is aborted, so that no parts stay. Safe in many threads; the caller holds no
     permit.
     """
 
-    def __init__(self, requests: Requests, threshold_bytes: int, chunk_bytes: int) -> None:
+    def __init__(self, requests: Requests, chunk_bytes: int) -> None:
         self._requests = requests
         self._bucket = requests.bucket
-        self._threshold_bytes = threshold_bytes
         self._chunk_bytes = chunk_bytes
-        self._logger = logging.getLogger("cshelve")
-
-    def take(self, size: int) -> bool:
-        """Return whether values of this size go in parts."""
-        return size > self._threshold_bytes or self.alone_take(size)
-
-    def alone_take(self, size: int) -> bool:
-        """Return whether S3 takes values of this size in no other way."""
-        return size > LARGEST_PUT_BYTES
 
     def put(self, name: str, data: bytes) -> str:
         """Store data and return the version."""
-        operation = "CompleteMultipartUpload"
 
         def complete(parameters: Mapping[str, Any], document: bytes) -> Mapping[str, Any]:
-            try:
-                return self._requests.send(operation, name, parameters, document)
-            except failures() as error:
-                raise translated(error, self._bucket.place(operation, name)) from error
+            return send(self._requests, "CompleteMultipartUpload", name, parameters, document)
 
         return self._put(name, data, {}, complete)
 
@@ -71,20 +60,21 @@ class MultipartUploads:
         self,
         name: str,
         data: bytes,
-        metadata: Mapping[str, str],
+        metadata: Mapping[str, Mapping[str, str]],
         condition: Mapping[str, str],
         *,
         by_boto3: bool,
     ) -> str:
         """Store data if a condition holds, which the last request asks for, once.
 
-        That one raises what `Requests.send_once` does, for whoever has to know whether it was done.
+        That request raises what `sending.attempt_once` does, as the caller has to know whether it
+        was done.
         """
 
         def complete(parameters: Mapping[str, Any], document: bytes) -> Mapping[str, Any]:
-            parameters = {**parameters, **condition}
-            return self._requests.send_once(
-                "CompleteMultipartUpload", name, parameters, document, by_boto3=by_boto3
+            operation, parameters = "CompleteMultipartUpload", {**parameters, **condition}
+            return attempt_once(
+                self._requests, operation, name, parameters, document, by_boto3=by_boto3
             )
 
         return self._put(name, data, metadata, complete)
@@ -93,58 +83,52 @@ class MultipartUploads:
         self,
         name: str,
         data: bytes,
-        metadata: Mapping[str, str],
+        metadata: Mapping[str, Any],
         complete: Callable[[Mapping[str, Any], bytes], Mapping[str, Any]],
     ) -> str:
-        upload = self._begun(name, metadata)
-        try:
-            parts = self._sent(name, data, upload)
-            parameters = {"UploadId": upload, "MultipartUpload": {"Parts": parts}}
-            return etag_of(complete(parameters, _document(parts)), self._bucket, name)
-        except BaseException:
-            self._abort(name, upload)
-            raise
-
-    def _begun(self, name: str, metadata: Mapping[str, str]) -> str:
         operation = "CreateMultipartUpload"
-        parameters = {"Metadata": metadata} if metadata else {}
-        try:
-            answer = self._requests.send(operation, name, parameters)
-        except failures() as error:
-            raise translated(error, self._bucket.place(operation, name)) from error
+        answer = send(self._requests, operation, name, metadata)
         if "UploadId" not in answer:
             raise StorageError(
                 f"{self._bucket.place(operation, name)}: the answer has no UploadId, as S3's has; "
                 "nothing is stored."
             )
-        return str(answer["UploadId"])
+        upload = str(answer["UploadId"])
+        try:
+            parts = self._sent(name, data, upload)
+            parameters = {"UploadId": upload, "MultipartUpload": {"Parts": parts}}
+            answer = complete(parameters, _document(parts))
+            return etag_of(answer, self._bucket.place("CompleteMultipartUpload", name))
+        except BaseException:
+            self._abort(name, upload)
+            raise
 
     def _sent(self, name: str, data: bytes, upload: str) -> list[dict[str, Any]]:
-        """Send the parts, and return what the last request has to say of them."""
+        """Send the parts, and return what the last request says of each."""
         chunk_bytes = max(self._chunk_bytes, -(-len(data) // MOST_PARTS))
         numbers = range(1, -(-len(data) // chunk_bytes) + 1)
         most = min(MOST_AT_ONCE, self._requests.most_of_one)
         task = _Parts(self._requests, name, data, upload, chunk_bytes)
-        with closing(self._requests.together(task, numbers, most)) as sent:
+        with closing(task.results(numbers, most)) as sent:
             return [part for _, part in sent]
 
     def _abort(self, name: str, upload: str) -> None:
-        """Remove what was stored of an upload; whatever ended it goes on to the caller."""
+        """Remove the parts of an upload that failed; log it if that fails as well."""
         try:
             with unstoppable():
-                self._requests.send("AbortMultipartUpload", name, {"UploadId": upload})
+                attempt(self._requests, "AbortMultipartUpload", name, {"UploadId": upload})
         except failures() as error:
             if code_of(error) == "NoSuchUpload":
                 return  # It was completed after all, and only the answer was lost.
-            self._logger.warning(
+            logging.getLogger("cshelve").warning(
                 "%s: parts of an upload that failed may be left, as they cannot be removed: %s",
                 self._bucket.place("AbortMultipartUpload", name),
                 error,
             )
 
 
-class _Parts(EngineTask[int, dict[str, Any]]):
-    """The parts of a value, by their numbers; they are sent from views of it."""
+class _Parts(BucketTask[int, dict[str, Any]]):
+    """The parts of a value, by their numbers, sent from views of it."""
 
     is_worth_an_end = False  # The upload is aborted.
 
@@ -153,15 +137,16 @@ class _Parts(EngineTask[int, dict[str, Any]]):
     ) -> None:
         super().__init__(requests)
         self._name = name
+        self._key = requests.bucket.prefix + name
         self._data = memoryview(data)
         self._upload = upload
         self._chunk_bytes = chunk_bytes
 
     def request(self, number: int) -> Request | None:
-        return self.made("UploadPart", self._name, self._parameters(number), self._body(number))
+        return self.made("UploadPart", self._key, self._parameters(number), self._body(number))
 
     def result(self, number: int, answer: Answer) -> dict[str, Any]:
-        headers = self.judged("UploadPart", answer).headers
+        headers = self._requests.judged("UploadPart", answer).headers
         part: dict[str, Any] = {"PartNumber": number, "ETag": headers["etag"]}
         if self._requests.config.sends_checksums and "x-amz-checksum-crc32" in headers:
             part["ChecksumCRC32"] = headers["x-amz-checksum-crc32"]
@@ -169,12 +154,9 @@ class _Parts(EngineTask[int, dict[str, Any]]):
 
     def by_boto3(self, number: int) -> dict[str, Any]:
         place = self._requests.bucket.place("UploadPart", self._name)
-        try:
-            answer = self._requests.by_boto3(
-                "UploadPart", self._name, self._parameters(number), self._body(number)
-            )
-        except failures() as error:
-            raise translated(error, place) from error
+        answer = self._requests.boto3.send(
+            "UploadPart", self._name, self._parameters(number), self._body(number)
+        )
         if "ETag" not in answer:
             raise StorageError(f"{place}: the answer has no ETag, as S3's has; nothing is stored.")
         algorithm = self._requests.bucket.parameters.get("UploadPart", {}).get("ChecksumAlgorithm")
@@ -190,9 +172,7 @@ class _Parts(EngineTask[int, dict[str, Any]]):
 
 
 def _document(parts: list[dict[str, Any]]) -> bytes:
-    """Write the last request as boto3 does."""
-    from html import escape
-
+    """Return the body of the last request as boto3 writes it."""
     of_parts = "".join(
         "<Part>"
         + "".join(

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from cshelve._parallel import refuse_if_stopped
+from cshelve._concurrency.parallel import refuse_if_stopped
 from cshelve.exceptions import StorageError
 from cshelve.providers.aws_s3.bucket import PROBE
-from cshelve.providers.aws_s3.errors import failures, translated
 from cshelve.providers.aws_s3.listing import Objects, Page, page_from_boto3, plain_page
 
 if TYPE_CHECKING:
-    from cshelve.providers.aws_s3.direct.engine import Sent
+    from cshelve.providers.aws_s3.direct.engine import Begun
     from cshelve.providers.aws_s3.requests import Requests
 
 __all__ = ["pages_of", "require_listing"]
@@ -24,15 +24,14 @@ KEYS_PER_PAGE = 1000
 
 
 def require_listing(requests: Requests) -> None:
-    """Ask for a listing of one key; raise what its failure means, an absent bucket among it."""
+    """Ask for a listing of one key; raise what its failure means, such as an absent bucket."""
     Listing(requests, "").page({"MaxKeys": 1}, None)
 
 
 def pages_of(requests: Requests, prefix: str, limit: int | None) -> Iterator[Objects]:
-    """Go through the objects whose names begin so.
+    """Yield the objects whose names begin with a prefix, page by page.
 
-    A limit is a matter of the caller's too: the last page may go past it, where a server gives more
-    than it is asked for.
+    The caller has to apply a limit as well: some servers send more than they are asked for.
     """
     listing = Listing(requests, prefix)
     return listing.all_pages() if limit is None else listing.first_pages(limit)
@@ -48,7 +47,7 @@ class Listing:
         self._tokens: set[str] = set()
 
     def all_pages(self) -> Iterator[Objects]:
-        """Ask for a page ahead from the third on: who wants one key does not pay for two pages."""
+        """Yield all pages, from the third on asked for ahead: one key does not cost two pages."""
         where: dict[str, Any] = {}
         ahead = _Ahead(self._requests)
         try:
@@ -58,7 +57,7 @@ class Listing:
                 if where and position and self._requests.config.concurrency > 1:
                     ahead.begin(OPERATION, self._parameters(position))
                 with ahead.paused():
-                    # This may need a permit, and others may wait for ours.
+                    # To read them may need a permit, and others may wait for ours.
                     yield self._objects_on(page, where)
                 if position is None:
                     return
@@ -67,7 +66,7 @@ class Listing:
             ahead.close()
 
     def first_pages(self, limit: int) -> Iterator[Objects]:
-        """Ask for no more than so many keys."""
+        """Yield pages of no more than so many keys."""
         where: dict[str, Any] = {}
         while limit > 0:
             where["MaxKeys"] = min(limit, KEYS_PER_PAGE)
@@ -80,44 +79,35 @@ class Listing:
                 return
             where = position
 
-    def page(self, where: Mapping[str, Any], sent: Sent | None) -> Page:
+    def page(self, where: Mapping[str, Any], posted: Begun | None) -> Page:
         """Return the page of a position, which may have been asked for already."""
         with self._requests.permit():
-            answer = (
-                self._requests.answer(OPERATION, None, self._parameters(where))
-                if sent is None
-                else self._requests.finish(sent)
-            )
+            parameters = self._parameters(where)
+            answer = self._requests.answer(OPERATION, None, parameters, posted=posted)
             page = None if answer is None else plain_page(answer.body)
             return page or self.page_of_boto3(where)
 
     def page_of_boto3(self, where: Mapping[str, Any]) -> Page:
-        """Have boto3 ask for a page; the caller holds a permit."""
+        """Ask for a page by boto3; the caller holds a permit."""
         place = self._bucket.place(OPERATION)
-        request = {**self._bucket.request(OPERATION), **self._asked, **where}
         for _ in range(2):
-            try:
-                with self._requests.clients.client() as client:
-                    answer = client.list_objects_v2(**request)
-            except failures() as error:
-                raise translated(error, place) from error
-            # One that was cut to nothing on its way is asked for once more.
+            answer = self._requests.boto3.send(OPERATION, None, {**self._asked, **where})
+            # An answer that was cut to nothing on its way is asked for once more.
             if {"IsTruncated", "KeyCount", "Name"}.intersection(answer):
                 page = page_from_boto3(answer)
                 if page is None:
                     raise StorageError(
                         f"{place}: the server's answer cannot be read (an object without a key)."
                     )
-                self._requests.note_done_by_boto3()
                 return page
-        # Else a web server that answers anything with a page would be an empty shelf.
+        # Otherwise a web server that answers anything with a page would be an empty shelf.
         raise StorageError(
             f"{place}: the answer is no listing; is that an S3 server at [provider_params] "
             "endpoint_url?"
         )
 
     def _objects_on(self, page: Page, where: Mapping[str, Any]) -> Objects:
-        """Return the shelf's objects on a page, as whoever can read it has read it."""
+        """Return the shelf's objects on a page, which boto3 reads if they are odd."""
         objects = page.objects()
         if objects is None:
             self._requests.note_odd("objects of a listing")
@@ -150,52 +140,45 @@ class Listing:
 
 
 class _Ahead:
-    """A request that was sent and not waited for yet, by a permit that does not lock others out."""
+    """A request that was sent ahead, with a permit that others may take."""
 
     def __init__(self, requests: Requests) -> None:
         self._requests = requests
         self._permits = requests.permits
-        self._sent: Sent | None = None
+        self._posted: Begun | None = None
         self._process = os.getpid()
 
     def begin(self, operation: str, parameters: Mapping[str, Any]) -> None:
         """Send a request, if there is a permit for it."""
         refuse_if_stopped()
         if self._process == os.getpid() and self._permits.try_acquire(self, self):
-            self._sent = self._requests.sent(operation, parameters)
-            if self._sent is None:
+            self._posted = self._requests.post(operation, parameters)
+            if self._posted is None:
                 self._permits.release(self)
 
-    def taken(self) -> Sent | None:
-        """Return what was sent, for whoever waits for its answer by a permit of his own."""
-        sent, self._sent = self._sent, None
+    def taken(self) -> Begun | None:
+        """Return the request, for a caller who waits for its answer with another permit."""
+        posted, self._posted = self._posted, None
         self._permits.release(self)
-        if sent is not None and self._process != os.getpid():
-            sent.connection.close()  # The parent's.
+        if posted is not None and self._process != os.getpid():
+            posted.connection.close()  # The parent's.
             return None
-        return sent
+        return posted
 
-    def paused(self) -> _Paused:
-        """While the caller has a page, the permit may be somebody else's."""
-        return _Paused(self, self._permits)
-
-    def close(self) -> None:
-        """Give up what was sent."""
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """While the caller has a page, others may take the permit."""
+        self._permits.pause(self)
         try:
-            sent = self.taken()
-            if sent is not None:
-                sent.connection.close()
+            yield
         finally:
             self._permits.resume(self)
 
-
-class _Paused:
-    def __init__(self, ahead: _Ahead, permits: Any) -> None:
-        self._ahead = ahead
-        self._permits = permits
-
-    def __enter__(self) -> None:
-        self._permits.pause(self._ahead)
-
-    def __exit__(self, *_: object) -> None:
-        self._permits.resume(self._ahead)
+    def close(self) -> None:
+        """Close the connection of what was sent."""
+        try:
+            posted = self.taken()
+            if posted is not None:
+                posted.connection.close()
+        finally:
+            self._permits.resume(self)

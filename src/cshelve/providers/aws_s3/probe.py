@@ -1,21 +1,20 @@
-"""Finding out whether a server honours conditions, before anything relies on them.
+"""Whether a server honours conditions, found out before anything relies on them.
 
-A server that does not know If-Match and If-None-Match ignores them and answers that all is well:
-every writer wins. AWS is not suspected. Elsewhere each kind of condition is tried once for a shelf,
-when it is first wanted, on names that are no keys (`.cshelve-probe-…`, inside the prefix; listings
-leave them out).
+A server that does not know If-Match and If-None-Match ignores them and reports success, and every
+writer wins. AWS knows them. Elsewhere a shelf tries each kind of condition once, when it first
+needs it, on names that are no keys (`.cshelve-probe-…`, inside the prefix; listings leave them
+out).
 """
 
 from __future__ import annotations
 
 import secrets
 import threading
-from collections.abc import Callable
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
-from cshelve._forks import PerProcess
+from cshelve._concurrency.per_process import PerProcess
 from cshelve.exceptions import ConditionsNotSupportedError
 from cshelve.providers.aws_s3.bucket import PROBE
 from cshelve.providers.aws_s3.errors import (
@@ -27,6 +26,7 @@ from cshelve.providers.aws_s3.errors import (
     status_of,
     translated,
 )
+from cshelve.providers.aws_s3.sending import attempt, attempt_once, send
 
 if TYPE_CHECKING:
     from cshelve.providers.aws_s3.requests import Requests
@@ -51,7 +51,7 @@ HONOURED = frozenset({404, 412})
 
 
 class Condition(Enum):
-    """What a write may depend on; the value is how a message calls it."""
+    """What a write may depend on; the value is its name in messages."""
 
     UNCHANGED = "If-Match with PutObject"
     ABSENT = "If-None-Match with PutObject"
@@ -59,7 +59,7 @@ class Condition(Enum):
 
 
 class Probe:
-    """What is known of the server's conditions. Safe in many threads, which wait for one probe."""
+    """Which conditions the server honours. Safe in many threads, which wait for one probe."""
 
     def __init__(self, requests: Requests) -> None:
         self._requests = requests
@@ -73,8 +73,8 @@ class Probe:
     def require(self, condition: Condition) -> None:
         """Raise `ConditionsNotSupportedError` if the server does not honour a condition.
 
-        Sends nothing once that is known. Before that one PUT, and three requests more for
-        `ABSENT` and for `DELETE_UNCHANGED`.
+        Sends nothing once that is known, and one PUT before, with three more requests for `ABSENT`
+        and for `DELETE_UNCHANGED`.
         """
         if condition not in self._is_honoured:
             with self._locks.get():
@@ -90,7 +90,7 @@ class Probe:
         if Condition.UNCHANGED not in known:
             known[Condition.UNCHANGED] = self._honours_unchanged()
         if not known[Condition.UNCHANGED]:
-            # Nothing more is tried on a server that ignores what most servers know.
+            # A server that ignores what most servers know is not asked any more.
             known.update(dict.fromkeys(Condition, False))
         elif condition not in known and condition is Condition.ABSENT:
             known[condition] = self._honours_absent()
@@ -98,88 +98,68 @@ class Probe:
             known[condition] = self._honours_delete()
 
     def _honours_unchanged(self) -> bool:
-        """Put an object with an If-Match that cannot hold, as there is none of that name."""
+        """Put an object with an If-Match, which cannot hold, as there is none of that name."""
         name = _probe_name()
-        if self._is_refused("PutObject", lambda: self._put(name, IfMatch=NO_ETAG)):
+        if self._is_refused("PutObject", name, IfMatch=NO_ETAG):
             return True
         self._remove(name)
         return False
 
     def _honours_absent(self) -> bool:
-        """Put an object twice if there is none: the second time there is one, which is ours."""
+        """Put an object twice with If-None-Match: the second time there is one, ours."""
         name = _probe_name()
-
-        def is_refused() -> bool:
-            return self._is_refused("PutObject", lambda: self._put(name, IfNoneMatch="*"))
-
         try:
-            # Already the first one is refused if boto3 repeated it, its answer being lost.
-            return is_refused() or is_refused()
+            # The first one is refused if boto3 has repeated it, as its answer was lost.
+            return any(self._is_refused("PutObject", name, IfNoneMatch="*") for _ in range(2))
         finally:
             self._remove(name)
 
     def _honours_delete(self) -> bool:
         """Delete an object that we put there, with an If-Match that does not hold."""
         name = _probe_name()
-        self._put_or_raise(name)
+        send(self._requests, "PutObject", name, None, b"")
         try:
-            return self._is_refused("DeleteObject", lambda: self._delete(name, IfMatch=NO_ETAG))
+            return self._is_refused("DeleteObject", name, IfMatch=NO_ETAG)
         finally:
             self._remove(name)
 
-    def _is_refused(self, operation: str, send: Callable[[], object]) -> bool:
-        """Send what a server that honours conditions refuses for its condition."""
+    def _is_refused(self, operation: str, name: str, **condition: str) -> bool:
+        """Send what a server that honours conditions refuses, and return whether it does."""
         try:
-            send()
+            self._send(operation, name, condition)
         except failures() as error:
             if status_of(error) in HONOURED and code_of(error) != "NoSuchBucket":
                 return True
             if refuses_conditions(error):
-                self._refuse_other_reason(operation, error)
+                if operation == "PutObject" and status_of(error) == 400:
+                    # A 400 may be for another reason, which this one has as well, and raises.
+                    other = _probe_name()
+                    send(self._requests, "PutObject", other, None, b"")
+                    self._remove(other)
                 return False
             raise translated(error, self._bucket.place(operation)) from error
         return False
 
-    def _refuse_other_reason(self, operation: str, error: Exception) -> None:
-        """Raise what a put without a condition ends in: a 400 may be for something else."""
-        if operation == "PutObject" and status_of(error) == 400:
-            name = _probe_name()
-            self._put_or_raise(name)
-            self._remove(name)
-
-    def _remove(self, name: str) -> None:
-        # What has been found out counts, and nobody sees what is left.
-        try:
-            self._delete(name)
-        except failures():
-            return
-
-    def _put_or_raise(self, name: str) -> None:
-        try:
-            self._put(name)
-        except failures() as error:
-            raise translated(error, self._bucket.place("PutObject", name)) from error
-
-    def _put(self, name: str, **condition: Any) -> None:
-        self._send("PutObject", name, condition, b"")
-
-    def _delete(self, name: str, **condition: Any) -> None:
-        self._send("DeleteObject", name, condition, None)
-
-    def _send(
-        self, operation: str, name: str, condition: dict[str, Any], body: bytes | None
-    ) -> None:
-        """Send a request, and have boto3 send it again if it is not plain what became of it."""
-        if not condition or self._requests.direct() is None:
-            self._requests.send(operation, name, condition, body)
+    def _send(self, operation: str, name: str, condition: dict[str, str]) -> None:
+        """Send a request, and have boto3 send it again if its outcome is not plain."""
+        requests = self._requests
+        body = b"" if operation == "PutObject" else None
+        if requests.direct() is None:
+            attempt(requests, operation, name, condition, body)
             return
         try:
-            self._requests.send_once(operation, name, condition, body, by_boto3=False)
+            attempt_once(requests, operation, name, condition, body, by_boto3=False)
         except failures() as error:
             if not (is_answer_lost(error) or did_nothing(error)):
                 raise
-            with self._requests.permit():
-                self._requests.by_boto3(operation, name, condition, body)
+            with requests.permit():
+                requests.boto3.call(operation, name, condition, body)
+
+    def _remove(self, name: str) -> None:
+        try:
+            attempt(self._requests, "DeleteObject", name)
+        except failures():
+            return  # The probe counts, and nobody sees what is left.
 
 
 def _probe_name() -> str:

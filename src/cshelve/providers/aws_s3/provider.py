@@ -5,12 +5,14 @@ A key's object is named `key_prefix/key`.
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from functools import cached_property
 from itertools import chain, islice
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Self
 
+from cshelve._config.sections import Sections
 from cshelve.exceptions import (
     AuthError,
     CanNotCreateDBError,
@@ -19,27 +21,32 @@ from cshelve.exceptions import (
     KeyNotFoundError,
     StorageError,
 )
+from cshelve.providers.aws_s3 import multipart
 from cshelve.providers.aws_s3.bucket import Bucket
 from cshelve.providers.aws_s3.bulk_delete import BulkDelete
-from cshelve.providers.aws_s3.conditional import ConditionalWrites
-from cshelve.providers.aws_s3.direct.answers import Answer, NotPlainError
+from cshelve.providers.aws_s3.conditional import delete_if, put_if
 from cshelve.providers.aws_s3.errors import code_of, failures, translated
 from cshelve.providers.aws_s3.listing import Objects
-from cshelve.providers.aws_s3.multipart import MultipartUploads
-from cshelve.providers.aws_s3.options import S3Settings, settings_from
+from cshelve.providers.aws_s3.options import OPTIONS, S3Settings, settings_from
 from cshelve.providers.aws_s3.pages import pages_of, require_listing
 from cshelve.providers.aws_s3.probe import Condition, Probe
-from cshelve.providers.aws_s3.ranged_reads import First, RangedReads, UnfitRangeError
+from cshelve.providers.aws_s3.ranged_reads import RangedReads
 from cshelve.providers.aws_s3.requests import Requests
-from cshelve.providers.aws_s3.tasks import NO_VERSION, ReadMany, WriteMany, item_of
-from cshelve.providers.base import Capabilities, Entry, Item, Outcome, Provider
+from cshelve.providers.aws_s3.tasks import ReadMany, WriteMany
+from cshelve.providers.base import (
+    DEFAULT_CONCURRENCY,
+    Capabilities,
+    Entry,
+    Item,
+    Outcome,
+    Provider,
+)
+from cshelve.providers.bulk import delete_each, get_each
 
 if TYPE_CHECKING:
     import logging
 
-    from cshelve._config import Sections
-    from cshelve.providers.aws_s3.by_boto3 import ByBoto3
-    from cshelve.providers.aws_s3.direct.engine import Begun
+    from boto3.session import Session
 
 __all__ = ["AwsS3"]
 
@@ -48,49 +55,113 @@ REGIONS_WITHOUT_CONSTRAINT = frozenset({"", "us-east-1", "aws-global", "auto"})
 
 
 class AwsS3(Provider):
-    """Objects in a bucket. Each method is one request unless it says otherwise; a large value is
-    one for each of its chunks, and two more when it is written.
+    """Objects in a bucket of Amazon S3, or of a server that speaks its protocol.
 
-    A request goes by the direct engine, and by boto3 where that cannot or may not send it. Requests
-    are repeated by boto3, and by nobody else, but for those with a condition and for a body that
-    was cut short on its way, which is asked for once more. S3 stores and deletes an object as a
-    whole or not at all.
+    Each method is one request unless it says otherwise; a large value is one for each of its
+    chunks, and two more when it is written. S3 stores and deletes an object as a whole or not at
+    all. The direct engine sends a request, or boto3 where that cannot or may not. Only boto3
+    repeats requests, except those with a condition, and a body that was cut short, which is asked
+    for once more.
+
+        with cshelve.open_provider(AwsS3("my-bucket", key_prefix="app")) as db:
+            db["greeting"] = "hello"
     """
 
+    options = OPTIONS
     capabilities = Capabilities(conditional_put=True, conditional_delete=True, delete_reports=False)
 
-    def __init__(self, settings: S3Settings, logger: logging.Logger) -> None:
-        super().__init__(concurrency=settings.concurrency)
+    def __init__(
+        self,
+        bucket_name: str,
+        *,
+        key_prefix: str | None = None,
+        auth_type: str = "default",
+        key_id: str | None = None,
+        key_secret: str | None = None,
+        session_token: str | None = None,
+        profile_name: str | None = None,
+        region_name: str | None = None,
+        endpoint_url: str | None = None,
+        concurrency: int = DEFAULT_CONCURRENCY,
+        engine: str = "auto",
+        session: Session | None = None,
+        provider_params: Mapping[str, Any] | None = None,
+        put_params: Mapping[str, Any] | None = None,
+        logger: logging.Logger | None = None,
+        **options: Any,
+    ) -> None:
+        """Send nothing; each argument is the option of that name in a configuration.
+
+        `auth_type` is `default` (boto3's chain of credentials), `access_key` (with `key_id` and
+        `key_secret`), `profile` (with `profile_name`) or `anonymous`. `session` is a
+        `boto3.Session` of your own, whose credentials and region count. `provider_params` and
+        `put_params` are the sections of these names, `options` any other option of `[default]`,
+        such as `multipart_chunk_bytes`. A `$` in a value means nothing here.
+
+        Raises `ConfigurationError` for what is missing, unknown or does not go together.
+        """
+        default = dict(
+            bucket_name=bucket_name,
+            key_prefix=key_prefix,
+            auth_type=auth_type,
+            key_id=key_id,
+            key_secret=key_secret,
+            session_token=session_token,
+            profile_name=profile_name,
+            region_name=region_name,
+            concurrency=concurrency,
+            engine=engine,
+            **options,
+        )
+        of_client = {"endpoint_url": endpoint_url, "boto3_session": session}
+        contents = {
+            "default": _given(default),
+            "provider_params": {**_given(provider_params or {}), **_given(of_client)},
+            "put_params": _given(put_params or {}),
+        }
+        config = Sections("AwsS3", contents, from_file=False, flag="c", logger=logger)
+        config.declare(self.options)
+        config.refuse_unknown()
+        self._set_up(settings_from(config), config.logger)
+
+    @classmethod
+    def from_config(cls, config: Sections) -> Self:
+        provider = cls.__new__(cls)
+        provider._set_up(settings_from(config), config.logger)
+        return provider
+
+    def _set_up(self, settings: S3Settings, logger: logging.Logger) -> None:
         self._settings = settings
         self._bucket = Bucket(settings)
+        super().__init__(concurrency=settings.concurrency)
         self._requests = Requests(settings, self._bucket, self.stats, logger)
         self.concurrency = self._requests.config.concurrency
         # The caller's session is in no configuration.
         self.can_be_reopened = settings.session is None
-        sizes = (settings.multipart_threshold_bytes, settings.multipart_chunk_bytes)
-        self._uploads = MultipartUploads(self._requests, *sizes)
-        self._ranged_reads = RangedReads(self._requests, *sizes)
-        self._bulk_delete = BulkDelete(self._requests, super().deleting)
-        self._conditional = ConditionalWrites(self._requests, self._uploads)
-        self._probe = Probe(self._requests)
+        self._logger = logger
+        self._most_bytes = min(settings.multipart_threshold_bytes, multipart.LARGEST_PUT_BYTES)
+        """The longest value that one request stores."""
         logger.info("%s: engine %s (%s)", self.location, self.engine, self._requests.reason)
-
-    @classmethod
-    def from_config(cls, config: Sections) -> Self:
-        """Take what options.md lists for aws-s3; sends nothing."""
-        return cls(settings_from(config), config.logger)
 
     @property
     def engine(self) -> str:
-        """Which engine sends requests now: `direct`, with boto3 beside it, or `boto3`."""
+        """The engine that sends requests now: `direct`, with boto3 beside it, or `boto3`."""
         return self._requests.engine
+
+    @property
+    def content_type(self) -> str | None:
+        return self._bucket.content_type
+
+    @content_type.setter
+    def content_type(self, content_type: str | None) -> None:
+        self._requests.set_content_type(content_type)
 
     @property
     def location(self) -> str:
         return self._bucket.location
 
     def exists(self) -> bool:
-        """Ask by a listing of one key; by nothing at all, and True, without `check_bucket`."""
+        """List one key; without `check_bucket`, send nothing and return True."""
         if not self._settings.check_bucket:
             return True
         try:
@@ -106,10 +177,10 @@ class AwsS3(Provider):
         if region not in REGIONS_WITHOUT_CONSTRAINT:
             where["CreateBucketConfiguration"] = {"LocationConstraint": region}
         try:
-            with self._requests.permit(), self._requests.clients.client() as client:
-                client.create_bucket(Bucket=self._bucket.name, **where)
+            with self._requests.permit():
+                self._requests.boto3.call("CreateBucket", None, where)
         except failures() as error:
-            # Somebody may have created it since we looked; whether it is ours, a listing tells.
+            # Another program may have created it meanwhile; if it is ours, we may list it.
             taken = code_of(error) in {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}
             if taken and self._is_ours():
                 return
@@ -117,65 +188,71 @@ class AwsS3(Provider):
             if isinstance(failure, AuthError | CanNotCreateDBError):
                 raise failure from error
             raise CanNotCreateDBError(str(failure)) from error
+        # Mostly its name is misspelt.
+        self._logger.warning("%s: the bucket did not exist, and was created", self.location)
 
     def close(self) -> None:
         self._requests.close()
 
     def get(self, name: str) -> Item:
-        if not self._bucket.can_hold(name):
+        requests = self._requests
+        if requests.key_of(name) is None:
             raise KeyNotFoundError(name)
-        with self._requests.permit():
-            answer = self._requests.begin(name, self._ranged_reads.threshold_bytes)
-        if isinstance(answer, Answer):
-            if answer.status == 404:
-                raise KeyNotFoundError(name)
-            return item_of(answer, self._requests)
-        item = self._large_item(name, answer)
-        self.stats.add_bytes(received=len(item.data))
+        with requests.permit():
+            item = requests.read(name, self._settings.multipart_threshold_bytes)
+        if not isinstance(item, Item):
+            if item is None:
+                item = requests.boto3.get_in_ranges(name, self._ranged_reads, None)
+            else:
+                item = self._ranged_reads.item(name, item)
+            self.stats.add_bytes(received=len(item.data))
         return item
 
     def contains(self, name: str) -> bool:
         """Ask by a HEAD; by a GET of one byte where only its answer has a code."""
-        if not self._bucket.can_hold(name):
+        requests = self._requests
+        if requests.key_of(name) is None:
             return False
-        with self._requests.permit():
-            answer = self._requests.answer("HeadObject", name)
-            if answer is not None:
-                return answer.status != 404
-            found = self._by_boto3.contains(name)
-            if found:
-                self._requests.note_done_by_boto3()
-            return found
+        with requests.permit():
+            answer = requests.answer("HeadObject", name)
+            return requests.boto3.contains(name) if answer is None else answer.status != 404
 
     def put(
         self, name: str, data: bytes, *, if_absent: bool = False, if_version: str | None = None
     ) -> str:
         """Store an object; with a condition, find out once whether the server honours it."""
-        self._bucket.refuse_unless_held(name)
+        requests = self._requests
+        if requests.key_of(name) is None:
+            raise self._bucket.not_storable(name)
         if if_absent or if_version is not None:
             self._probe.require(Condition.ABSENT if if_absent else Condition.UNCHANGED)
-            version = self._conditional.put(name, data, None if if_absent else if_version)
-        elif self._uploads.take(len(data)):
+            expected = None if if_absent else if_version
+            version = put_if(requests, self._uploads, name, data, expected)
+        elif len(data) > self._most_bytes:
             version = self._uploads.put(name, data)
         else:
-            version = self._put_whole(name, data)
+            with requests.permit():
+                answer = requests.answer("PutObject", name, None, data)
+                if answer is None:
+                    version = requests.boto3.put(name, data)
+                else:
+                    version = answer.headers["etag"]
         self.stats.add_bytes(sent=len(data))
         return version
 
     def delete(self, name: str, *, if_version: str | None = None) -> bool | None:
-        if not self._bucket.can_hold(name):
+        requests = self._requests
+        if requests.key_of(name) is None:
             return False
         if if_version is not None:
             self._probe.require(Condition.DELETE_UNCHANGED)
-            self._conditional.delete(name, if_version)
+            delete_if(requests, name, if_version)
             return True
-        with self._requests.permit():
-            answer = self._requests.answer("DeleteObject", name)
-            if answer is not None:
-                return False if answer.status == 404 else None
-            deleted = self._by_boto3.delete(name)
-            self._requests.note_done_by_boto3()
-            return deleted
+        with requests.permit():
+            answer = requests.answer("DeleteObject", name)
+            if answer is None:
+                return requests.boto3.delete(name)
+            return False if answer.status == 404 else None
 
     def entries(self, prefix: str = "", *, limit: int | None = None) -> Iterator[Entry]:
         """List the objects: one request for each 1,000."""
@@ -186,75 +263,61 @@ class AwsS3(Provider):
         pages = pages_of(self._requests, prefix, limit)
         return islice(chain.from_iterable(map(self._names, pages)), limit)
 
-    def get_many(self, names: Iterable[str]) -> Iterator[tuple[str, Item]]:
+    def get_many(self, names: Iterable[str]) -> Iterator[tuple[str, Item | None]]:
         if self._requests.direct() is None:
-            yield from super().get_many(names)
-            return
-        reading = ReadMany(self._requests, lambda name: self._by_boto3.get(name))
-        # Closed by us, since the traceback of an error would keep it alive.
-        with closing(self._requests.together(reading, names, self.concurrency)) as done:
-            for name, item in done:
-                if item is not None:
-                    yield name, item
+            return get_each(self, names)
+        return ReadMany(self._requests).results(names, self.concurrency)
 
-    def putting(self, items: Iterable[tuple[str, bytes]]) -> Generator[Outcome]:
-        writing = WriteMany(
-            self._requests,
-            self._outcome_of_put,
-            put=self.put,
-            put_by_boto3=lambda name, data: self._by_boto3.put(name, data),
-            is_large=self._uploads.take,
-        )
-        written = self._requests.together(
-            writing, items, self.concurrency, key_of=lambda item: item[0]
-        )
+    def put_many(self, items: Iterable[tuple[str, bytes]]) -> Generator[Outcome]:
+        writing = WriteMany(self._requests, self.put, self._most_bytes)
+        written = writing.results(items, self.concurrency, key_of=itemgetter(0))
         with closing(written):
             for _, outcome in written:
                 yield outcome
 
-    def deleting(self, names: Iterable[str]) -> Generator[Outcome]:
-        """Delete 1,000 keys a request, or singly where the server can't.
-
-        What fails for a passing reason inside an answer is tried again.
-        """
+    def delete_many(self, names: Iterable[str]) -> Generator[Outcome]:
+        """Delete 1,000 keys a request, or singly where the server can't."""
         return self._bulk_delete.outcomes(names)
 
+    def purge(self) -> Generator[Outcome]:
+        """Delete every object of the shelf; that of a whole bucket is told at the end."""
+        deleting = super().purge()
+        if self._bucket.prefix:
+            yield from deleting
+            return
+        deleted = 0
+        try:
+            for outcome in deleting:
+                deleted += outcome.failure is None
+                yield outcome
+        finally:
+            deleting.close()
+            if deleted:
+                objects = "1 object was" if deleted == 1 else f"{deleted} objects were"
+                self._logger.warning(
+                    "%s: the shelf is the whole bucket, and %s deleted from it; key_prefix limits "
+                    "a shelf to a part of one",
+                    self.location,
+                    objects,
+                )
+
     @cached_property
-    def _by_boto3(self) -> ByBoto3:
-        """How boto3 does what the engine cannot; boto3 is imported only here."""
-        from cshelve.providers.aws_s3.by_boto3 import ByBoto3
+    def _bulk_delete(self) -> BulkDelete:
+        return BulkDelete(self._requests, lambda names: delete_each(self, names))
 
-        return ByBoto3(
-            self._requests,
-            self._ranged_reads,
-            missing_on_forbidden=self._settings.missing_on_forbidden,
-        )
+    @cached_property
+    def _probe(self) -> Probe:
+        return Probe(self._requests)
 
-    def _large_item(self, name: str, begun: Begun | None) -> Item:
-        """Read a value whose beginning has arrived, or all of it by boto3."""
-        replaced_etag = None
-        if begun is not None:
-            first = First.of_engine(begun)
-            try:
-                return Item(self._ranged_reads.read(name, first), first.etag or NO_VERSION)
-            except UnfitRangeError as error:
-                replaced_etag = error.etag
-            except (OSError, NotPlainError) as error:
-                self._requests.note_failure(error)
-            except failures() as error:
-                self._requests.note_failure(error)
-        item = self._by_boto3.get_in_ranges(name, replaced_etag)
-        self._requests.note_done_by_boto3()
-        return item
+    @cached_property
+    def _ranged_reads(self) -> RangedReads:
+        settings = self._settings
+        sizes = (settings.multipart_threshold_bytes, settings.multipart_chunk_bytes)
+        return RangedReads(self._requests, *sizes)
 
-    def _put_whole(self, name: str, data: bytes) -> str:
-        with self._requests.permit():
-            answer = self._requests.answer("PutObject", name, None, data)
-            if answer is not None:
-                return answer.headers["etag"]
-            version = self._by_boto3.put(name, data)
-            self._requests.note_done_by_boto3()
-            return version
+    @property
+    def _uploads(self) -> multipart.MultipartUploads:
+        return multipart.MultipartUploads(self._requests, self._settings.multipart_chunk_bytes)
 
     def _names(self, page: Objects) -> list[str]:
         prefix = self._bucket.prefix
@@ -277,9 +340,18 @@ class AwsS3(Provider):
             yield Entry(name, size, date)
 
     def _is_ours(self) -> bool:
-        """Return whether a bucket of that name is one that we may list."""
+        """Return whether we may list a bucket of that name."""
         try:
             require_listing(self._requests)
         except Error:
             return False
         return True
+
+
+def _given(options: Mapping[str, Any]) -> dict[str, Any]:
+    """Return those that are given, as a configuration has them: two dollars mean one."""
+    return {
+        name: f"${value}" if isinstance(value, str) and value.startswith("$") else value
+        for name, value in options.items()
+        if value is not None
+    }

@@ -1,8 +1,8 @@
 """Large values on their way from S3: in ranges of one object, several at once.
 
-Nobody knows beforehand how large a value is, so the first request is a plain GET, and its answer
-tells. If that is large, its beginning is the first range and the rest is asked for in others, all
-of them of the very object that the first answer began (If-Match).
+The size of a value is not known beforehand, so the first request is a plain GET, and its answer has
+it. If that is large, its beginning is the first range, and other requests ask for the rest, all of
+the very object that the first answer began (If-Match).
 """
 
 from __future__ import annotations
@@ -14,12 +14,13 @@ from collections.abc import Mapping
 from contextlib import closing
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cshelve._parallel import refuse_if_stopped
 from cshelve.exceptions import StorageError
+from cshelve.providers.aws_s3.bucket import NO_VERSION
 from cshelve.providers.aws_s3.direct.answers import Answer, NotPlainError, Reader
 from cshelve.providers.aws_s3.direct.engine import Begun
-from cshelve.providers.aws_s3.errors import failures, status_of, translated
-from cshelve.providers.aws_s3.tasks import EngineTask
+from cshelve.providers.aws_s3.errors import failures, status_of
+from cshelve.providers.aws_s3.tasks import BucketTask
+from cshelve.providers.base import Item
 
 if TYPE_CHECKING:
     from cshelve.providers.aws_s3.direct.templates import Request
@@ -27,16 +28,14 @@ if TYPE_CHECKING:
 
 __all__ = ["First", "RangedReads", "UnfitRangeError"]
 
-# Each costs a request and a connection; twelve of 50 MB/s are more than a process takes in.
+# Each costs a request and a connection; twelve at 50 MB/s are more than a process receives.
 MOST_RANGES = 12
-# After so many values whose ETag did not match although they stayed, no more ranges are asked for.
-MOST_IN_VAIN = 3
-# How much boto3 is asked for at once, into bytes of its own that are then copied to their place.
-PIECE_BYTES = 2**20
+# After so many unchanged values whose ETag did not match, values are read as a whole.
+MOST_UNMATCHED = 3
 
 
 class UnfitRangeError(StorageError):
-    """A range was not given of the object that the first answer began; a second reading may be."""
+    """A range was not of the object that the first answer began; worth a second reading."""
 
     etag: str | None = None
     """The ETag of the object, if it was replaced."""
@@ -48,7 +47,7 @@ class First(NamedTuple):
     size: int
     etag: str
     crc32: str
-    """The checksum of the whole, where the server gives one."""
+    """The checksum of the whole, if the server sends one."""
     body: Any
     """The rest of it: the engine's `Begun`, or boto3's stream."""
 
@@ -65,10 +64,9 @@ class First(NamedTuple):
 
 
 class RangedReads:
-    """Reads of values that are longer than `threshold_bytes`: one request for each chunk.
+    """Reads of values longer than `threshold_bytes`: a request for each chunk, or at most twelve.
 
-    Where that would be more than twelve, a range is as many chunks as it takes. Safe in many
-    threads.
+    Safe in many threads.
     """
 
     def __init__(self, requests: Requests, threshold_bytes: int, chunk_bytes: int) -> None:
@@ -77,21 +75,39 @@ class RangedReads:
         self.threshold_bytes = threshold_bytes
         self._chunk_bytes = chunk_bytes
         self._has_ranges = True
-        self._in_vain = 0
+        self._unmatched = 0
+
+    def item(self, name: str, begun: Begun | None) -> Item:
+        """Read a large value whose beginning the direct engine has; None is read by boto3.
+
+        The caller holds no permit.
+        """
+        replaced_etag = None
+        if begun is not None:
+            first = First.of_engine(begun)
+            try:
+                return Item(self.read(name, first), first.etag or NO_VERSION)
+            except UnfitRangeError as error:
+                replaced_etag = error.etag
+            except (OSError, NotPlainError) as error:
+                self._requests.note_failure(error)
+            except failures() as error:
+                self._requests.note_failure(error)
+        return self._requests.boto3.get_in_ranges(name, self, replaced_etag)
 
     def read(self, name: str, first: First, replaced_etag: str | None = None) -> bytes:
-        """Read the value whose GET was answered so. The caller holds no permit.
+        """Read the value that an answer to a GET begins. The caller holds no permit.
 
-        Takes the ETag of what a reading just before found replaced.
-        Raises `UnfitRangeError` if the value is replaced meanwhile, never giving a mix of two, and
+        `replaced_etag` is the ETag of what a reading just before found replaced. Raises
+        `UnfitRangeError` if the value is replaced meanwhile, and never returns a mix of two; and
         what boto3 raises for a body that is cut short or damaged.
         """
         is_unchanged = first.etag == replaced_etag
         if self._has_ranges and is_unchanged:
-            # It is not the value that changed: its ETag did not match, since a proxy that
-            # compresses alters it, say.
-            self._in_vain += 1
-            if self._in_vain >= MOST_IN_VAIN:
+            # The value has not changed: its ETag does not match, as when a proxy that compresses
+            # alters it.
+            self._unmatched += 1
+            if self._unmatched >= MOST_UNMATCHED:
                 self._without_ranges("no ETag of its answers is what If-Match asks for")
         at_once = min(MOST_RANGES, self._requests.most_of_one)
         # A weak ETag is never that of an If-Match: RFC 9110, section 13.1.1.
@@ -110,14 +126,12 @@ class RangedReads:
         starts = range(0 if begun is None else range_bytes, first.size, range_bytes)
         reading = _Reading(self._requests, self, name, first, range_bytes)
         try:
-            done = self._requests.together(
-                reading, starts, at_once, begun=None if begun is None else (0, begun)
-            )
+            done = reading.results(starts, at_once, begun=None if begun is None else (0, begun))
             with closing(done):
                 for _ in done:
                     pass
         finally:
-            # What comes after the first range would be in the way of the next answer.
+            # The rest of the first answer would precede the next one.
             if begun is None:
                 first.body.close()
             else:
@@ -125,7 +139,7 @@ class RangedReads:
         return reading.data.getvalue()
 
     def no_ranges(self, name: str) -> UnfitRangeError:
-        """Say that a server gave something else than the range that it was asked for."""
+        """Return the error for a server that answers with something else than the range."""
         self._without_ranges("it does not give the ranges that it is asked for")
         return UnfitRangeError(
             f"{self._bucket.place('GetObject', name)}: the server does not give the range that it "
@@ -133,7 +147,7 @@ class RangedReads:
         )
 
     def replaced(self, name: str, etag: str) -> UnfitRangeError:
-        """Say that a value was replaced while it was read."""
+        """Return the error for a value that was replaced while it was read."""
         error = UnfitRangeError(
             f"{self._bucket.place('GetObject', name)}: others replaced the value while it was "
             "read, twice; read it again when they pause, or raise [default] "
@@ -143,21 +157,21 @@ class RangedReads:
         return error
 
     def _without_ranges(self, why: str) -> None:
-        """Read values as a whole from now on, which takes longer, and say so."""
+        """Read values as a whole from now on, which takes longer, and warn of it."""
         self._has_ranges = False
         self._requests.warn(f"large values are read by one request each from now on: {why}")
 
     def _to_its_end(self, first: First) -> bytes:
         with self._requests.permit():
             if isinstance(first.body, Begun):
-                return self._requests.rest_of(first.body)
+                return self._requests.rest_of(first.body).body
             data: bytes = first.body.read()
             return data
 
     def _check(self, name: str, data: bytes, first: First) -> None:
-        """Compare the checksum that the server gave of the whole, as boto3 does at its end.
+        """Compare the server's checksum of the whole, as boto3 does at the end.
 
-        It gives one where the value was stored by one request, else one of checksums.
+        There is one if the value was stored by one request; else it is one of checksums.
         """
         if not first.crc32 or "-" in first.crc32:
             return
@@ -167,8 +181,8 @@ class RangedReads:
             )
 
 
-class _Reading(EngineTask[int, None]):
-    """A value that is being read into one buffer, which becomes the value without a copy."""
+class _Reading(BucketTask[int, None]):
+    """The ranges of a value, read into one buffer, which becomes the value without a copy."""
 
     def __init__(
         self, requests: Requests, reads: RangedReads, name: str, first: First, range_bytes: int
@@ -176,24 +190,25 @@ class _Reading(EngineTask[int, None]):
         super().__init__(requests)
         self._reads = reads
         self._name = name
+        self._key = requests.bucket.prefix + name
         self._first = first
         self._range_bytes = range_bytes
-        # It takes over bytes that nobody else refers to, and `getvalue` gives them back: neither
-        # copies them (a bytearray would have to be, to become bytes). The system gives the memory
-        # only as it is filled.
+        # It takes over bytes that nobody else refers to, and `getvalue` returns them: neither
+        # copies them (a bytearray would have to be, to become bytes). The system provides the
+        # memory only as it is filled.
         self.data = io.BytesIO(bytes(first.size))
 
     def request(self, start: int) -> Request | None:
         if not start:
             return None  # boto3 has the answer of that.
-        return self.made("GetObject", self._name, self._parameters(start))
+        return self.made("GetObject", self._key, self._parameters(start))
 
     def place(self, start: int, reader: Reader) -> memoryview | None:
         if start:
             stop = self._stop(start)
-            told = reader.headers.get("content-range"), reader.headers.get("etag")
+            found = reader.headers.get("content-range"), reader.headers.get("etag")
             wanted = f"bytes {start}-{stop - 1}/{self._first.size}", self._first.etag
-            if reader.status != 206 or told != wanted or reader.length != stop - start:
+            if reader.status != 206 or found != wanted or reader.length != stop - start:
                 raise NotPlainError("not the range that was asked for", reader.status)
         return self._view(start)
 
@@ -206,33 +221,23 @@ class _Reading(EngineTask[int, None]):
             assert place is not None
             place[:] = answer.body
             return
-        told = answer.headers.get("content-range"), answer.headers.get("content-length")
-        if start and (answer.status != 206 or told != self._told_of(start)):
+        found = answer.headers.get("content-range"), answer.headers.get("content-length")
+        if start and (answer.status != 206 or found != self._expected(start)):
             raise NotPlainError("not the range that was asked for", answer.status)
         if not start and answer.status != 200:
             raise NotPlainError("a refusal", answer.status)
 
     def by_boto3(self, start: int) -> None:
-        """Read the range that begins there, and once more if it is cut short."""
-        from botocore.exceptions import IncompleteReadError, ResponseStreamingError
-
-        cut_short = IncompleteReadError, ResponseStreamingError
         is_first = not start and not isinstance(self._first.body, Begun)
+        body = self._first.body if is_first else None
         with self._view(start) as buffer:
-            try:
-                _read_into(buffer, self._first.body if is_first else self._asked_for(start))
-            except cut_short:
-                body = self._asked_for(start)
-                try:
-                    _read_into(buffer, body)
-                except cut_short as error:
-                    place = self._requests.bucket.place("GetObject", self._name)
-                    raise translated(error, place) from error
+            boto3 = self._requests.boto3
+            boto3.read_range(buffer, body, lambda: self._asked_for(start), self._name)
 
     def _asked_for(self, start: int) -> Any:
-        """Ask for a range of the object, and make sure that it is what the answer gives."""
+        """Ask boto3 for a range of the object, and return its body if it is that."""
         try:
-            answer = self._requests.by_boto3("GetObject", self._name, self._parameters(start))
+            answer = self._requests.boto3.call("GetObject", self._name, self._parameters(start))
         except failures() as error:
             if status_of(error) == 412:
                 raise self._reads.replaced(self._name, self._first.etag) from error
@@ -250,7 +255,7 @@ class _Reading(EngineTask[int, None]):
         # In the order in which boto3 has them.
         return {"Range": f"bytes={start}-{self._stop(start) - 1}", "IfMatch": self._first.etag}
 
-    def _told_of(self, start: int) -> tuple[str, str]:
+    def _expected(self, start: int) -> tuple[str, str]:
         stop = self._stop(start)
         return f"bytes {start}-{stop - 1}/{self._first.size}", str(stop - start)
 
@@ -259,19 +264,3 @@ class _Reading(EngineTask[int, None]):
 
     def _view(self, start: int) -> memoryview:
         return self.data.getbuffer()[start : self._stop(start)]
-
-
-def _read_into(buffer: memoryview, body: Any) -> None:
-    """Fill the buffer, and stop there, whatever else the body has."""
-    from botocore.exceptions import IncompleteReadError
-
-    filled = 0
-    with closing(body):
-        while filled < len(buffer):
-            refuse_if_stopped()
-            # Its `readinto`, which not all versions have, does the same.
-            piece = body.read(min(PIECE_BYTES, len(buffer) - filled))
-            if not piece:
-                raise IncompleteReadError(actual_bytes=filled, expected_bytes=len(buffer))
-            buffer[filled : filled + len(piece)] = piece
-            filled += len(piece)

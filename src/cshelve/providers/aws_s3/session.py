@@ -2,28 +2,29 @@
 
 from __future__ import annotations
 
-import gzip
-import json
+import base64
 import os
 import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 from boto3.session import Session
 from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.credentials import Credentials
-from botocore.exceptions import BotoCoreError, DataNotFoundError, ProfileNotFound
+from botocore.exceptions import BotoCoreError, ProfileNotFound
 from botocore.httpsession import where
-from botocore.loaders import JSONFileLoader, Loader, create_loader
+from botocore.loaders import Loader, create_loader
 from botocore.validate import ParamValidator
 
-from cshelve._config import Section, closest
-from cshelve._forks import PerProcess
+from cshelve._concurrency.per_process import PerProcess
+from cshelve._config.options import boolean, integer
+from cshelve._config.sections import Section, closest
 from cshelve.exceptions import AuthArgumentError, ConfigurationError
 from cshelve.providers.aws_s3.bucket import TOKEN
-from cshelve.providers.aws_s3.options import S3Settings
+from cshelve.providers.aws_s3.options import ClientConfig, S3Settings
 
 if TYPE_CHECKING:
     from botocore.model import ServiceModel
@@ -32,17 +33,22 @@ if TYPE_CHECKING:
 
 __all__ = [
     "UnreadableAnswerError",
-    "attempts_of",
     "authorities_path",
     "build_client",
     "build_session",
     "checked_parameters",
+    "client_config_of",
     "credentials_of",
+    "loader_of",
 ]
 
 # boto3 loads and caches data files while it builds a client, which is not safe in many threads.
 _building = PerProcess(threading.Lock)
+# botocore's loaders of data by the variable AWS_DATA_PATH: see `loader_of`.
+_loaders: dict[str | None, Loader] = {}
 
+# cshelve's own name for `SSECustomerKey` as a file can hold it.
+KEY_IN_BASE64 = "SSECustomerKeyBase64"
 # What a put is made of; a user's parameters must not change it.
 OURS = frozenset(
     {"Bucket", "Key", "Body", "IfMatch", "IfNoneMatch", "ContentLength", "ContentMD5"}
@@ -70,82 +76,34 @@ CARRYING: dict[str, frozenset[str] | None] = {
 
 
 class UnreadableAnswerError(BotoCoreError):
-    """An answer that botocore cannot make sense of."""
+    """An answer that botocore cannot read."""
 
     fmt = "the server's answer cannot be read ({error})"
 
 
-class _JsonFiles(JSONFileLoader):
-    """Reads files in half the time that botocore takes: into plain dicts, in their order too."""
+def loader_of(core: BotocoreSession) -> Loader:
+    """Return the loader of a session's data folders, which all shelves of the process share.
 
-    def load_file(self, file_path: str) -> Any:
-        for suffix, opened in ((".json", open), (".json.gz", gzip.open)):
-            if os.path.isfile(file_path + suffix):
-                with opened(file_path + suffix, "rb") as file:
-                    return json.loads(file.read())
-        return None
-
-
-class DataFiles(Loader):
-    """botocore's data files, read once in a process.
-
-    To read them is most of what it takes to build a client, and to look through the folders of some
-    four hundred services a good part of the rest. botocore changes some of what it has read, but in
-    the same way for every client. Credentials may need other services than S3, at any time and in
-    any thread; two threads that read the same get equal data.
+    To read the data is most of what it takes to build a client. botocore changes some of what it
+    has read, but in the same way for every client. Two threads that read the same get equal data.
     """
-
-    FILE_LOADER_CLASS = _JsonFiles
-    _by_path: ClassVar[dict[str | None, DataFiles]] = {}
-    _of_this_thread = threading.local()
-
-    @classmethod
-    def of(cls, core: BotocoreSession) -> DataFiles:
-        """Give those of a session, whose configuration may have folders of data of its own."""
-        path = core.get_config_variable("data_path")
-        if path not in cls._by_path:
-            folders = list(create_loader(path).search_paths)
-            made = cls(extra_search_paths=folders, include_default_search_paths=False)
-            cls._by_path[path] = made
-        return cls._by_path[path]
-
-    def load_service_model(
-        self, service_name: str, type_name: str, api_version: str | None = None
-    ) -> Any:
-        self._of_this_thread.wanted = service_name
-        try:
-            return super().load_service_model(service_name, type_name, api_version)
-        finally:
-            self._of_this_thread.wanted = None
-
-    def list_available_services(self, type_name: str) -> list[str]:
-        """Give the one that is to be loaded, if it is there; else look for all that there are."""
-        wanted = getattr(self._of_this_thread, "wanted", None)
-        if wanted is not None:
-            try:
-                self.list_api_versions(wanted, type_name)
-            except DataNotFoundError:
-                pass  # For botocore to say, with the names that it knows.
-            else:
-                return [wanted]
-        return super().list_available_services(type_name)
+    path = core.get_config_variable("data_path")
+    return _loaders.setdefault(path, create_loader(path))
 
 
 def build_session(settings: S3Settings, core: BotocoreSession) -> Session:
-    """Make the session that a shelf's clients share, and with it credentials and boto3's data."""
+    """Return the session whose credentials and data a shelf's clients share."""
     with _building.get(), _our_errors(settings):
         profile = settings.credentials.get("profile_name")
         if profile is not None:
             # Before anything is asked of the configuration, which would be another profile's.
             core.set_config_variable("profile", profile)
-        data = DataFiles.of(core)
-        core.register_component("data_loader", data)
-        folders = list(data.search_paths)
-        try:
-            return Session(botocore_session=core, profile_name=profile)
-        finally:
-            # boto3 adds its own each time.
-            data.search_paths[:] = folders
+        loader = loader_of(core)
+        core.register_component("data_loader", loader)
+        session = Session(botocore_session=core, profile_name=profile)
+        # boto3 adds its own folder each time.
+        loader.search_paths[:] = dict.fromkeys(loader.search_paths)
+        return session
 
 
 def build_client(session: Session, settings: S3Settings, *, sends_once: bool = False) -> S3Client:
@@ -159,11 +117,13 @@ def build_client(session: Session, settings: S3Settings, *, sends_once: bool = F
         if sends_once:
             once = Config(retries={"mode": "standard", "total_max_attempts": 1})
             parameters["config"] = parameters["config"].merge(once)
-        return session.client("s3", **parameters)
+        client = session.client("s3", **parameters)
+        _check_endpoint(client.meta.endpoint_url, settings)
+        return client
 
 
 def credentials_of(session: Session, settings: S3Settings) -> Any:
-    """Give botocore's credentials as the clients have them; they renew themselves."""
+    """Return botocore's credentials as the clients have them; they renew themselves."""
     given = _parameters(settings)
     key_id, secret = given.get("aws_access_key_id"), given.get("aws_secret_access_key")
     if key_id is not None and secret is not None:
@@ -172,7 +132,7 @@ def credentials_of(session: Session, settings: S3Settings) -> Any:
 
 
 def authorities_path(core: BotocoreSession, settings: S3Settings) -> str | None:
-    """Give the file of the authorities that the clients trust; None if they trust anybody."""
+    """Return the file of the authorities that the clients trust; None if they trust any server."""
     verify = _parameters(settings).get("verify")
     if verify is None:
         verify = core.get_config_variable("ca_bundle")
@@ -181,16 +141,25 @@ def authorities_path(core: BotocoreSession, settings: S3Settings) -> str | None:
     return where() if verify is True else (verify or None)
 
 
-def attempts_of(config: Any) -> int:
-    """Tell how often the client tries a request, the first time included."""
+def client_config_of(meta: Any, settings: S3Settings) -> ClientConfig:
+    """Return what a client's Config came to be."""
+    config = meta.config
     # botocore makes `total_max_attempts` of whatever form the user gave it in.
     retries: dict[str, Any] = getattr(config, "retries", None) or {}
-    return int(retries.get("total_max_attempts", 1))
+    pool_size: int = getattr(config, "max_pool_connections", 10)
+    return ClientConfig(
+        endpoint_url=meta.endpoint_url,
+        attempts=int(retries.get("total_max_attempts", 1)),
+        concurrency=min(settings.concurrency, pool_size),
+        read_timeout=config.read_timeout,
+        sends_checksums=config.request_checksum_calculation == "when_supported",
+        checks_checksums=config.response_checksum_validation == "when_supported",
+    )
 
 
 @contextmanager
 def _our_errors(settings: S3Settings) -> Iterator[None]:
-    """Say of what boto3 raises before any request what is wrong with the configuration."""
+    """Raise, for boto3's errors before any request, what is wrong with the configuration."""
     try:
         yield
     except ConfigurationError:
@@ -202,14 +171,46 @@ def _our_errors(settings: S3Settings) -> Iterator[None]:
             f"{settings.source}, {origin}: {error}. Profiles are in ~/.aws/config and "
             "~/.aws/credentials."
         ) from error
-    except (BotoCoreError, ValueError, TypeError, OSError) as error:
+    except ValueError as error:
+        if not str(error).startswith("Invalid endpoint"):
+            raise _refused_parameters(settings, error) from error
+        # Not its text, which quotes an address that may have a password in it.
         raise ConfigurationError(
-            f"{settings.source}, [provider_params]: boto3 builds no client with these: {error}"
-        ) from error
+            f"{settings.source}, {_origin_of_endpoint(settings)}: is no address of a server, such "
+            "as https://s3.example.org."
+        ) from None
+    except (BotoCoreError, TypeError, OSError) as error:
+        raise _refused_parameters(settings, error) from error
+
+
+def _refused_parameters(settings: S3Settings, error: Exception) -> ConfigurationError:
+    return ConfigurationError(
+        f"{settings.source}, [provider_params]: boto3 builds no client with these: {error}"
+    )
+
+
+def _check_endpoint(url: str, settings: S3Settings) -> None:
+    """Refuse an address with a password or a query in it, which errors and logs would show."""
+    address = urlsplit(url)
+    if "@" in address.netloc or address.query:
+        raise ConfigurationError(
+            f"{settings.source}, {_origin_of_endpoint(settings)}: has a user name or a query in "
+            "it; S3's credentials go into [default], and the address is the server's alone."
+        )
+
+
+def _origin_of_endpoint(settings: S3Settings) -> str:
+    """Say where the address of the server comes from."""
+    if settings.client_params.get("endpoint_url"):
+        return "[provider_params] endpoint_url"
+    for variable in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
+        if os.environ.get(variable):
+            return f"the environment variable {variable}"
+    return "endpoint_url of the profile in ~/.aws/config"
 
 
 def checked_put_params(settings: S3Settings, model: ServiceModel) -> dict[str, Any]:
-    """Check `[put_params]` against botocore's model of PutObject and give them their types."""
+    """Check `[put_params]` against botocore's model of PutObject, and return them with types."""
     section = settings.put_params
     shape: Any = model.operation_model("PutObject").input_shape
     members: Mapping[str, Any] = shape.members
@@ -218,6 +219,12 @@ def checked_put_params(settings: S3Settings, model: ServiceModel) -> dict[str, A
     for option in section.options():
         value = section.value(option)
         name, _, inner = option.partition(".")
+        if option == KEY_IN_BASE64:
+            params["SSECustomerKey"] = _key_in_base64(section, value, params)
+            continue
+        if option == "SSECustomerKey" and isinstance(value, bytes):
+            params[option] = value  # botocore encodes it, after its own check of types.
+            continue
         if name not in members:
             raise section.error(option, f"PutObject has none such{closest(name, allowed)}.")
         if name not in allowed:
@@ -233,7 +240,8 @@ def checked_put_params(settings: S3Settings, model: ServiceModel) -> dict[str, A
         else:
             typed = _as_model_type(section, option, value, members[name].type_name)
             params[name] = {**params.get(name, {}), **typed} if isinstance(typed, dict) else typed
-    report = ParamValidator().validate({"Bucket": "b", "Key": "k", **params}, shape)
+    as_text = {name: "bytes" if isinstance(each, bytes) else each for name, each in params.items()}
+    report = ParamValidator().validate({"Bucket": "b", "Key": "k", **as_text}, shape)
     if report.has_errors():
         # Not the report itself: it quotes values, and one may be an encryption key.
         raise ConfigurationError(
@@ -241,6 +249,19 @@ def checked_put_params(settings: S3Settings, model: ServiceModel) -> dict[str, A
             f"{', '.join(params)}."
         )
     return params
+
+
+def _key_in_base64(section: Section, value: object, params: Mapping[str, Any]) -> bytes:
+    """Read a key that is written in base64, as one of random bytes has to be in a file."""
+    if "SSECustomerKey" in params or "SSECustomerKey" in section.options():
+        raise section.error(KEY_IN_BASE64, "does not go with SSECustomerKey: give the key once.")
+    try:
+        key = base64.b64decode(str(value), validate=True)
+    except ValueError:
+        raise section.error(KEY_IN_BASE64, "is no base64.") from None
+    if len(key) != 32:
+        raise section.error(KEY_IN_BASE64, f"has to be 32 bytes in base64, not {len(key)}.")
+    return key
 
 
 def checked_parameters(settings: S3Settings, clients: Any) -> dict[str, dict[str, Any]]:
@@ -255,7 +276,7 @@ def checked_parameters(settings: S3Settings, clients: Any) -> dict[str, dict[str
 
 
 def shared_params(put_params: Mapping[str, Any], model: ServiceModel) -> dict[str, dict[str, Any]]:
-    """Tell, for each operation, which of the user's parameters it has to carry too."""
+    """Return, for each operation, which of the user's parameters it has to carry too."""
     result: dict[str, dict[str, Any]] = {}
     for operation, names in CARRYING.items():
         shape = model.operation_model(operation).input_shape
@@ -269,7 +290,7 @@ def shared_params(put_params: Mapping[str, Any], model: ServiceModel) -> dict[st
 
 
 def _parameters(settings: S3Settings) -> dict[str, Any]:
-    """Put together what `Session.client` gets: the user's parameters, then what is left to us."""
+    """Return the arguments of `Session.client`: the user's parameters, then our own."""
     given = dict(settings.client_params)
     credentials = {
         "aws_access_key_id": settings.credentials.get("key_id"),
@@ -316,9 +337,9 @@ def _as_model_type(section: Section, option: str, value: object, kind: str) -> A
     """Read a value as the type that the model has for it."""
     match kind:
         case "boolean":
-            return section.as_boolean(option, value)
+            return section.read(option, boolean, value)
         case "integer" | "long":
-            return section.as_integer(option, value)
+            return section.read(option, integer, value)
         case "map" if isinstance(value, Mapping):
             return dict(value)
         case "map":
@@ -328,7 +349,7 @@ def _as_model_type(section: Section, option: str, value: object, kind: str) -> A
 
 
 def _retries(settings: S3Settings, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Put our number of attempts, or our mode, beside the one of the two that the user gives."""
+    """Return the user's options of retries, with our number of attempts and mode for the rest."""
     ours = dict(settings.own_config["retries"])
     if {"max_attempts", "total_max_attempts"}.intersection(given):
         del ours["total_max_attempts"]

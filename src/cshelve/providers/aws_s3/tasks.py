@@ -1,54 +1,77 @@
-"""What is done to many names at once: requests of the direct engine, and boto3's beside them."""
+"""What is done to many names at once: by requests of the direct engine, and by boto3's."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Generator, Iterable, Mapping
+from itertools import chain
 from typing import TYPE_CHECKING, TypeVar
 
-from cshelve._parallel import StoppedError
-from cshelve._tally import Outcome
+from cshelve._concurrency.outcomes import Outcome, outcome_of
+from cshelve._concurrency.parallel import StoppedError, map_in_order
 from cshelve.exceptions import KeyNotFoundError
-from cshelve.providers.aws_s3.direct.answers import Answer, NotPlainError
+from cshelve.providers.aws_s3.direct.many import all_at_once
 from cshelve.providers.aws_s3.direct.task import Task
-from cshelve.providers.base import Item
 
 if TYPE_CHECKING:
+    from cshelve.providers.aws_s3.direct.answers import Answer, NotPlainError, Reader
+    from cshelve.providers.aws_s3.direct.engine import Begun
     from cshelve.providers.aws_s3.direct.templates import Data, Request
     from cshelve.providers.aws_s3.requests import Requests
+    from cshelve.providers.base import Item
 
-__all__ = ["EngineTask", "ReadMany", "WriteMany", "item_of"]
+__all__ = ["BucketTask", "ReadMany", "WriteMany"]
 
 T = TypeVar("T")
 R = TypeVar("R")
 
-# The version of what a server gives none for: one that no later condition finds unchanged.
-NO_VERSION = '"none"'
 
-OutcomeOf = Callable[[str, bytes, Callable[[str, bytes], object]], Outcome]
-
-
-class EngineTask(Task[T, R]):
+class BucketTask(Task[T, R]):
     """A task whose requests are about objects of one bucket."""
 
     def __init__(self, requests: Requests) -> None:
         self._requests = requests
 
+    def results(
+        self,
+        items: Iterable[T],
+        most: int,
+        key_of: Callable[[T], object] | None = None,
+        begun: tuple[T, Begun] | None = None,
+    ) -> Generator[tuple[T, R]]:
+        """Do it to each item, many at once, and yield each with its result, in order.
+
+        Items with equal keys are never in flight together. `begun` is the first of the items, whose
+        request was sent before.
+        """
+        engine = self._requests.direct()
+        if engine is not None:
+            permits = self._requests.permits
+            return all_at_once(engine, permits, self, items, most, key_of, begun)
+        if begun is not None:
+            # The engine has its answer, and may send nothing now: it begins again.
+            begun[1].connection.close()
+            items = chain((begun[0],), items)
+        return map_in_order(self.apart, items, most, apart=key_of, is_last=self.is_last)
+
     def made(
         self,
         operation: str,
-        name: str,
+        key: str,
         parameters: Mapping[str, object] | None = None,
         body: Data | None = None,
     ) -> Request | None:
         """Make a request of the engine; None if there is no engine any more."""
         engine = self._requests.direct()
-        if engine is None:
-            return None
-        return engine.request(operation, self._requests.bucket.key(name), parameters, body)
+        return None if engine is None else engine.request(operation, key, parameters, body)
 
-    def judged(self, operation: str, answer: Answer) -> Answer:
-        """Return an answer that is plain; have it noted, and raise, if it is not."""
-        return self._requests.judged(operation, answer)
+    def place(self, item: T, reader: Reader) -> memoryview | None:
+        return None
+
+    def given_up(self, item: T) -> R | None:
+        return None
+
+    def is_last(self, result: R) -> bool:
+        return False
 
     def odd(self, error: NotPlainError) -> None:
         self._requests.note_failure(error)
@@ -58,88 +81,70 @@ class EngineTask(Task[T, R]):
             return self.by_boto3(item)
 
 
-class ReadMany(EngineTask[str, "Item | None"]):
+class ReadMany(BucketTask[str, "Item | None"]):
     """Read the item of each name; None if it is absent."""
 
-    def __init__(self, requests: Requests, get_by_boto3: Callable[[str], Item]) -> None:
-        super().__init__(requests)
-        self._get_by_boto3 = get_by_boto3
-
     def request(self, name: str) -> Request | None:
-        return self.made("GetObject", name) if self._requests.bucket.can_hold(name) else None
+        key = self._requests.key_of(name)
+        return None if key is None else self.made("GetObject", key)
 
     def result(self, name: str, answer: Answer) -> Item | None:
-        self.judged("GetObject", answer)
-        return None if answer.status == 404 else item_of(answer, self._requests)
+        self._requests.judged("GetObject", answer)
+        return None if answer.status == 404 else self._requests.item_of(answer)
 
     def apart(self, name: str) -> Item | None:
-        return super().apart(name) if self._requests.bucket.can_hold(name) else None
+        return None if self._requests.key_of(name) is None else super().apart(name)
 
     def by_boto3(self, name: str) -> Item | None:
         try:
-            item = self._get_by_boto3(name)
+            return self._requests.boto3.get(name)
         except KeyNotFoundError:
-            item = None
-        self._requests.note_done_by_boto3()
-        return item
+            self._requests.note_done_by_boto3()
+            return None
 
 
-class WriteMany(EngineTask["tuple[str, bytes]", Outcome]):
-    """Store the data of each name, and tell what became of it."""
+class WriteMany(BucketTask["tuple[str, bytes]", Outcome]):
+    """Store the data of each name, and return the outcome."""
 
     is_worth_an_end = True
 
     def __init__(
-        self,
-        requests: Requests,
-        outcome_of: OutcomeOf,
-        *,
-        put: Callable[[str, bytes], object],
-        put_by_boto3: Callable[[str, bytes], object],
-        is_large: Callable[[int], bool],
+        self, requests: Requests, put: Callable[[str, bytes], object], most_bytes: int
     ) -> None:
-        """Take how a single one is stored, by whatever, and by boto3 within a permit."""
+        """`put` stores one; data of more than `most_bytes` needs it."""
         super().__init__(requests)
-        self._outcome_of = outcome_of
         self._put = put
-        self._put_by_boto3 = put_by_boto3
-        self._is_large = is_large
+        self._most_bytes = most_bytes
 
     def request(self, item: tuple[str, bytes]) -> Request | None:
         name, data = item
-        if self._is_large(len(data)) or not self._requests.bucket.can_hold(name):
+        key = self._requests.key_of(name)
+        if key is None or len(data) > self._most_bytes:
             return None
-        return self.made("PutObject", name, None, data)
+        return self.made("PutObject", key, None, data)
 
     def result(self, item: tuple[str, bytes], answer: Answer) -> Outcome:
         name, data = item
-        self.judged("PutObject", answer)
-        self._requests.add_bytes(sent=len(data))
+        self._requests.judged("PutObject", answer)
+        self._requests.stats.add_bytes(sent=len(data))
         return Outcome(name, None, len(data))
 
     def by_boto3(self, item: tuple[str, bytes]) -> Outcome:
-        outcome = self._outcome_of(*item, self._put_by_boto3)
-        if outcome.failure is None:
-            self._requests.note_done_by_boto3()
-        return outcome
+        return self._outcome(item, self._requests.boto3.put)
 
     def apart(self, item: tuple[str, bytes]) -> Outcome:
-        return self._outcome_of(*item, self._put)
+        return self._outcome(item, self._put)
 
     def given_up(self, item: tuple[str, bytes]) -> Outcome:
         def stopped(*_: object) -> None:
             raise StoppedError
 
-        return self._outcome_of(*item, stopped)
+        return self._outcome(item, stopped)
 
     def is_last(self, outcome: Outcome) -> bool:
         return outcome.ends_all()
 
-
-def item_of(answer: Answer, requests: Requests) -> Item:
-    """Return what an answer to a GET holds."""
-    requests.add_bytes(received=len(answer.body))
-    return Item(answer.body, answer.headers.get("etag", NO_VERSION))
-
-
-__all__ += ["NO_VERSION", "NotPlainError"]
+    def _outcome(self, item: tuple[str, bytes], put: Callable[[str, bytes], object]) -> Outcome:
+        name, data = item
+        location = self._requests.bucket.location
+        return outcome_of(name, location, lambda: put(name, data), len(data))

@@ -1,4 +1,4 @@
-"""What every provider has to do, as tests: subclass `ProviderContract` and let pytest find it."""
+"""The contract of providers as tests: subclass `ProviderContract`, and run pytest."""
 
 from cshelve.testing.contract.bulk import BulkContract
 from cshelve.testing.contract.concurrency import ConcurrencyContract
@@ -20,10 +20,10 @@ class ProviderContract(
     PlacesContract,
     ConcurrencyContract,
 ):
-    """The promises of `cshelve.providers.base.Provider`, each as a test.
+    """Tests of everything that `cshelve.providers.Provider` promises.
 
-    A subclass says how to make providers, and reads and writes its store by other means than the
-    provider's. Each test needs a place of its own, which fixtures of the subclass make::
+    A subclass creates the providers, and reads and writes the store without them. Each test needs
+    an empty place of its own in the store, which fixtures of the subclass create::
 
         class TestOurStore(ProviderContract):
             @pytest.fixture(autouse=True)
@@ -46,6 +46,6 @@ class ProviderContract(
             def raw_names(self):
                 return set(self.server.files(self.folder))
 
-    Before the import, `pytest.register_assert_rewrite("cshelve.testing.contract")` makes failures
-    show the values that were compared.
+    Call `pytest.register_assert_rewrite("cshelve.testing.contract")` before the import, so that
+    failures show the values that were compared.
     """

@@ -1,19 +1,20 @@
-"""What the contract's tests have in common: how they look, fail and race."""
+"""Functions that the tests of the contract share: checks, expected errors, threads."""
 
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from typing import TypeVar
 
+from cshelve._concurrency.outcomes import finish
 from cshelve.exceptions import (
     ConflictError,
     Error,
     KeyNotFoundError,
 )
-from cshelve.providers.base import Provider
+from cshelve.providers.base import Outcome, Provider
 
 E = TypeVar("E", bound=BaseException)
 T = TypeVar("T")
@@ -28,7 +29,7 @@ def holds(provider: Provider, name: str) -> bool:
 
 
 def is_absent(provider: Provider, name: str) -> bool:
-    """Tell whether every way to ask says that a name is not there."""
+    """Return whether `get`, `contains` and `delete` all report a name as absent."""
     try:
         provider.get(name)
     except KeyNotFoundError:
@@ -37,12 +38,16 @@ def is_absent(provider: Provider, name: str) -> bool:
 
 
 def refusal(able: bool) -> type[Error]:
-    """Give the error of a condition that does not hold; a store that can't tell may refuse it."""
+    """Return the error to expect for a false condition; a store that is not able may raise any."""
     return ConflictError if able else Error
 
 
 def is_done(able: bool, act: Callable[[], object], *refusals: type[Error]) -> bool:
-    """Act, and tell whether it was done; only a store that isn't able may refuse outright."""
+    """Call `act`, and return False if it was refused.
+
+    A store that is `able` to decide conditions may only refuse with one of `refusals`, other stores
+    with any `Error` that is no `KeyError`. All other errors are raised.
+    """
     try:
         act()
     except Error as error:
@@ -56,8 +61,13 @@ def falsy(outcome: object) -> None:
     assert not outcome
 
 
+def done(outcomes: Generator[Outcome]) -> None:
+    """Run an operation on many names to its end, and raise its error if a name failed."""
+    finish(outcomes, "done")
+
+
 def error_of(kind: type[E], act: Callable[[], object]) -> E:
-    """Act, and give the error of this kind that it has to end in."""
+    """Call `act`, and return the error of this kind that it has to raise."""
     try:
         act()
     except kind as error:
@@ -66,7 +76,7 @@ def error_of(kind: type[E], act: Callable[[], object]) -> E:
 
 
 def in_threads(count: int, act: Callable[[int], T]) -> list[T]:
-    """Act in as many threads, which all begin at once."""
+    """Call `act` with a number in each of `count` threads at once, and return the results."""
     ready = threading.Barrier(count)
 
     def begin(number: int) -> T:
@@ -79,7 +89,7 @@ def in_threads(count: int, act: Callable[[int], T]) -> list[T]:
 
 @contextmanager
 def meanwhile(act: Callable[[], object]) -> Iterator[None]:
-    """Act again and again in another thread, once at least, until the block is left."""
+    """Call `act` repeatedly in another thread, at least once, until the block ends."""
     done = threading.Event()
 
     def repeat() -> None:

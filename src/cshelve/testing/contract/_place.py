@@ -1,4 +1,4 @@
-"""The place of a test, which whoever tests a provider describes."""
+"""The methods of a contract that a subclass implements for its store."""
 
 from __future__ import annotations
 
@@ -11,54 +11,57 @@ __all__ = ["PlaceOfATest"]
 
 
 class PlaceOfATest:
-    """What a subclass of a contract says: how to make providers, and how to go round them."""
+    """The providers of the tests, and access to their store without a provider."""
 
     unfaithful_names: frozenset[str] = frozenset()
-    """Names that the server of the tests mangles whoever writes them; they are not tried."""
+    """Names to leave out, since the server of the tests itself mangles them."""
 
     many = 2_100
-    """How many names a long listing has: more than two pages of the store's."""
+    """The number of names in a long listing; it should fill more than two pages of the store."""
 
     def make_provider(self) -> Provider:
-        """Make a new provider on this test's place, which exists and is empty at first."""
+        """Return a new provider for the place of this test, which exists and is empty at first.
+
+        A test may call this more than once; all its providers share the place.
+        """
         raise NotImplementedError
 
     def absent_provider(self) -> Provider:
-        """Make a provider on a place that does not exist."""
+        """Return a provider for a place that does not exist."""
         raise NotImplementedError
 
     def raw_read(self, name: str) -> bytes | None:
-        """Read what the store has under a name, None for nothing, without the provider."""
+        """Return the value of a name, or None if it is absent, without using the provider."""
         raise NotImplementedError
 
     def raw_write(self, name: str, data: bytes) -> None:
-        """Write under an ordinary name, without the provider."""
+        """Store a value under an ordinary name, without using the provider."""
         raise NotImplementedError
 
     def raw_names(self) -> set[str]:
-        """List what is in the place, without the provider."""
+        """Return all names in the place of the test, without using the provider."""
         raise NotImplementedError
 
     def raw_write_many(self, names: Iterable[str]) -> None:
-        """Write empty values under ordinary names; override it where that can be done faster."""
+        """Store empty values under ordinary names; override this if the store has a faster way."""
         for name in names:
             self.raw_write(name, b"")
 
     def write_neighbours(self) -> None:
-        """Write things that lie close beside the shelf in the store and are none of it."""
+        """Store objects close to the shelf that do not belong to it; optional."""
 
     def neighbours_are_whole(self) -> bool:
-        """Tell whether all that `write_neighbours` wrote is still there."""
+        """Return whether everything that `write_neighbours` stored is still there."""
         return True
 
     @contextmanager
     def provider(self) -> Iterator[Provider]:
-        """Make a provider on this test's place and close it in the end."""
+        """Yield a provider for the place of this test, and close it at the end."""
         with closing(self.make_provider()) as provider:
             yield provider
 
     @contextmanager
     def absent(self) -> Iterator[Provider]:
-        """Make a provider on a place that does not exist and close it in the end."""
+        """Yield a provider for a place that does not exist, and close it at the end."""
         with closing(self.absent_provider()) as provider:
             yield provider

@@ -1,4 +1,4 @@
-"""Operations on many names at once."""
+"""Tests of operations on many names."""
 
 from __future__ import annotations
 
@@ -6,14 +6,9 @@ import itertools
 from collections.abc import Iterable, Iterator
 from typing import TypeVar
 
-from cshelve.exceptions import (
-    BulkError,
-    KeyNotStorableError,
-)
+from cshelve.exceptions import KeyNotStorableError
 from cshelve.providers.base import Item
-from cshelve.testing.contract._checks import (
-    error_of,
-)
+from cshelve.testing.contract._checks import done, error_of
 from cshelve.testing.contract._place import PlaceOfATest
 
 __all__ = ["BulkContract"]
@@ -22,14 +17,15 @@ T = TypeVar("T")
 
 
 class BulkContract(PlaceOfATest):
-    """Operations on many names at once."""
+    """The part of `ProviderContract` about operations on many names."""
 
-    def test_get_many_keeps_the_order_and_leaves_out_what_is_absent(self) -> None:
+    def test_get_many_keeps_the_order_and_has_none_for_what_is_absent(self) -> None:
         with self.provider() as provider:
             for name in "abc":
                 provider.put(name, name.encode())
-            found = [(n, item.data) for n, item in provider.get_many(["c", "x", "a", "y", "b"])]
-        assert found == [("c", b"c"), ("a", b"a"), ("b", b"b")]
+            items = provider.get_many(["c", "x", "a", "y", "b"])
+            found = [(name, item and item.data) for name, item in items]
+        assert found == [("c", b"c"), ("x", None), ("a", b"a"), ("y", None), ("b", b"b")]
 
     def test_get_many_gives_versions(self) -> None:
         with self.provider() as provider:
@@ -60,30 +56,27 @@ class BulkContract(PlaceOfATest):
 
         with self.provider() as provider:
             error_of(SourceError, lambda: list(provider.get_many(failing(["a"]))))
-            error_of(SourceError, lambda: provider.put_many(failing([("a", b"a")])))
-            error_of(SourceError, lambda: provider.delete_many(failing(["a"])))
+            error_of(SourceError, lambda: list(provider.put_many(failing([("a", b"a")]))))
+            error_of(SourceError, lambda: list(provider.delete_many(failing(["a"]))))
 
     def test_many_operations_on_nothing_do_nothing(self) -> None:
         with self.provider() as provider:
-            provider.put_many([])
-            provider.delete_many([])
+            assert list(provider.put_many([])) == []
+            assert list(provider.delete_many([])) == []
             assert list(provider.get_many([])) == []
 
     def test_put_many_stores_all(self) -> None:
         names = {f"name-{number}" for number in range(100)}
         with self.provider() as provider:
-            provider.put_many((name, name.encode()) for name in names)
-            found = {name: item.data for name, item in provider.get_many(names)}
+            done(provider.put_many((name, name.encode()) for name in names))
+            found = {name: item and item.data for name, item in provider.get_many(names)}
         assert found == {name: name.encode() for name in names}
 
     def test_put_many_goes_on_past_a_name_that_cannot_be_stored(self) -> None:
         long = "n" * 5000
-        failures: dict[str, type[Exception]] = {}
         with self.provider() as provider:
-            try:
-                provider.put_many([("a", b"a"), (long, b"long"), ("b", b"b")])
-            except BulkError as error:
-                failures = {name: type(each) for name, each in error.failures.items()}
+            outcomes = provider.put_many([("a", b"a"), (long, b"long"), ("b", b"b")])
+            failures = {name: type(failure) for name, failure, _ in outcomes if failure}
             assert failures == ({} if provider.contains(long) else {long: KeyNotStorableError})
             assert provider.contains("a")
             assert provider.contains("b")
@@ -92,13 +85,13 @@ class BulkContract(PlaceOfATest):
         with self.provider() as provider:
             for name in "abc":
                 provider.put(name, b"value")
-            provider.delete_many(["absent", "a", "absent/too", "c", "n" * 5000])
+            done(provider.delete_many(["absent", "a", "absent/too", "c", "n" * 5000]))
         assert self.raw_names() == {"b"}
 
     def test_purge_leaves_a_place_to_write_to(self) -> None:
         with self.provider() as provider:
             provider.put("name", b"old")
-            provider.purge()
+            done(provider.purge())
             provider.put("name", b"new")
             assert provider.exists()
         assert self.raw_read("name") == b"new"
@@ -107,7 +100,7 @@ class BulkContract(PlaceOfATest):
         self.write_neighbours()
         with self.provider() as provider:
             provider.put("name", b"value")
-            provider.purge()
+            done(provider.purge())
         assert self.neighbours_are_whole()
 
     def test_a_listing_has_nothing_from_beside_the_shelf(self) -> None:

@@ -1,4 +1,4 @@
-"""Many threads at once, and what is counted."""
+"""Tests of many threads at once, and of statistics."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ RACERS = 16
 
 
 class ConcurrencyContract(PlaceOfATest):
-    """Many threads at once, and what is counted."""
+    """The part of `ProviderContract` about many threads at once, and about statistics."""
 
     def test_a_reader_sees_the_old_value_or_the_new_one(self) -> None:
         values = (b"a" * 100_000, b"b" * 50_000)
-        turn = itertools.cycle(values)
+        alternating = itertools.cycle(values)
         with self.provider() as provider:
             provider.put("name", values[0])
-            with meanwhile(lambda: provider.put("name", next(turn))):
+            with meanwhile(lambda: provider.put("name", next(alternating))):
                 read = in_threads(4, lambda _: [provider.get("name").data for _ in range(15)])
         assert {data for each in read for data in each} <= set(values)
 
@@ -53,7 +53,7 @@ class ConcurrencyContract(PlaceOfATest):
     def test_writers_that_race_if_version_lose_no_update(self) -> None:
         with self.provider() as provider:
             if not provider.capabilities.conditional_put:
-                return  # Nothing is promised: such a store may look first and write then.
+                return  # Nothing is promised: such a store may read first and write then.
             provider.put("counter", b"0")
 
             def add(_: int) -> int:
@@ -104,10 +104,10 @@ class ConcurrencyContract(PlaceOfATest):
             "entries": lambda p: list(p.entries()),
             "names": lambda p: list(p.names()),
             "get_many": lambda p: list(p.get_many(["name"])),
-            "put_many": lambda p: p.put_many([("name", b"value")]),
+            "put_many": lambda p: list(p.put_many([("name", b"value")])),
             "delete": lambda p: p.delete("name"),
-            "delete_many": lambda p: p.delete_many(["name"]),
-            "purge": lambda p: p.purge(),
+            "delete_many": lambda p: list(p.delete_many(["name"])),
+            "purge": lambda p: list(p.purge()),
         }
         uncounted = []
         with self.provider() as provider:

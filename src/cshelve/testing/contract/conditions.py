@@ -1,4 +1,4 @@
-"""Writes that depend on what is there: versions, and writing only what is absent."""
+"""Tests of conditional writes, by version and only if the name is absent."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["ConditionsContract"]
 
 
 class ConditionsContract(PlaceOfATest):
-    """Writes that depend on what is there: versions, and writing only what is absent."""
+    """The part of `ProviderContract` about conditional writes and versions."""
 
     def test_put_gives_the_version_that_get_gives(self) -> None:
         with self.provider() as provider:
@@ -116,5 +116,5 @@ class ConditionsContract(PlaceOfATest):
             if provider.capabilities.delete_reports and provider.capabilities.conditional_delete:
                 assert provider.delete("name", if_version=gone) is False
             else:
-                # A store that cannot tell may say that the condition does not hold.
+                # A store that cannot tell may raise ConflictError.
                 is_done(False, lambda: falsy(provider.delete("name", if_version=gone)))

@@ -1,10 +1,11 @@
-"""Listings: complete, lazy, and safe while the store changes."""
+"""Tests of listings: complete, lazy, and safe while the store changes."""
 
 from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
 from cshelve.testing.contract._checks import (
+    done,
     meanwhile,
 )
 from cshelve.testing.contract._place import PlaceOfATest
@@ -15,7 +16,7 @@ RECENTLY = timedelta(hours=1)
 
 
 class ListingsContract(PlaceOfATest):
-    """Listings: complete, lazy, and safe while the store changes."""
+    """The part of `ProviderContract` about listings."""
 
     def test_an_empty_place_lists_nothing(self) -> None:
         with self.provider() as provider:
@@ -78,7 +79,7 @@ class ListingsContract(PlaceOfATest):
     def test_each_name_may_be_deleted_while_they_are_listed(self) -> None:
         names = {f"{number % 7}/{number}" for number in range(50)}
         with self.provider() as provider:
-            provider.put_many((name, b"value") for name in names)
+            done(provider.put_many((name, b"value") for name in names))
             for name in provider.names():
                 provider.delete(name)
         assert self.raw_names() == set()
@@ -87,7 +88,7 @@ class ListingsContract(PlaceOfATest):
         stay = {f"{number % 7}/{number}-stays" for number in range(40)}
         go = {f"{number % 7}/{number}-goes" for number in range(40)}
         with self.provider() as provider:
-            provider.put_many((name, b"value") for name in stay | go)
+            done(provider.put_many((name, b"value") for name in stay | go))
             listed = []
             for name in provider.names():
                 listed.append(name)
@@ -108,11 +109,11 @@ class ListingsContract(PlaceOfATest):
                 assert all(listing == ["name"] for listing in listings())
 
     def test_a_long_listing_has_each_name_once_and_purge_deletes_them_all(self) -> None:
-        # In one test, because with many stores to write them is what takes the time.
+        # In one test, since writing the names takes most of the time in many stores.
         names = {f"{number % 3}/{number:05}" for number in range(self.many)}
         self.raw_write_many(names)
         with self.provider() as provider:
             listed = list(provider.names())
-            provider.purge()
+            done(provider.purge())
         assert (len(listed), set(listed)) == (len(names), names)
         assert self.raw_names() == set()

@@ -1,4 +1,4 @@
-"""Names that stores mangle, refuse, or take for others."""
+"""Tests of names that stores mangle, refuse, or confuse with others."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from cshelve.exceptions import (
 )
 from cshelve.providers.base import Provider
 from cshelve.testing.contract._checks import (
+    done,
     holds,
     is_absent,
     odd_value,
@@ -26,13 +27,14 @@ ODD_NAMES = (
     *("\u2028", "\u202e", "\ufeff", "\ufffd", "\ufffe", "\uffff", "\U0010ffff"),
     *("s" * 256, "d/" * 100 + "deep", "é" * 200, "n" * 900, "n" * 1100, "n" * 5000),
 )
-"""Names that some store or other mangles, refuses, or takes for others."""
+"""Names that some stores mangle, refuse, or confuse with others."""
 
 
 class OddNamesContract(PlaceOfATest):
-    """The part of `ProviderContract` about names that stores mangle, refuse, or take for others."""
+    """The part of `ProviderContract` about names that stores mangle, refuse, or confuse.
 
-    # All of them are in the store at once, so that two that become one show it.
+    All of them are in the store at once, so that two names that become one are noticed.
+    """
 
     def test_an_odd_name_is_stored_faithfully_or_refused(self) -> None:
         with self.provider() as provider:
@@ -60,15 +62,15 @@ class OddNamesContract(PlaceOfATest):
             for name in stored[::2]:
                 provider.delete(name)
             assert sorted(provider.names()) == sorted(stored[1::2])
-            # Some of these are gone already, and some never were there.
-            provider.delete_many(self._odd_names())
+            # Some of these were deleted above, and some never stored.
+            done(provider.delete_many(self._odd_names()))
         assert self.raw_names() == set()
 
     def _odd_names(self) -> list[str]:
         return [name for name in ODD_NAMES if name not in self.unfaithful_names]
 
     def _put_odd_names(self, provider: Provider) -> tuple[list[str], list[str]]:
-        """Put every odd name; tell which the store took and which it refused."""
+        """Put every odd name, and return those that were stored and those that were refused."""
         stored, refused = [], []
         for name in self._odd_names():
             try:

@@ -1,4 +1,4 @@
-"""The place itself: there, absent, created, closed."""
+"""Tests of the place of a shelf in its store: existing, absent, created, closed."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from cshelve.exceptions import (
     Error,
 )
 from cshelve.testing.contract._checks import (
+    done,
     error_of,
 )
 from cshelve.testing.contract._place import PlaceOfATest
@@ -17,7 +18,7 @@ __all__ = ["PlacesContract"]
 
 
 class PlacesContract(PlaceOfATest):
-    """The place itself: there, absent, created, closed."""
+    """The part of `ProviderContract` about the place of a shelf, existing or absent."""
 
     def test_a_place_that_is_there_exists(self) -> None:
         with self.provider() as provider:
@@ -54,7 +55,7 @@ class PlacesContract(PlaceOfATest):
             error_of(DBDoesNotExistsError, lambda: list(provider.get_many(["name"])))
 
     def test_contains_of_an_absent_place_is_never_true(self) -> None:
-        # S3's answer to a HEAD does not tell an absent bucket from an absent key.
+        # S3 responds to a HEAD alike for an absent bucket and an absent key.
         with self.absent() as provider, suppress(DBDoesNotExistsError):
             assert provider.contains("name") is False
 
@@ -64,7 +65,7 @@ class PlacesContract(PlaceOfATest):
 
     def test_writing_many_to_an_absent_place_is_refused(self) -> None:
         with self.absent() as provider:
-            error_of(DBDoesNotExistsError, lambda: provider.put_many([("name", b"value")]))
+            error_of(DBDoesNotExistsError, lambda: done(provider.put_many([("name", b"value")])))
 
     def test_deleting_from_an_absent_place_is_refused(self) -> None:
         with self.absent() as provider:
@@ -72,7 +73,7 @@ class PlacesContract(PlaceOfATest):
 
     def test_deleting_many_from_an_absent_place_is_refused(self) -> None:
         with self.absent() as provider:
-            error_of(DBDoesNotExistsError, lambda: provider.delete_many(["name"]))
+            error_of(DBDoesNotExistsError, lambda: done(provider.delete_many(["name"])))
 
     def test_listing_an_absent_place_is_refused(self) -> None:
         with self.absent() as provider:
@@ -84,7 +85,7 @@ class PlacesContract(PlaceOfATest):
 
     def test_purging_an_absent_place_is_refused(self) -> None:
         with self.absent() as provider:
-            error_of(DBDoesNotExistsError, provider.purge)
+            error_of(DBDoesNotExistsError, lambda: done(provider.purge()))
 
     def test_a_refused_write_does_not_make_the_place(self) -> None:
         with self.absent() as provider:

@@ -1,4 +1,4 @@
-"""Single values: put, read, looked for, deleted."""
+"""Tests of single values: put, get, contains, delete."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["ValuesContract"]
 
 
 class ValuesContract(PlaceOfATest):
-    """Single values: put, read, looked for, deleted."""
+    """The part of `ProviderContract` about single values."""
 
     def test_a_value_that_is_put_is_in_the_store(self) -> None:
         with self.provider() as provider:

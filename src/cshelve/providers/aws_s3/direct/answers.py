@@ -1,7 +1,7 @@
-"""One answer of HTTP/1.1, read strictly and without any I/O: it is fed bytes until it is whole.
+"""An HTTP/1.1 answer, read strictly and without I/O: `Reader` is fed bytes until it is complete.
 
-Whatever is not plainly an answer (another version, two lengths, none, a byte too many, a header
-folded over lines, a chunk with an extension) raises `NotPlainError`, and boto3 decides what it is.
+Anything unusual (another version, two lengths, none, a byte too many, a header folded over lines,
+a chunk with an extension) raises `NotPlainError`, and boto3 sends the request again.
 https://www.rfc-editor.org/rfc/rfc9112
 """
 
@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import io
 import re
+from typing import NamedTuple
 
 __all__ = ["Answer", "NotPlainError", "Reader"]
 
 MOST_HEAD_BYTES = 64 * 1024
 MOST_HEAD_LINES = 100
-# What one call may bring in. A larger buffer would be mapped and unmapped for each answer.
+# The most that one call receives. A larger buffer would be mapped and unmapped for each answer.
 PIECE_BYTES = 64 * 1024
 LARGE_PIECE_BYTES = 1024 * 1024
 
@@ -22,52 +23,51 @@ STATUS_LINE = re.compile(r"HTTP/1\.1 [1-9][0-9]{2}(?: .*)?")
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 LENGTH = re.compile("[0-9]{1,18}")
 CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,15}")
-# Servers repeat others, such as Vary; of these there is one, or nobody can tell which one counts.
+# Servers repeat others, such as Vary. If one of these comes twice, nobody knows which one counts.
 ONCE = frozenset({"content-length", "transfer-encoding", "etag", "content-range", "location"})
 
 
 class NotPlainError(Exception):
-    """What came back is nothing that may be taken as it is; the text says why."""
+    """An answer that only boto3 may interpret; the text says why."""
 
     def __init__(self, why: str, status: int = 0, code: str = "") -> None:
         super().__init__(why)
         self.code = code
         """S3's code in the answer, if there is one."""
         self.status = status
-        """The status of the answer, if it was for that that it is not plain."""
+        """The status of the answer, if that is why it is not plain."""
 
 
-class Answer:
+class Answer(NamedTuple):
     """An answer. The names of its headers are in lower case, since servers differ in that."""
 
-    __slots__ = ("body", "headers", "status")
-
-    def __init__(self, status: int, headers: dict[str, str], body: bytes = b"") -> None:
-        self.status = status
-        self.headers = headers
-        self.body = body
+    status: int
+    headers: dict[str, str]
+    body: bytes = b""
 
 
 class Reader:
     """What has arrived of an answer.
 
-    The body grows with what arrives, whatever length the server declares, unless the caller has
-    made a place for it (`receive_into`).
+    The body grows with what arrives, whatever length the server declares, unless the caller
+    provides a buffer (`receive_into`).
     """
 
     __slots__ = (
         *("_chunk_left", "_has_begun", "_has_continued", "_has_no_body", "_is_cut"),
-        *("_is_last_chunk", "_left", "_pieces", "_rest", "_sink"),
-        *("headers", "is_done", "length", "received", "status"),
+        *("_is_last_chunk", "_left", "_pieces", "_rest"),
+        *("headers", "is_done", "length", "place", "received", "status"),
     )
 
     def __init__(self, method: str) -> None:
         self.status = 0
         self.headers: dict[str, str] = {}
         self.length: int | None = None
-        """How long the body is, once the head has arrived; None if it comes in chunks."""
+        """The length of the body, once the head has arrived; None if it comes in chunks."""
         self.received = 0
-        """How much has arrived of the answer."""
+        """How many bytes of the answer have arrived."""
+        self.place: memoryview | None = None
+        """Where to put the next bytes of the body, if the caller has provided a buffer."""
         self.is_done = False
         self._has_no_body = method == "HEAD"
         self._has_begun = False
@@ -78,36 +78,30 @@ class Reader:
         self._chunk_left = 0
         self._is_last_chunk = False
         self._pieces: io.BytesIO | None = None
-        self._sink: memoryview | None = None
 
     @property
     def closes(self) -> bool:
-        """Whether the server closes the connection after this answer."""
+        """Whether the connection is of no use after this answer."""
         return self._is_cut or "close" in self.headers.get("connection", "").lower()
 
     @property
     def wanted_bytes(self) -> int:
-        """How much to receive at once."""
+        """How many bytes to receive at once."""
         left = self._left
         return PIECE_BYTES if left <= PIECE_BYTES else min(left, LARGE_PIECE_BYTES)
 
-    @property
-    def place(self) -> memoryview | None:
-        """Where the next bytes of the body are to be put, if there is a place for them."""
-        return self._sink
-
     def filled(self, count: int) -> None:
-        """Take note that so many bytes were put into `place`."""
-        assert self._sink is not None
+        """Note that so many bytes were put into `place`."""
+        assert self.place is not None
         self.received += count
         self._left -= count
-        self._sink = self._sink[count:] if self._left else None
+        self.place = self.place[count:] if self._left else None
         self.is_done = not self._left
 
     def receive_into(self, buffer: memoryview) -> None:
-        """Put the body into a buffer, and be done when that is full, whatever comes after it.
+        """Put the body into a buffer, and end when that is full, whatever comes after it.
 
-        To be called when the head has arrived. What has arrived of the body is moved.
+        Call it when the head has arrived. What has arrived of the body is moved.
         """
         arrived = self._pieces.getvalue() if self._pieces is not None else b""
         count = min(len(arrived), len(buffer))
@@ -115,16 +109,16 @@ class Reader:
         self._pieces = None
         self._is_cut = self.length != len(buffer)
         self._left = len(buffer) - count
-        self._sink = buffer[count:] if self._left else None
+        self.place = buffer[count:] if self._left else None
         self.is_done = not self._left
 
     def answer(self) -> Answer:
-        """Return the answer, which is whole."""
+        """Return the answer, which is complete."""
         body = self._pieces.getvalue() if self._pieces is not None else self._rest
         return Answer(self.status, self.headers, body)
 
     def feed(self, data: bytes) -> bool:
-        """Take what has arrived, and return whether the answer is whole."""
+        """Add what has arrived, and return whether the answer is complete."""
         if self.is_done:
             raise NotPlainError("more than the answer")
         self.received += len(data)
@@ -140,7 +134,7 @@ class Reader:
             self._read_head(data[:end].decode("latin-1"))
             data = data[end + 4 :]
             if self.status == 100:
-                # What a server says to a request that waits for it, as ours never do.
+                # An interim answer, to requests that wait for it, as ours never do.
                 if self._has_continued:
                     raise NotPlainError("status 100 twice")
                 self._has_continued = True
@@ -155,16 +149,16 @@ class Reader:
                 return True
             self._pieces = io.BytesIO()
         if self.length is None:
-            self._take_chunks(data)
+            self._add_chunks(data)
         else:
-            self._take(data)
+            self._add(data)
         return self.is_done
 
-    def _take(self, data: bytes) -> None:
+    def _add(self, data: bytes) -> None:
         if len(data) > self._left:
             raise NotPlainError("more than the answer")
-        if self._sink is not None:
-            self._sink[: len(data)] = data
+        if self.place is not None:
+            self.place[: len(data)] = data
             self.received -= len(data)  # `filled` counts it.
             self.filled(len(data))
             return
@@ -173,8 +167,8 @@ class Reader:
         self._left -= len(data)
         self.is_done = not self._left
 
-    def _take_chunks(self, data: bytes) -> None:
-        """Take pieces of a body in chunks; behind the last one there may be nothing more."""
+    def _add_chunks(self, data: bytes) -> None:
+        """Add pieces of a body in chunks; nothing may follow the last one."""
         assert self._pieces is not None
         rest = self._rest + data if self._rest else data
         at = 0
@@ -230,7 +224,7 @@ class Reader:
             self._frame(headers)
 
     def _frame(self, headers: dict[str, str]) -> None:
-        """Find out where the body ends."""
+        """Determine where the body ends."""
         length, coding = headers.get("content-length"), headers.get("transfer-encoding")
         if length is not None and not LENGTH.fullmatch(length):
             raise NotPlainError("a length that is no number")
@@ -240,8 +234,8 @@ class Reader:
             self.length = 0
         elif coding is not None:
             if coding.lower() != "chunked" or length is not None:
-                raise NotPlainError("a body whose end is told in two ways, or in an unknown one")
+                raise NotPlainError("a body whose end is declared twice, or in an unknown way")
         elif length is None:
-            raise NotPlainError("an answer of which the length is not told")
+            raise NotPlainError("an answer without a length")
         else:
             self.length = self._left = int(length)

@@ -9,38 +9,35 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from cshelve._forks import PerProcess
-from cshelve._signals import is_from_signal_handler
+from cshelve._concurrency.per_process import PerProcess
+from cshelve._concurrency.signals import is_from_signal_handler
 
 if TYPE_CHECKING:
     import ssl
 
-__all__ = [
-    *("Connection", "Endpoint", "NotSentError", "Pool", "leave", "pool_of"),
-]
+__all__ = ["Connection", "Endpoint", "NotSentError", "Pool", "leave", "pool_of"]
 
-# Servers close idle connections after 5 to 60 seconds; a request on one that is being closed would
-# be sent in vain.
+# Servers close idle connections after 5 to 60 seconds, and lose a request that arrives then.
 MOST_IDLE_SECONDS = 15.0
 
 
 class NotSentError(Exception):
-    """There was no connection to send a request by."""
+    """There is no connection to send a request by."""
 
 
 class Endpoint(NamedTuple):
-    """Where requests go, and whom to trust there."""
+    """Where requests go, and which authorities vouch for the server."""
 
     host: str
     port: int
     is_secure: bool
     ca_path: str | None
-    """The file or folder of the authorities to trust; None if anybody is trusted."""
+    """The file or folder of the authorities; None if any server is trusted."""
     connect_seconds: float
 
 
 class Connection:
-    """A socket that one request at a time goes by. For one thread at a time."""
+    """A socket for one request at a time, and for one thread at a time."""
 
     __slots__ = ("idle_since", "is_reused", "is_secure", "pool", "socket", "would_block")
 
@@ -52,27 +49,24 @@ class Connection:
         self.is_reused = False
         self.idle_since = 0.0
         self.would_block = would_block
-        """What a socket that does not wait raises where it would have to."""
+        """What a socket that does not wait raises instead."""
 
     def __del__(self) -> None:
-        # Ctrl-C may strike where nobody has noted yet that the connection is his, or before it is.
+        # Ctrl-C may strike before anybody has noted the connection, or before there is a socket.
         if hasattr(self, "socket"):
             self.close()
 
     def close(self) -> None:
-        """Close without a word on the wire: a forked child would say it in its parent's name."""
+        """Close without TLS's farewell, which a forked child would send in its parent's name."""
         self.socket.close()
 
     def is_fit(self) -> bool:
-        """Return whether another request may go by it."""
+        """Return whether the connection may have another request."""
         is_young = time.monotonic() - self.idle_since <= MOST_IDLE_SECONDS
         return is_young and (not _readable(self.socket) or self.has_nothing_to_say())
 
     def has_nothing_to_say(self) -> bool:
-        """Return whether what has arrived unasked is nothing: no end, and no answer.
-
-        With TLS there may be a ticket for a later session.
-        """
+        """Return whether what has arrived unasked is no end and no answer, but TLS's own."""
         if not self.is_secure:
             return False
         self.socket.settimeout(0)
@@ -117,7 +111,7 @@ class Pool:
         return None
 
     def keep(self, connection: Connection) -> None:
-        """Take back a connection whose answer was read to its end."""
+        """Keep a connection whose answer was read to its end."""
         connection.idle_since = now = time.monotonic()
         self._idle.append(connection)
         self._close_old(now)
@@ -125,7 +119,7 @@ class Pool:
             self.close()
 
     def open(self) -> Connection:
-        """Open a connection, and wait until it is there; raises `NotSentError`."""
+        """Open a connection, and wait for it; raise `NotSentError`."""
         host, port, _, _, seconds = self.endpoint
         try:
             connected = socket.create_connection((host, port), timeout=seconds)
@@ -168,9 +162,9 @@ class Pool:
             return None
 
     def secure(self, connection: Connection) -> None:
-        """Have TLS on a connection, where the endpoint has it; the handshake is yet to be made.
+        """Put TLS on a connection, where the endpoint has it; the handshake comes later.
 
-        Once the connection is there: before, Python takes it for one that was closed.
+        The connection has to be open: before that, Python takes it for a closed one.
         """
         if self._context is None:
             return
@@ -183,7 +177,7 @@ class Pool:
         connection.is_secure = True
 
     def forget_address(self) -> None:
-        """Look up the name again for the next connection: nobody answers at the last address."""
+        """Look up the name again for the next connection, as the last address does not answer."""
         self._address = None
 
     def note_session(self, connection: Connection) -> None:
@@ -192,7 +186,7 @@ class Pool:
             self._session = connection.socket.session
 
     def close(self) -> None:
-        """Close what is idle."""
+        """Close the idle connections."""
         while self._idle:
             try:
                 self._idle.pop().close()
@@ -204,9 +198,9 @@ class Pool:
         return Connection(connected, self, would_block=self._would_block)
 
     def _context_of_now(self, made: Any) -> ssl.SSLContext:
-        """Make another one where the program has patched `ssl` since, as for gevent or eventlet.
+        """Make another context if the program has patched `ssl` since, as for gevent or eventlet.
 
-        The old one makes sockets of the old kind, and out of the new kind none at all.
+        The old one cannot wrap the new kind of sockets.
         """
         import ssl
 
@@ -217,7 +211,7 @@ class Pool:
         return context
 
     def _close_old(self, now: float) -> None:
-        # A part of the list, as another thread may take what there is at any moment.
+        # By a slice, as another thread may take the oldest at any moment.
         for oldest in self._idle[:1]:
             if now - oldest.idle_since <= MOST_IDLE_SECONDS:
                 return
@@ -230,7 +224,7 @@ class Pool:
 
 
 class _Pools:
-    """The pools of one process. A child that is forked closes what it has of its parent's."""
+    """The pools of one process. A forked child closes those of its parent."""
 
     def __init__(self) -> None:
         for inherited in _pools.of_others():
@@ -244,9 +238,9 @@ _pools = PerProcess(_Pools)
 
 
 def pool_of(endpoint: Endpoint) -> Pool:
-    """Return this process's pool for an endpoint, and count its user; `leave` counts it down.
+    """Return this process's pool for an endpoint and this version of its file of authorities.
 
-    A pool is told from others by the version of the file of authorities as well.
+    Counts its users; `leave` counts them down.
     """
     pools = _pools.get()
     key: tuple[object, ...] = (endpoint, *_version_of(endpoint.ca_path))
@@ -280,10 +274,10 @@ def _version_of(ca_path: str | None) -> tuple[int, int]:
 
 
 def _tls_context(ca_path: str | None) -> ssl.SSLContext:
-    """Make what botocore makes: it trusts this file alone, and takes what OpenSSL takes by itself.
+    """Make the context that botocore makes, which trusts this file alone.
 
     `ssl.create_default_context` is stricter from Python 3.13 on, and would refuse authorities that
-    boto3 takes.
+    boto3 accepts.
     """
     import ssl  # Only here: many endpoints in tests and in private networks have no TLS.
 

@@ -8,10 +8,10 @@ import re
 import time
 import zlib
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, Protocol
+from typing import NamedTuple, Protocol
 
-from cshelve._forks import PerProcess
-from cshelve._signals import is_from_signal_handler
+from cshelve._concurrency.per_process import PerProcess
+from cshelve._concurrency.signals import is_from_signal_handler
 from cshelve.providers.aws_s3.direct.answers import Answer, NotPlainError, Reader
 from cshelve.providers.aws_s3.direct.connections import (
     Connection,
@@ -21,17 +21,20 @@ from cshelve.providers.aws_s3.direct.connections import (
     leave,
     pool_of,
 )
-from cshelve.providers.aws_s3.direct.signing import Credentials
 from cshelve.providers.aws_s3.direct.templates import (
+    Credentials,
     Data,
     NoTemplateError,
     Request,
     Template,
 )
 
-__all__ = ["TROUBLE", "Engine", "LateError", "Source", "code_and_message"]
+__all__ = [
+    *("LEAST_BYTES", "ONE_SEND_BYTES", "SMALL_BYTES", "TROUBLE"),
+    *("Begun", "Engine", "LateError", "Source", "check", "code_and_message", "receive"),
+]
 
-# An answer that brings less than this within the time for one is as good as none.
+# An answer that brings less than this in the time for one counts as none.
 LEAST_BYTES = 4096
 # A body this small is sent together with its head.
 SMALL_BYTES = 64 * 1024
@@ -39,9 +42,10 @@ ONE_SEND_BYTES = 256 * 1024
 
 CODE = re.compile(rb"<Code>([^<]*)</Code>")
 MESSAGE = re.compile(rb"<Message>([^<]*)</Message>")
-# What only S3, and what speaks like it, puts into an answer.
+# Headers that only S3, and servers that speak its protocol, put into an answer.
 OF_S3 = ("x-amz-request-id", "x-amz-id-2")
 SUCCESS = {"GetObject": {200, 206}, "DeleteObject": {200, 204}, "AbortMultipartUpload": {200, 204}}
+ONLY_200 = frozenset({200})
 WITH_ETAG = frozenset({"HeadObject", "PutObject", "UploadPart"})
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity.html
 CHECKSUMS: dict[str, Callable[[bytes], bytes]] = {
@@ -60,29 +64,29 @@ TROUBLE = (NotPlainError, NotSentError, NoTemplateError, OSError, UnicodeError)
 
 
 class Source(Protocol):
-    """What the engine has to know: by our own rules, or as boto3 tells."""
+    """What requests are made of: from our own rules, or from boto3, which may be asked late."""
 
+    @property
     def endpoint(self) -> Endpoint: ...
-    def template(self, operation: str) -> Template: ...
+    @property
+    def templates(self) -> Mapping[str, Template]: ...
+    @property
     def credentials(self) -> Credentials | None: ...
 
 
 class Begun(NamedTuple):
-    """A large answer, of which the head has arrived; its connection is the caller's to close."""
+    """A request whose answer has not arrived completely; its connection is the caller's to close.
 
+    `Engine.finish` waits for the answer.
+    """
+
+    operation: str
     reader: Reader
     connection: Connection
 
 
-class Sent(NamedTuple):
-    """A request that was sent, and the connection that its answer will come by."""
-
-    request: Request
-    connection: Connection
-
-
 class Engine:
-    """Makes requests, sends them and judges what comes back. Safe in many threads.
+    """Make requests, send them and judge the answers. Safe in many threads.
 
     Every method raises what may happen on the way: `NotSentError`, `NotPlainError`, `OSError`.
     """
@@ -92,19 +96,21 @@ class Engine:
     ) -> None:
         self.source = source
         self.patience_seconds = patience_seconds
+        self.content_type: str | None = None
+        """Of every object, unless its template has one already."""
         self.count = count
-        """Told the operation of each request that is sent."""
-        self._of_processes = PerProcess(lambda: pool_of(source.endpoint()))
+        """Called with the operation of each request that is sent."""
+        self._pools = PerProcess(lambda: pool_of(self.source.endpoint))
         self._has_answered_like_s3 = False
 
     @property
     def pool(self) -> Pool:
         """The connections of this process."""
-        return self._of_processes.get()
+        return self._pools.get()
 
     def close(self) -> None:
         """Leave the pool; the last shelf that uses it closes its connections."""
-        pool = self._of_processes.drop()
+        pool = self._pools.drop()
         if pool is not None:
             leave(pool)
 
@@ -116,39 +122,26 @@ class Engine:
         body: Data | None = None,
     ) -> Request:
         """Make a request, signed as of now."""
-        # None before the first one is sent, which goes wherever requests go then.
-        pool = self._of_processes.made()
-        template = self.source.template(operation)
-        credentials = self.source.credentials() if template.region is not None else None
+        # First, so that a redirect in between shows when the request is sent.
+        pool, source = self._pools.made(), self.source
+        template = source.templates[operation]
+        credentials = source.credentials if template.region is not None else None
+        if self.content_type is not None and template.may_say_content_type(operation):
+            parameters = {"ContentType": self.content_type, **(parameters or {})}
         head = template.request(key, credentials, parameters, body)
-        return Request(operation, head, body, pool)
+        return Request(operation, template.method, head, body, pool)
 
     def send(self, request: Request, *, may_repeat: bool = True) -> Answer:
-        """Send a request and return the whole answer, whatever it says."""
-        reader, connection = self._begin(request, may_repeat=may_repeat, most_bytes=None)
-        self._end(reader, connection)
-        return reader.answer()
+        """Send a request and return the complete answer, whatever it says."""
+        return self._ended(self._begun(request, may_repeat=may_repeat, most_bytes=None))
 
     def begin(self, request: Request, most_bytes: int) -> Answer | Begun:
         """Send a request, and return without the body of an answer that is longer than this."""
-        reader, connection = self._begin(request, may_repeat=True, most_bytes=most_bytes)
-        if not reader.is_done:
-            return Begun(reader, connection)
-        self._end(reader, connection)
-        return reader.answer()
+        begun = self._begun(request, may_repeat=True, most_bytes=most_bytes)
+        return self._ended(begun) if begun.reader.is_done else begun
 
-    def rest_of(self, begun: Begun) -> bytes:
-        """Return the body of an answer whose head has arrived."""
-        try:
-            self._receive(begun.connection, begun.reader, None)
-        except BaseException:
-            begun.connection.close()
-            raise
-        self._end(begun.reader, begun.connection)
-        return begun.reader.answer().body
-
-    def post(self, request: Request) -> Sent:
-        """Send a request without waiting for its answer, which `finish` does."""
+    def post(self, request: Request) -> Begun:
+        """Send a request without waiting for its answer."""
         pool = self._pool_for(request)
         connection = pool.take() or pool.open()
         try:
@@ -157,21 +150,19 @@ class Engine:
         except BaseException:
             connection.close()
             raise
-        return Sent(request, connection)
+        return Begun(request.operation, Reader(request.method), connection)
 
-    def finish(self, sent: Sent) -> Answer:
-        """Return the answer to a request that was sent before."""
-        reader = Reader(sent.request.method)
+    def finish(self, begun: Begun) -> Answer:
+        """Receive the rest of an answer, and return it."""
         try:
-            self._receive(sent.connection, reader, None)
+            self._receive(begun.connection, begun.reader, None)
         except BaseException:
-            sent.connection.close()
+            begun.connection.close()
             raise
-        self._end(reader, sent.connection)
-        return reader.answer()
+        return self._ended(begun)
 
     def judge(self, operation: str, answer: Answer) -> Answer:
-        """Return an answer that plainly says that something was done, or that a key is not there.
+        """Return an answer that plainly says that something was done, or that a key is absent.
 
         Raises `NotPlainError` for any other.
         """
@@ -179,9 +170,9 @@ class Engine:
         if status == 404:
             self._judge_absence(operation, answer)
             return answer
-        if status not in SUCCESS.get(operation, {200}):
-            raise NotPlainError(f"status {status}", status, code_of(answer))
-        is_like_s3 = "etag" in headers or any(name in headers for name in OF_S3)
+        if status not in SUCCESS.get(operation, ONLY_200):
+            raise NotPlainError(f"status {status}", status, code_and_message(answer)[0])
+        is_like_s3 = "etag" in headers or OF_S3[0] in headers or OF_S3[1] in headers
         if operation in WITH_ETAG and "etag" not in headers:
             raise NotPlainError("no ETag")
         if operation == "DeleteObject" and not (is_like_s3 or self._has_answered_like_s3):
@@ -195,18 +186,20 @@ class Engine:
         return answer
 
     def _judge_absence(self, operation: str, answer: Answer) -> None:
-        is_like_s3 = any(name in answer.headers for name in OF_S3)
+        is_like_s3 = OF_S3[0] in answer.headers or OF_S3[1] in answer.headers
         if operation == "HeadObject":  # Whose answer has no code.
             if not (is_like_s3 or self._has_answered_like_s3):
                 raise NotPlainError("a 404 that may be any server's")
-        elif operation not in {"GetObject", "DeleteObject"} or code_of(answer) != "NoSuchKey":
+        elif (
+            operation not in {"GetObject", "DeleteObject"}
+            or code_and_message(answer)[0] != "NoSuchKey"
+        ):
             raise NotPlainError("a 404 about something else than a key")
         if is_like_s3:
             self._has_answered_like_s3 = True
 
-    def _begin(
-        self, request: Request, *, may_repeat: bool, most_bytes: int | None
-    ) -> tuple[Reader, Connection]:
+    def _begun(self, request: Request, *, may_repeat: bool, most_bytes: int | None) -> Begun:
+        """Send a request and receive the answer, or just its head if it is longer than this."""
         pool = self._pool_for(request)
         connection = pool.take()
         while True:
@@ -225,7 +218,7 @@ class Engine:
                 connection.close()
                 if is_from_signal_handler(error):
                     raise
-                # The server closed it while the request was on its way, so that it was not read.
+                # The server closed it while the request was on its way, and has not read that.
                 if not (is_reused and may_repeat and not reader.received):
                     raise
                 connection = None
@@ -233,23 +226,25 @@ class Engine:
                 connection.close()
                 raise
             else:
-                return reader, connection
+                return Begun(request.operation, reader, connection)
 
     def _pool_for(self, request: Request) -> Pool:
         """Return the pool that a request was made for; it may have been left after a redirect."""
-        pool = self.pool
+        pool = self._pools.get()
         if request.pool is not None and request.pool is not pool:
             raise NotSentError("requests go elsewhere now")
         return pool
 
-    def _end(self, reader: Reader, connection: Connection) -> None:
-        pool = connection.pool
+    def _ended(self, begun: Begun) -> Answer:
+        """Return an answer that has arrived, and its connection to the pool."""
+        _, reader, connection = begun
         if reader.closes:
             connection.close()
-            return
-        if not connection.is_reused:
-            pool.note_session(connection)
-        pool.keep(connection)
+        else:
+            if not connection.is_reused:
+                connection.pool.note_session(connection)
+            connection.pool.keep(connection)
+        return reader.answer()
 
     def _put(self, connection: Connection, request: Request) -> None:
         connection.socket.settimeout(self.patience_seconds)
@@ -294,7 +289,7 @@ class Engine:
 
 
 class Pace:
-    """Whether bytes come fast enough: some thousands within the time that an answer may take."""
+    """Checks that bytes come fast enough: some thousands in the time that an answer may take."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -302,7 +297,7 @@ class Pace:
         self._moved = 0
 
     def note(self, count: int) -> None:
-        """Take note of bytes that have moved; raises `LateError` if they are too few."""
+        """Note bytes that have moved; raise `LateError` if they are too few."""
         self._moved += count
         now = time.monotonic()
         if now > self._until:
@@ -313,10 +308,9 @@ class Pace:
 
 
 def receive(connection: Connection, reader: Reader) -> None:
-    """Hand what has arrived to a reader; raises `ConnectionError` for an end."""
-    place = reader.place
-    if place is not None:
-        count = connection.socket.recv_into(place)
+    """Pass what has arrived to a reader; raise `ConnectionError` at an end."""
+    if reader.place is not None:
+        count = connection.socket.recv_into(reader.place)
         if not count:
             raise ConnectionResetError("closed before the end")
         reader.filled(count)
@@ -328,26 +322,20 @@ def receive(connection: Connection, reader: Reader) -> None:
 
 
 def check(headers: Mapping[str, str], body: bytes) -> None:
-    """Compare a body with the checksums that the server gives for the whole of it."""
+    """Compare a body with the server's checksums of it; raise `NotPlainError` if they differ."""
     for name, of in CHECKSUMS.items():
         given = headers.get(name)
-        # One with a dash is made of those of the parts.
+        # One with a dash is made of the checksums of the parts.
         if given is None or "-" in given:
             continue
         if base64.b64encode(of(body)).decode() != given:
             raise NotPlainError("a body that was damaged on its way")
 
 
-def code_of(answer: Answer) -> str:
-    """Return the code in the answer of a refusal."""
-    return code_and_message(answer)[0]
-
-
 def code_and_message(answer: Answer) -> tuple[str, str]:
-    """Return what S3 says in an answer that refuses."""
-    found: list[Any] = [pattern.search(answer.body) for pattern in (CODE, MESSAGE)]
-    code, message = (each[1].decode("utf-8", "replace") if each else "" for each in found)
-    return code, message
-
-
-__all__ += ["Begun", "NotPlainError", "NotSentError", "Sent", "check", "code_of", "receive"]
+    """Return the code and the message of S3's refusal; empty where there is none."""
+    code, message = CODE.search(answer.body), MESSAGE.search(answer.body)
+    return (
+        code[1].decode("utf-8", "replace") if code else "",
+        message[1].decode("utf-8", "replace") if message else "",
+    )

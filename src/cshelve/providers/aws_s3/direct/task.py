@@ -1,4 +1,4 @@
-"""What is done to many items at once, by requests of the engine and by threads."""
+"""What a loop over many requests does to each item; `tasks` of the provider implement it."""
 
 from __future__ import annotations
 
@@ -16,39 +16,40 @@ R = TypeVar("R")
 
 
 class Task(ABC, Generic[T, R]):
-    """What is done to each item: by a request of the engine, or by a thread."""
+    """What is done to each item: by a request of the engine, or by boto3 in a thread."""
 
     is_worth_an_end = False
-    """Whether what flies at an early end is waited for: a write is, so that it does not land later;
-    a read is not."""
+    """Whether an early end waits for what is in flight: for a write, so that it is not stored
+    later; not for a read."""
 
     @abstractmethod
     def request(self, item: T) -> Request | None:
         """Make the request of an item; None if a thread has to do it."""
 
     @abstractmethod
+    def place(self, item: T, reader: Reader) -> memoryview | None:
+        """Return a buffer for the body, if there is one, once the head of its answer is there."""
+
+    @abstractmethod
     def result(self, item: T, answer: Answer) -> R:
-        """Make the result of an answer; raises `NotPlainError` if boto3 has to do it again."""
+        """Make the result of an answer; raise `NotPlainError` if boto3 has to do it again."""
 
     @abstractmethod
     def by_boto3(self, item: T) -> R:
-        """Have boto3 do it, in a thread; the permit is there."""
+        """Do it by boto3, in a thread, with the permit of the item."""
 
     @abstractmethod
     def apart(self, item: T) -> R:
-        """Do what has no request of the engine, in a thread, with permits of its own."""
+        """Do what has no request of the engine, in a thread that takes permits of its own."""
 
+    @abstractmethod
     def given_up(self, item: T) -> R | None:
-        """Make the result of what ended without one; None if there is nothing to tell."""
-        return None
+        """Make the result of an item that was never begun; None if it has none."""
 
-    def place(self, item: T, reader: Reader) -> memoryview | None:
-        """Make a place for the body, once the head of its answer has arrived."""
-        return None
+    @abstractmethod
+    def odd(self, error: NotPlainError) -> None:
+        """Note an answer that is not plain."""
 
-    def odd(self, error: NotPlainError) -> None:  # nothing is a good answer
-        """Hear of an answer that could not be taken."""
-
+    @abstractmethod
     def is_last(self, result: R) -> bool:
-        """Return whether nothing more is to be begun after a result."""
-        return False
+        """Return whether nothing more is to begin after a result."""

@@ -1,47 +1,46 @@
-"""What a request of each operation consists of, without its key and its body; and the request.
+"""Requests as they are written: what each operation's consists of, and its signature.
 
-A template is either made by our own rules (`plain`), or taken from a request that boto3 made
-(`captured`); a test holds the two to be the same.
+A template is everything of a request but its key, its parameters and its body. It comes from our
+own rules (`plain`), or from a request that boto3 made (`captured`); a test holds the two to be the
+same. The signature is AWS's Signature Version 4, written as botocore writes it for S3:
+https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 """
 
 from __future__ import annotations
 
 import base64
 import hashlib
+import hmac
 import os
+import time
 import zlib
 from collections.abc import Mapping
 from typing import NamedTuple
 from urllib.parse import quote
 
-from cshelve.providers.aws_s3.direct.signing import (
-    EMPTY_SHA256,
-    UNSIGNED_PAYLOAD,
-    Credentials,
-    authorization,
-    timestamp,
-)
-
 __all__ = [
-    *("CRC32", "OPERATIONS", "TRACE"),
-    *("Data", "NoTemplateError", "Request", "Template", "headers_of", "query_of"),
+    *("CRC32", "EMPTY_SHA256", "OPERATIONS", "TRACE", "Credentials", "Data", "NoTemplateError"),
+    *("Request", "Template", "authorization", "headers_of", "query_of", "timestamp"),
 ]
 
 Data = bytes | bytearray | memoryview
 
+EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
+# Stands in place of the body's hash where TLS protects the body.
+UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
 CRC32 = "x-amz-checksum-crc32"
 TRACE = "x-amzn-trace-id"
 SAFE_IN_TRACE = "-=;:+&[]{}\"',"
-# Neither signed nor of any meaning to S3, as with boto3.
+# Not signed, as with boto3, and without meaning to S3.
 UNSIGNED = "user-agent: cshelve/2\r\naccept-encoding: identity\r\n"
 
 
 class NoTemplateError(Exception):
-    """What boto3 would send cannot be told, or nobody else can send it; the text says why."""
+    """The request that boto3 would send is not known, or only boto3 can send it; says why."""
 
 
 class Operation(NamedTuple):
-    """What the model of S3 says of an operation: its method, and what its address has."""
+    """An operation in the model of S3: its method, and what its address has."""
 
     method: str
     is_of_key: bool = True
@@ -62,8 +61,13 @@ OPERATIONS = {
     "CompleteMultipartUpload": Operation("POST", has_body=True),
     "AbortMultipartUpload": Operation("DELETE"),
 }
-# Parameters of boto3's that are headers, and those that are parts of the query.
-HEADERS = {"IfMatch": "if-match", "IfNoneMatch": "if-none-match", "Range": "range"}
+# boto3's parameters that are headers, and those that are parts of the query.
+HEADERS = {
+    "ContentType": "content-type",
+    "IfMatch": "if-match",
+    "IfNoneMatch": "if-none-match",
+    "Range": "range",
+}
 QUERY = {
     "Prefix": "prefix",
     "StartAfter": "start-after",
@@ -74,6 +78,31 @@ QUERY = {
     "PartNumber": "partNumber",
 }
 
+_last_stamp = (0, "")
+_last_key: tuple[tuple[str, str, str], bytes] = (("", "", ""), b"")
+
+
+class Credentials(NamedTuple):
+    """What requests are signed with."""
+
+    key_id: str
+    secret: str
+    token: str | None = None
+
+    def __repr__(self) -> str:
+        return f"Credentials({self.key_id!r}, …)"
+
+
+class Request(NamedTuple):
+    """A request that is ready to be sent."""
+
+    operation: str
+    method: str
+    head: bytes
+    body: Data | None
+    pool: object
+    """The connections to where it is to go; None if there were none yet."""
+
 
 class Template(NamedTuple):
     """A request of one operation, for any key."""
@@ -83,12 +112,17 @@ class Template(NamedTuple):
     """Up to the key; of an operation on the bucket, all of it."""
     query: tuple[tuple[str, str], ...]
     headers: tuple[tuple[str, str], ...]
-    """Those that all of these requests have, `host` among them; names in lower case."""
+    """The headers that all these requests have, `host` among them; names in lower case."""
     region: str | None
-    """What the signature is for; None for a request that is not signed."""
+    """The region that the signature is for; None if the request is not signed."""
     has_crc32: bool
     signs_body: bool
-    """Whether the hash of the body is signed: it is where there is no TLS, or on demand."""
+    """Whether the hash of the body is signed: without TLS, or on demand."""
+
+    def may_say_content_type(self, operation: str) -> bool:
+        """Return whether requests create an object, and say nothing of its type yet."""
+        is_said = any(name == "content-type" for name, _ in self.headers)
+        return operation in {"PutObject", "CreateMultipartUpload"} and not is_said
 
     def request(
         self,
@@ -98,7 +132,7 @@ class Template(NamedTuple):
         body: Data | None = None,
         stamp: str = "",
     ) -> bytes:
-        """Return the head of a request; the body follows it on the wire."""
+        """Return the head of a request; the body follows it."""
         path = self.path if key is None else self.path + quote(key, safe="/~")
         query = self.query
         headers = list(self.headers)
@@ -113,10 +147,12 @@ class Template(NamedTuple):
             signature = self._sign(path, query, headers, credentials, body, stamp or timestamp())
         target = f"{path}?{'&'.join([f'{n}={v}' if v else n for n, v in query])}" if query else path
         fields = "".join([f"{name}: {value}\r\n" for name, value in headers])
-        length = "" if self.method in {"GET", "HEAD"} else f"content-length: {_size(body)}\r\n"
+        trace = _trace() if "_X_AMZN_TRACE_ID" in os.environ else ""
+        length = ""
+        if self.method not in {"GET", "HEAD"}:
+            length = f"content-length: {0 if body is None else memoryview(body).nbytes}\r\n"
         return (
-            f"{self.method} {target} HTTP/1.1\r\n"
-            f"{fields}{signature}{UNSIGNED}{_trace()}{length}\r\n"
+            f"{self.method} {target} HTTP/1.1\r\n{fields}{signature}{UNSIGNED}{trace}{length}\r\n"
         ).encode("latin-1")
 
     def _sign(
@@ -155,18 +191,44 @@ class Template(NamedTuple):
         return f"authorization: {value}\r\n"
 
 
-class Request(NamedTuple):
-    """A request that is ready to be sent."""
+def authorization(
+    credentials: Credentials,
+    region: str,
+    stamp: str,
+    method: str,
+    path: str,
+    query: str,
+    headers: list[tuple[str, str]],
+    payload_hash: str,
+) -> str:
+    """Return the Authorization header of a request.
 
-    operation: str
-    head: bytes
-    body: Data | None = None
-    pool: object = None
-    """The connections of where it is to go."""
+    Path and query are quoted, the query is sorted; the headers are sorted, with names in lower case
+    and no white space round their values or twice within them.
+    """
+    names = ";".join([name for name, _ in headers])
+    fields = "".join([f"{name}:{value}\n" for name, value in headers])
+    canonical = f"{method}\n{path}\n{query}\n{fields}\n{names}\n{payload_hash}"
+    scope = f"{stamp[:8]}/{region}/s3/aws4_request"
+    hashed = hashlib.sha256(canonical.encode()).hexdigest()
+    to_sign = f"AWS4-HMAC-SHA256\n{stamp}\n{scope}\n{hashed}"
+    key = _signing_key(credentials.secret, stamp[:8], region)
+    signature = hmac.digest(key, to_sign.encode(), "sha256").hex()
+    return (
+        f"AWS4-HMAC-SHA256 Credential={credentials.key_id}/{scope}, SignedHeaders={names}, "
+        f"Signature={signature}"
+    )
 
-    @property
-    def method(self) -> str:
-        return OPERATIONS[self.operation].method
+
+def timestamp() -> str:
+    """Return the current time as a signature has it, formatted once a second (that takes 2 µs)."""
+    global _last_stamp
+    now = int(time.time())
+    second, stamp = _last_stamp
+    if second != now:
+        stamp = time.strftime("%Y%m%dT%H%M%SZ", time.gmtime(now))
+        _last_stamp = now, stamp
+    return stamp
 
 
 def query_of(parameters: Mapping[str, object]) -> list[tuple[str, str]]:
@@ -187,16 +249,25 @@ def headers_of(parameters: Mapping[str, object]) -> list[tuple[str, str]]:
     return headers
 
 
+def _signing_key(secret: str, date: str, region: str) -> bytes:
+    """Derive the key of a day and a region; the last one is kept, as it serves all day."""
+    global _last_key
+    wanted = secret, date, region
+    made_for, key = _last_key
+    if made_for != wanted:
+        key = f"AWS4{secret}".encode()
+        for part in (date, region, "s3", "aws4_request"):
+            key = hmac.digest(key, part.encode(), "sha256")
+        _last_key = wanted, key
+    return key
+
+
 def _trace() -> str:
     """Return the header by which AWS Lambda finds functions that call themselves, as botocore does.
 
-    It is another one each time that the function is called, and is not signed.
+    It changes with each call of the function, and is not signed.
     """
-    trace = os.environ.get("_X_AMZN_TRACE_ID")
+    trace = os.environ["_X_AMZN_TRACE_ID"]
     if not trace or "AWS_LAMBDA_FUNCTION_NAME" not in os.environ:
         return ""
     return f"{TRACE}: {quote(trace, safe=SAFE_IN_TRACE)}\r\n"
-
-
-def _size(body: Data | None) -> int:
-    return 0 if body is None else memoryview(body).nbytes

@@ -1,0 +1,103 @@
+"""Checks that need an environment of their own. `nox --list` names them, CONTRIBUTING.md explains.
+
+`make lint` and `make test` use .venv; each session here has its own environment in .nox, made the
+first time and then kept. What follows `--` goes to pytest: `nox -s bare -- -k filesystem -x`.
+"""
+
+import nox
+
+nox.needs_version = ">=2025.2.9"
+nox.options.sessions = ["lint", "bare", "tests"]
+nox.options.reuse_venv = "yes"
+nox.options.download_python = "never"
+
+PROJECT = nox.project.load_toml("pyproject.toml")
+PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
+WITHOUT_SERVERS = ["--ignore", "tests/providers/aws_s3", "-m"]
+# As `make test` has them: two processes, each with servers of its own.
+WITH_SERVERS = ["--numprocesses", "2", "--dist", "loadscope", "--max-worker-restart", "0", "-m"]
+
+
+def packages_of(*groups: str) -> tuple[str, ...]:
+    """Return what the dependency groups of pyproject.toml list."""
+    return nox.project.dependency_groups(PROJECT, *groups)
+
+
+@nox.session
+def lint(session: nox.Session) -> None:
+    """Check style, types and imports; `make lint` runs this in .venv."""
+    session.install("--editable", ".[all]", *packages_of("dev"))
+    session.run("ruff", "check", ".")
+    session.run("ruff", "format", "--check", ".")
+    session.run("mypy")
+    session.run("lint-imports", "--no-logo")
+
+
+@nox.session(python=PYTHONS)
+def tests(session: nox.Session) -> None:
+    """Run the tests that need no server, with every extra, on each Python that is installed."""
+    session.install(".[all]", *packages_of("test"))
+    session.run("pytest", *WITHOUT_SERVERS, "not s3 and not old", *session.posargs)
+
+
+@nox.session
+def bare(session: nox.Session) -> None:
+    """Install a wheel without extras, and run what needs none of them."""
+    session.install(".", *packages_of("test"))
+    needs_nothing = "not s3 and not encryption and not compression and not msgpack and not old"
+    session.run("pytest", *WITHOUT_SERVERS, needs_nothing, *session.posargs)
+
+
+@nox.session
+def oldest(session: nox.Session) -> None:
+    """Run the core of the S3 tests with the oldest boto3 that is allowed."""
+    session.install(".[all]", "boto3==1.36.0", *packages_of("test", "servers"))
+    chosen = session.posargs or [
+        "tests/providers/aws_s3/test_spec.py",
+        "tests/providers/aws_s3/engine",
+        "tests/providers/aws_s3/large_values",
+    ]
+    session.run("pytest", *WITH_SERVERS, "not old", *chosen)
+
+
+@nox.session
+def example(session: nox.Session) -> None:
+    """Install a provider of another package, and see that a configuration can name it."""
+    session.install(".", "./examples/provider", *packages_of("test"))
+    session.run("pytest", "-p", "no:cacheprovider", "examples/provider", *session.posargs)
+
+
+@nox.session
+def science(session: nox.Session) -> None:
+    """Run the tests of `unpickle_only` with numpy and pandas."""
+    session.install(".", "numpy", "pandas", *packages_of("test"))
+    session.run("pytest", "tests/values/test_unpickle_numpy.py", *session.posargs)
+
+
+@nox.session
+def docs(session: nox.Session) -> None:
+    """Check the documentation: links, code, examples, options, and the table of requests."""
+    session.install(".[all]", *packages_of("lint", "test", "servers"))
+    session.run(
+        "pytest",
+        "tests/test_docs.py",
+        "tests/test_examples_in_docs.py",
+        "tests/behaviour/test_examples.py",
+        "tests/config/test_reference.py",
+        "tests/providers/aws_s3/test_request_counts.py",
+        *session.posargs,
+    )
+
+
+@nox.session
+def coverage(session: nox.Session) -> None:
+    """Run the whole suite with the engine that cshelve chooses, and print what it did not reach."""
+    session.install("--editable", ".[all]", *packages_of("test", "servers", "others", "coverage"))
+    session.run("coverage", "erase")
+    # It counts the modules that an interpreter imports; coverage itself imports some of them.
+    counts_modules = "tests/test_package.py::test_neither_importing_it_nor_a_shelf_in_memory"
+    arguments = [*WITH_SERVERS, "not old", "--deselect", counts_modules, *session.posargs]
+    # A traced test may be too slow for its deadline. Which ones pass is for `make test` to say.
+    session.run("coverage", "run", "-m", "pytest", *arguments, success_codes=[0, 1])
+    session.run("coverage", "combine", "--quiet")
+    session.run("coverage", "report")

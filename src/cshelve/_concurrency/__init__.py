@@ -1,0 +1,1 @@
+"""Threads, processes and operations on many keys, for every layer."""

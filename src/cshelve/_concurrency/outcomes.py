@@ -1,0 +1,165 @@
+"""What becomes of each key of an operation on many, and the error that the operation ends in."""
+
+from __future__ import annotations
+
+import shelve
+from collections.abc import Callable, Generator, Sized
+from contextlib import closing
+from typing import NamedTuple, Self
+
+from cshelve._concurrency.parallel import StoppedError
+from cshelve.exceptions import BulkError, Error, StorageError
+
+__all__ = [
+    *("Outcome", "Outcomes", "Progress", "ProgressCallback"),
+    *("finish", "length_of", "outcome_of"),
+]
+
+# How many failed keys a message names.
+NAMED = 3
+
+
+class Outcome(NamedTuple):
+    """What became of one name of an operation on many."""
+
+    name: str
+    failure: Error | None = None
+    size_bytes: int = 0
+    """How much was stored or read under it."""
+
+    def ends_all(self) -> bool:
+        """Return whether it failed as every other name would."""
+        return self.failure is not None and self.failure.about_shelf
+
+
+class Progress(NamedTuple):
+    """How far an operation on many keys has come."""
+
+    done: int
+    """Keys dealt with, the failed and the missing ones included."""
+    total: int | None
+    """Keys in all; None if what was given has no length, or only a listing could tell."""
+    bytes: int
+    """Bytes stored or read so far, as they are in the store."""
+
+
+ProgressCallback = Callable[[Progress], object]
+
+
+class Outcomes:
+    """Count the outcomes of an operation on many keys, and raise its error at the end.
+
+    Use it as a context manager round the operation. An error about the whole shelf that comes from
+    elsewhere, such as a listing, gets the numbers of keys on its way out.
+    """
+
+    def __init__(
+        self, done: str, *, total: int | None = None, progress: ProgressCallback | None = None
+    ) -> None:
+        """`done` is what becomes of the keys, such as `written`; a message uses it."""
+        self._done = done
+        self._total = total
+        self._progress = progress
+        self._stored = 0
+        self._failed = 0
+        self._bytes = 0
+        self._count = 0
+        self._failures: dict[str, Error] = {}
+        self._about_shelf: Error | None = None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        if error is None:
+            self._raise_failures()
+        elif isinstance(error, Error) and error.about_shelf:
+            self._put_numbers_on(error)
+
+    @property
+    def is_over(self) -> bool:
+        """Whether something failed that would fail for every other key alike."""
+        return self._about_shelf is not None
+
+    def add(self, outcome: Outcome) -> None:
+        """Count one outcome, and call `progress`."""
+        self._count += 1
+        if outcome.failure is None:
+            self._stored += 1
+            self._failures.pop(outcome.name, None)  # Given twice, and the later write counts.
+        else:
+            self._failed += 1
+            self._failures[outcome.name] = outcome.failure
+            if outcome.ends_all() and self._about_shelf is None:
+                self._about_shelf = outcome.failure
+        self.add_bytes(outcome.size_bytes)
+
+    def add_bytes(self, size_bytes: int, *, keys: int = 0) -> None:
+        """Count bytes, and keys that need no outcome, and call `progress`."""
+        self._count += keys
+        self._bytes += size_bytes
+        if self._progress is not None:
+            self._progress(Progress(self._count, self._total, self._bytes))
+
+    def add_all(self, outcomes: Generator[Outcome]) -> None:
+        """Count all of these outcomes, which does what they are the outcomes of."""
+        # Closed by us, since the traceback of an error would keep it, and its threads, alive.
+        with closing(outcomes):
+            for outcome in outcomes:
+                self.add(outcome)
+
+    def set_total(self, total: int) -> None:
+        """Set how many keys there are in all, where that shows only at the end."""
+        self._total = total
+
+    def _put_numbers_on(self, failure: Error) -> None:
+        failure.stored = self._stored
+        failure.failed = self._failed
+        if self._total is not None:
+            failure.not_attempted = max(0, self._total - self._count)
+
+    def _raise_failures(self) -> None:
+        """Raise the error about the shelf, or one `BulkError` for all keys that failed."""
+        if self._about_shelf is not None:
+            self._put_numbers_on(self._about_shelf)
+            raise self._about_shelf
+        if not self._failures:
+            return
+        cause = next(iter(self._failures.values()))
+        first = ", ".join(repr(name) for name in list(self._failures)[:NAMED])
+        more = ", …" if len(self._failures) > NAMED else ""
+        keys = "1 key" if len(self._failures) == 1 else f"{len(self._failures)} keys"
+        raise BulkError(
+            f"{keys} could not be {self._done}: {first}{more}; the first because: {cause}",
+            self._failures,
+        ) from cause
+
+
+def finish(outcomes: Generator[Outcome], done: str) -> None:
+    """Run an operation on many names to its end, and raise what its failures amount to."""
+    with Outcomes(done) as counted:
+        counted.add_all(outcomes)
+
+
+def outcome_of(name: str, location: str, act: Callable[[], object], size_bytes: int = 0) -> Outcome:
+    """Act on one name, and return its outcome; `size_bytes` is what that stores."""
+    try:
+        act()
+    except Error as error:
+        return Outcome(name, error)
+    except StoppedError:
+        return Outcome(
+            name,
+            StorageError(
+                f"{name!r} in {location}: given up between two attempts, since the operation "
+                "ended; whether it was done is not known"
+            ),
+        )
+    return Outcome(name, None, size_bytes)
+
+
+def length_of(keys: object) -> int | None:
+    """Return how many keys were given, where that shows without going through them."""
+    if isinstance(keys, shelve.Shelf) or isinstance(getattr(keys, "_mapping", None), shelve.Shelf):
+        return None  # The length of a shelf, or of a view of one, is a listing.
+    return len(keys) if isinstance(keys, Sized) else None

@@ -1,0 +1,135 @@
+"""A URL such as `s3://bucket/prefix?serializer=json`, written out as sections of a configuration.
+
+Everything in a URL is meant as it stands there, once its percent-encoding is decoded: `$`, `+` and
+`#` are characters like others. The first `?` ends the place, and options follow it.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from urllib.parse import unquote
+
+from cshelve._config.mapping import sections_from_dict
+from cshelve._config.names import FORMS
+from cshelve._config.options import boolean
+from cshelve.exceptions import ConfigurationError
+
+__all__ = ["sections_from_url"]
+
+# Options that are written without a section although they are not in `[default]`.
+SECTION_OF = {"endpoint_url": "provider_params"}
+WHOLE_BUCKET = "whole_bucket"
+MALFORMED_ESCAPE = re.compile("%(?![0-9a-fA-F]{2})")
+PATH_WITH_DRIVE = re.compile(r"/[a-zA-Z]:(?=/|$)")
+
+Contents = dict[str, dict[str, object]]
+
+
+def sections_from_url(url: str, flag: str) -> tuple[str, Contents]:
+    """Return what messages call a URL, without its options, and the configuration it stands for.
+
+    With flag `n`, a bucket without a prefix is refused unless the URL says `whole_bucket=true`.
+    """
+    before, _, query = url.partition("?")
+    scheme, _, place = before.partition("://")
+    scheme = scheme.lower()
+    if scheme not in FORMS:
+        known = ", ".join(f"{each}://" for each in FORMS)
+        # No more of it, as there may be a password in it.
+        raise ConfigurationError(f"there is no scheme {scheme}://; there are {known}.")
+    provider, form = FORMS[scheme]
+    if scheme != "memory" and "@" in place.partition("/")[0]:
+        raise ConfigurationError(
+            f"a URL that begins with {scheme}:// has a user name or a password in it, which belong "
+            f"into a configuration file or the environment: write {form}."
+        )
+    if place.lower().endswith(".ini"):
+        raise ConfigurationError(
+            f"{before!r}: the name of a configuration ends in .ini, and only a local file can be "
+            "one. (If the shelf's own name really ends so, write %2Eini.)"
+        )
+    options = _place(before, scheme, place, form)
+    contents: Contents = {"default": {"provider": provider, **options}}
+    _add_options(before, query, contents)
+    if provider == "aws-s3":
+        contents["default"].setdefault("auth_type", "default")
+        _check_whole_bucket(before, flag, contents["default"])
+    return before, sections_from_dict(contents, before)
+
+
+def _place(source: str, scheme: str, place: str, form: str) -> dict[str, object]:
+    """Return the options that say where the shelf is."""
+    host, slash, rest = place.partition("/")
+    if scheme == "s3":
+        if not host:
+            raise ConfigurationError(f"{source!r} names no bucket: write {form}.")
+        bucket = {"bucket_name": _decoded(source, host)}
+        return {**bucket, "key_prefix": _decoded(source, rest)} if rest else {**bucket}
+    if scheme == "memory":
+        if not place:
+            raise ConfigurationError(f"{source!r} names no shelf: write {form}.")
+        return {"persist-key": _decoded(source, place)}
+    if host.lower() not in ("", "localhost"):
+        raise ConfigurationError(
+            f"{source!r} names a path on the computer {host!r}: a path of this one begins with a "
+            f"third slash, as in {form}."
+        )
+    path = _decoded(source, slash + rest)
+    if os.name == "nt" and PATH_WITH_DRIVE.match(path):
+        path = path[1:]
+    if not path.strip("/"):
+        raise ConfigurationError(f"{source!r} names no path: write {form}.")
+    return {"folder_path" if scheme == "file" else "path": path}
+
+
+def _add_options(source: str, query: str, contents: Contents) -> None:
+    """Put each `name=value` of a query into its section; a name without one is in `[default]`."""
+    for part in query.split("&") if query else []:
+        written, equals, value = part.partition("=")
+        name = _decoded(source, written)
+        if not equals or not name:
+            raise ConfigurationError(
+                f"{source}: what stands behind the question mark are options, written name=value "
+                "with & between them. (A question mark in a name is written %3F.)"
+            )
+        section, dot, option = name.partition(".")
+        if not dot:
+            option = name.lower()
+            section = SECTION_OF.get(option, "default")
+        options = contents.setdefault(section, {})
+        if option in options:
+            raise ConfigurationError(f"{source}, [{section}] {option}: the option is given twice.")
+        options[option] = _decoded(source, value)
+
+
+def _check_whole_bucket(source: str, flag: str, options: dict[str, object]) -> None:
+    """Take the one name that only a URL has, and refuse to empty a bucket by mistake."""
+    try:
+        is_meant = boolean(options.pop(WHOLE_BUCKET, "false"))
+    except ValueError as error:
+        raise ConfigurationError(f"{source}, {WHOLE_BUCKET}: {error}") from None
+    if options.get("key_prefix"):
+        if is_meant:
+            raise ConfigurationError(f"{source}, {WHOLE_BUCKET}: the URL has a prefix.")
+    elif flag == "n" and not is_meant:
+        raise ConfigurationError(
+            f"{source}: flag 'n' would delete every object of the bucket, other programs' too. "
+            "Write s3://bucket/prefix for a shelf that is a part of it, or, if you mean it, "
+            f"{source}?{WHOLE_BUCKET}=true."
+        )
+
+
+def _decoded(source: str, text: str) -> str:
+    """Decode the percent-encoding of a part of a URL."""
+    if MALFORMED_ESCAPE.search(text):
+        raise ConfigurationError(
+            f"{source}: a percent sign is written %25; else two hexadecimal digits follow it."
+        )
+    try:
+        decoded = unquote(text, errors="strict")
+    except UnicodeDecodeError:
+        raise ConfigurationError(f"{source}: what is percent-encoded is not UTF-8.") from None
+    if "\0" in decoded:
+        raise ConfigurationError(f"{source}: %00 can be in no name.")
+    return decoded

@@ -1,0 +1,1 @@
+"""What the user holds: the shelf, and what it does in many steps."""

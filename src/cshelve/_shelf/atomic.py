@@ -1,0 +1,301 @@
+"""Atomic operations that read a value and then write it if nobody has changed it meanwhile.
+
+The store decides by the version. On a conflict the value is read again, after a random time up to
+a bound that doubles ("full jitter"), so that processes do not keep colliding in step.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping
+from enum import Enum
+from functools import partial
+from typing import TYPE_CHECKING, Any, Final
+
+from cshelve._concurrency.backoff import full_jitter
+from cshelve._concurrency.key_locks import KeyLocks
+from cshelve._concurrency.parallel import refuse_if_stopped
+from cshelve._logs import logger_or_own
+from cshelve._values.values import Values
+from cshelve.exceptions import (
+    ConditionsNotSupportedError,
+    ConflictError,
+    Error,
+    KeyNotFoundError,
+    OutcomeUnknownError,
+    RecordError,
+    ValueTypeError,
+)
+
+if TYPE_CHECKING:
+    import logging
+
+__all__ = ["DEFAULT_TIMEOUT_SECONDS", "DELETE", "REQUIRED", "Atomic"]
+
+DEFAULT_TIMEOUT_SECONDS = 30.0
+FIRST_PAUSE_SECONDS = 0.01
+LONGEST_PAUSE_SECONDS = 1.0
+# How many keys `popitem` shuffles together: as many as one request lists in S3.
+KEYS_AT_ONCE = 1000
+
+
+class _Sentinel(Enum):
+    DELETE = "cshelve.DELETE"
+    REQUIRED = "required"
+
+    def __repr__(self) -> str:
+        return self.value
+
+    __str__ = __repr__
+
+
+DELETE: Final = _Sentinel.DELETE
+"""Return this from the function of `modify` to delete the key."""
+REQUIRED: Final = _Sentinel.REQUIRED
+
+
+class Atomic:
+    """Operations that read and write a key, atomically for all writers in all processes.
+
+    A shelf and its prefix views share one. Safe in many threads.
+    """
+
+    def __init__(self, timeout_seconds: float, logger: logging.Logger | None = None) -> None:
+        self._timeout_seconds = min(timeout_seconds, threading.TIMEOUT_MAX)
+        self._logger = logger
+        self._locks = KeyLocks()
+        self._warnings = itertools.count()
+
+    def modify(self, values: Values, key: str, function: Callable[[Any], Any], default: Any) -> Any:
+        """Store what a function returns for the value of a key, and return it.
+
+        If another writer was faster, the function is called again with the new value. Raises
+        `ConflictError` when the time is up.
+        """
+        name = values.name(key)
+        values.refuse_if_read_only("modify", key)
+        until = time.monotonic() + self._timeout_seconds
+        if not self._locks.acquire(name, self._timeout_seconds):
+            raise self._contended(
+                values, key, "another thread of this process has been modifying it"
+            )
+        try:
+            for _ in _tries(until):
+                copy, version = self._read_or(values, key, default)
+                value = copy()
+                result = function(value)
+                if result is None:
+                    _refuse_if_changed(values, key, value, copy)
+                try:
+                    self._store(values, key, result, version)
+                except ConflictError as error:
+                    conflict = error
+                else:
+                    return result
+        finally:
+            self._locks.release(name)
+        raise self._contended(values, key) from conflict
+
+    def setdefault(self, values: Values, key: str, default: Any) -> Any:
+        """Return the value of a key; if it is missing, store the default and return that."""
+        for _ in _tries(time.monotonic() + self._timeout_seconds):
+            try:
+                return values.read(key)
+            except KeyNotFoundError:
+                pass
+            try:
+                values.write(key, default, if_absent=True)
+            except ConflictError as error:
+                conflict = error
+            except OutcomeUnknownError as error:
+                return self._what_is_there(values, key, error)
+            except ConditionsNotSupportedError:
+                self._warn_unguarded(values)
+                values.write(key, default)
+                return default
+            else:
+                return default
+        raise self._contended(values, key) from conflict
+
+    def pop(self, values: Values, key: str) -> Any:
+        """Delete a key and return its value, to one caller only, or raise `KeyNotFoundError`."""
+        for _ in _tries(time.monotonic() + self._timeout_seconds):
+            try:
+                return self._take(values, key)
+            except ConflictError as error:
+                conflict = error  # The value was replaced: read the new one.
+        raise self._contended(values, key) from conflict
+
+    def popitem(self, values: Values) -> tuple[str, Any]:
+        """Remove any pair and return it, or raise `KeyNotFoundError` if the shelf is empty.
+
+        Keys that someone else is modifying are skipped, and so are objects that are no record of
+        this shelf, such as the folder markers of a web console.
+        """
+        conflict: ConflictError | None = None
+        for _ in _tries(time.monotonic() + self._timeout_seconds):
+            is_empty = True
+            unreadable: dict[str, RecordError] = {}
+            for key in _some_keys(values):
+                is_empty = False
+                if key in unreadable:
+                    continue
+                try:
+                    pair = key, self._take(values, key)
+                except KeyNotFoundError:
+                    continue
+                except ConflictError as error:
+                    conflict = error
+                except RecordError as error:
+                    unreadable[key] = error
+                else:
+                    self._warn_unreadable(unreadable)
+                    return pair
+            if unreadable and conflict is None:
+                raise next(iter(unreadable.values()))
+            if is_empty:
+                raise KeyNotFoundError("popitem(): the shelf is empty")
+        raise conflict or self._contended(values, None, "others removed every key first")
+
+    def rewrite(self, values: Values, key: str, *, exclusive: bool) -> int:
+        """Store a value as the shelf would now, and return the number of bytes written.
+
+        Returns 0 if nothing would change, or if the key is gone. The value is written only if
+        nobody has changed it meanwhile; with `exclusive`, also if the store does not support
+        conditions.
+        """
+        written = 0
+        for _ in _tries(time.monotonic() + self._timeout_seconds):
+            refuse_if_stopped()
+            try:
+                decoded, version = values.read_record(key)
+            except KeyNotFoundError:
+                return 0
+            payload = values.payload_now(key, decoded)
+            if payload is None:
+                return written
+            record = values.encode(key, payload)
+            try:
+                values.store(key, record, if_version=version)
+            except ConditionsNotSupportedError:
+                if not exclusive:
+                    raise
+                values.store(key, record)
+            except ConflictError as error:
+                conflict: Error = error
+                continue
+            except OutcomeUnknownError as error:
+                conflict = error
+                written = len(record)  # It counts if the next read finds it so.
+                continue
+            return len(record)
+        raise self._contended(values, key) from conflict
+
+    def _take(self, values: Values, key: str) -> Any:
+        values.settle(key)
+        value, version = values.read_versioned(key)
+        try:
+            was_there = values.remove(key, if_version=version)
+        except ConditionsNotSupportedError:
+            self._warn_unguarded(values)
+            was_there = values.remove(key)
+        if not was_there:
+            raise KeyNotFoundError(key)  # Another caller was faster, and got the value.
+        return value
+
+    def _read_or(
+        self, values: Values, key: str, default: Any
+    ) -> tuple[Callable[[], Any], str | None]:
+        """Return what makes copies of a value, or of the default, and the version if it has one."""
+        values.settle(key)
+        try:
+            decoded, version = values.read_record(key)
+        except KeyNotFoundError:
+            if default is REQUIRED:
+                raise
+            return partial(values.copied, key, default), None
+        return partial(values.loads, key, decoded), version
+
+    def _store(self, values: Values, key: str, result: Any, version: str | None) -> None:
+        if result is not DELETE:
+            values.write(key, result, if_absent=version is None, if_version=version)
+        elif version is not None and not values.remove(key, if_version=version):
+            raise ConflictError(f"{key!r} in {values.location} was deleted meanwhile")
+
+    def _what_is_there(self, values: Values, key: str, error: OutcomeUnknownError) -> Any:
+        """Return the value of a key after the response to its `setdefault` was lost.
+
+        The value that is there counts, whoever stored it. If there is none, the error is raised.
+        """
+        try:
+            return values.read(key)
+        except KeyNotFoundError:
+            raise error from error.__cause__
+
+    def _warn_unguarded(self, values: Values) -> None:
+        if next(self._warnings) == 0:
+            logger_or_own(self._logger).warning(
+                "%s: the server does not honour conditions, so setdefault, pop and popitem are not "
+                "atomic: two callers at the same time may both succeed",
+                values.location,
+            )
+
+    def _warn_unreadable(self, unreadable: Mapping[str, RecordError]) -> None:
+        for error in unreadable.values():
+            logger_or_own(self._logger).warning("popitem skipped a key: %s", error)
+
+    def _contended(
+        self, values: Values, key: str | None, what: str = "other writers changed it in each try"
+    ) -> ConflictError:
+        where = values.location if key is None else f"{key!r} in {values.location}"
+        return ConflictError(
+            f"{where}: {what} for {self._timeout_seconds:g} seconds; try later, or raise "
+            "[default] modify_timeout_seconds."
+        )
+
+
+def _refuse_if_changed(values: Values, key: str, value: Any, copy: Callable[[], Any]) -> None:
+    """Refuse None from a function that has changed its argument, as `list.append` does.
+
+    Changes show when it is serialized, as a value may compare equal to nothing, itself included.
+    """
+    unchanged = _serialized(values, key, copy())
+    if _serialized(values, key, value) == unchanged:
+        return
+    if unchanged == _serialized(values, key, copy()):  # Else it never looks the same twice.
+        raise ValueTypeError(
+            f"modify of {key!r} in {values.location}: the function returned None, and changed the "
+            "value that it was given. Nothing is written; let it return the value to store "
+            "(cshelve.DELETE deletes the key)."
+        )
+
+
+def _serialized(values: Values, key: str, value: Any) -> bytes:
+    return b"".join(values.dumps(key, value))
+
+
+def _tries(until: float) -> Iterator[None]:
+    """Yield at least once, and again until the time is up, with a pause before each try."""
+    yield
+    for number in itertools.count():
+        left = until - time.monotonic()
+        if left <= 0:
+            return
+        time.sleep(min(full_jitter(number, FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS), left))
+        yield
+
+
+def _some_keys(values: Values) -> Iterator[str]:
+    """Yield the first key, which is listed alone, and then all keys in a random order.
+
+    Otherwise callers that pop at the same time would compete for the same keys.
+    """
+    yield from values.list_keys(limit=1)
+    import random  # Rarely needed: the first key mostly does.
+
+    names = values.list_keys()
+    while some := list(itertools.islice(names, KEYS_AT_ONCE)):
+        random.shuffle(some)
+        yield from some

@@ -1,0 +1,95 @@
+"""What the pickle of a shelf carries: how to open it again in another process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from cshelve._config.sections import Sections
+from cshelve._values.serializers import Deserialize, Serialize
+from cshelve.exceptions import ConfigurationError, NotPicklableError
+
+if TYPE_CHECKING:
+    import logging
+
+    from cshelve._shelf.shelf import CloudShelf
+
+__all__ = ["OpenArguments", "PickledShelf"]
+
+
+class OpenArguments(NamedTuple):
+    """What a call to `open` said about values, beside the configuration."""
+
+    protocol: int | None = None
+    writeback: bool = False
+    serializer: Serialize | None = None
+    deserializer: Deserialize | None = None
+
+
+class PickledShelf:
+    """The configuration as it was written, and the other arguments of the call to `open`.
+
+    References to the environment stay references, so the other process's environment has to have
+    the same variables.
+    """
+
+    def __init__(
+        self,
+        open_again: Callable[[Sections, OpenArguments], CloudShelf[Any]],
+        config: Sections,
+        arguments: OpenArguments,
+        location: str,
+    ) -> None:
+        """`location` is where the configuration has led to in this process."""
+        self._open_again = open_again
+        self._source = config.source
+        self._contents = config.contents
+        self._from_file = config.from_file
+        self._from_url = config.from_url
+        self._flag = config.flag
+        self._call_params = config.call_params
+        self._logger: logging.Logger | None = config.logger_of_call
+        self._arguments = arguments  # Functions in it are pickled by name, as all functions are.
+        self._location = location
+        # Where secrets are written out, so that there can be no pickle.
+        self._literal_secrets = config.literal_secrets()
+
+    def reduced(self, prefix: str) -> tuple[Any, ...]:
+        """Return what `__reduce__` has to return for the shelf, or for its view under a prefix.
+
+        Raises `NotPicklableError` if a secret would be in the pickle.
+        """
+        if self._literal_secrets:
+            raise NotPicklableError(
+                "a pickle of this shelf would carry a secret, which is written out in "
+                f"{'; '.join(self._literal_secrets)}. Write `$` and the name of an environment "
+                "variable instead, which the other process has to have too."
+            )
+        return _reopened, (self, prefix)
+
+    def reopen(self) -> CloudShelf[Any]:
+        """Open the shelf, which exists: what was opened with `n` must not be emptied again."""
+        config = Sections(
+            source=self._source,
+            contents=self._contents,
+            from_file=self._from_file,
+            from_url=self._from_url,
+            flag=("r" if self._flag.startswith("r") else "w") + self._flag[1:],
+            call_params=self._call_params,
+            logger=self._logger,
+        )
+        shelf = self._open_again(config, self._arguments)
+        location = shelf.provider.location
+        if location != self._location:
+            shelf.close()
+            raise ConfigurationError(
+                f"{self._source}: the shelf was pickled as {self._location}, and here its "
+                f"configuration leads to {location}: by a relative path, or a variable."
+            )
+        return shelf
+
+
+def _reopened(pickled: PickledShelf, prefix: str) -> CloudShelf[Any]:
+    """Open a pickled shelf; closing a prefix view also closes the shelf that was opened for it."""
+    shelf = pickled.reopen()
+    return shelf._view(prefix, owns_parent=True) if prefix else shelf

@@ -1,0 +1,1 @@
+"""Python values as bytes under names, and the cache of a shelf with writeback."""

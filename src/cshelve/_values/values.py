@@ -1,0 +1,346 @@
+"""Values by key: serialized, encoded by the codec, and stored under the name of the key."""
+
+from __future__ import annotations
+
+from collections.abc import Container, Generator, Iterable, Iterator
+from typing import Any, NamedTuple, TypeVar
+
+from cshelve._concurrency.outcomes import Outcome, Outcomes
+from cshelve._concurrency.signals import is_from_signal_handler
+from cshelve._values.serializers import Serializer, is_own, loads_by
+from cshelve.codec import Codec, Decoded
+from cshelve.codec.record import Letters
+from cshelve.codec.stage import Pieces
+from cshelve.exceptions import (
+    Error,
+    KeyNotFoundError,
+    KeyNotStorableError,
+    KeyTypeError,
+    ReadOnlyError,
+    RecordError,
+    ValueTooLargeError,
+    ValueTypeError,
+)
+from cshelve.providers.base import Item, Provider
+
+__all__ = ["Fetched", "Values", "checked_key", "not_serialized"]
+
+T = TypeVar("T")
+E = TypeVar("E", RecordError, ValueTooLargeError)
+
+
+class Fetched(NamedTuple):
+    """A key and the item that was read for it, not decoded yet."""
+
+    key: str
+    item: Item | None
+    """None if the key is missing, or if `is_cached`."""
+    is_cached: bool = False
+    """Whether the value is in the writeback cache, so that nothing was read."""
+    written_since: Container[str] = ()
+    """The names that this shelf has written since the read began."""
+
+
+class Values:
+    """Read and write values by key in a provider. The name of a key is `prefix` and the key.
+
+    Each method costs as many requests as the provider's method of the same purpose. Safe in many
+    threads.
+    """
+
+    database: Any = None
+    """What a local shelf has for its `dict`: the object that `dbm.open` returned."""
+    unreadable: type[Exception] = RecordError
+    """What `load` raises for one value, so that a caller can go on with the next."""
+
+    def __init__(
+        self,
+        provider: Provider,
+        serializer: Serializer,
+        codec: Codec,
+        *,
+        read_only: bool = False,
+        prefix: str = "",
+    ) -> None:
+        self.provider = provider
+        self.serializer = serializer
+        self.codec = codec
+        self.read_only = read_only
+        self.prefix = prefix
+
+    def under(self, prefix: str) -> Values:
+        """Return the values whose keys begin with a prefix, without it in their keys."""
+        return type(self)(
+            self.provider,
+            self.serializer,
+            self.codec,
+            read_only=self.read_only,
+            prefix=self.prefix + prefix,
+        )
+
+    @property
+    def location(self) -> str:
+        """The store of the values and their prefix, for messages."""
+        location = self.provider.location
+        return f"{location}, under {self.prefix!r}" if self.prefix else location
+
+    def name(self, key: str) -> str:
+        """Return the name of a key in the store."""
+        return self.prefix + key
+
+    def list_keys(self, *, limit: int | None = None) -> Iterator[str]:
+        """Yield the keys in the store's order, at most `limit` of them."""
+        names = self.provider.names(self.prefix, limit=limit)
+        if not self.prefix:
+            return iter(names)
+        return (name.removeprefix(self.prefix) for name in names)
+
+    def contains(self, key: str) -> bool:
+        """Return whether a key is there, without reading its value."""
+        return self.provider.contains(self.name(key))
+
+    def read(self, key: str) -> Any:
+        """Return the value of a key, or raise `KeyNotFoundError`."""
+        return self.loads(key, self.read_record(key)[0])
+
+    def read_versioned(self, key: str) -> tuple[Any, str]:
+        """Return the value of a key and its version, from the store even if it is cached."""
+        decoded, version = self.read_record(key)
+        return self.loads(key, decoded), version
+
+    def read_record(self, key: str) -> tuple[Decoded, str]:
+        """Return the decoded record of a key, and its version."""
+        try:
+            item = self.provider.get(self.name(key))
+        except KeyNotFoundError:
+            raise KeyNotFoundError(key) from None  # The caller's key, without the prefix.
+        return self.decode(key, item.data), item.version
+
+    def fetch_many(self, keys: Iterable[str], outcomes: Outcomes) -> Generator[Fetched]:
+        """Read many keys in parallel, and yield what was read in their order, for `load`."""
+        items = self.provider.get_many(self._names(keys, outcomes))
+        try:
+            for name, item in items:
+                yield Fetched(name.removeprefix(self.prefix), item)
+        finally:
+            # Closed here, since the traceback of an error would keep it and its threads alive.
+            getattr(items, "close", lambda: None)()
+
+    def load(self, fetched: Fetched) -> Any:
+        """Return the value of a key that was fetched, or raise `KeyNotFoundError`."""
+        if fetched.item is None:
+            raise KeyNotFoundError(fetched.key)
+        return self.loads(fetched.key, self.decode(fetched.key, fetched.item.data))
+
+    def write(
+        self, key: str, value: Any, *, if_absent: bool = False, if_version: str | None = None
+    ) -> str:
+        """Store a value if the condition holds, and return its version."""
+        self.refuse_if_read_only("write", key)
+        record = self.encode(key, self.dumps(key, value))
+        return self.store(key, record, if_absent=if_absent, if_version=if_version)
+
+    def store(
+        self, key: str, record: bytes, *, if_absent: bool = False, if_version: str | None = None
+    ) -> str:
+        """Store a record that `encode` returned, as `write` does."""
+        return self.provider.put(self.name(key), record, if_absent=if_absent, if_version=if_version)
+
+    def delete(self, key: str) -> None:
+        """Delete a key, or raise `KeyNotFoundError`.
+
+        One request, or two if the store does not report whether the key was there.
+        """
+        self.refuse_if_read_only("delete", key)
+        if not self.provider.capabilities.delete_reports and not self.contains(key):
+            raise KeyNotFoundError(key)
+        if self.provider.delete(self.name(key)) is False:
+            raise KeyNotFoundError(key)
+
+    def remove(self, key: str, *, if_version: str | None = None) -> bool:
+        """Delete a key in one request, and return False if the store reports that it was missing.
+
+        With `if_version`, raise `ConflictError` if it has another version.
+        """
+        self.refuse_if_read_only("delete", key)
+        return self.provider.delete(self.name(key), if_version=if_version) is not False
+
+    def write_many(self, pairs: Iterable[tuple[Any, Any]], outcomes: Outcomes) -> None:
+        """Store many values in parallel, and raise the error of their outcomes, if any."""
+        records = ((name, record) for name, _, _, record in self.records_of(pairs, outcomes))
+        with outcomes:
+            outcomes.add_all(self._by_key(self.provider.put_many(records)))
+
+    def delete_many(self, keys: Iterable[str], outcomes: Outcomes) -> None:
+        """Delete many keys; a missing key is no failure."""
+        with outcomes:
+            outcomes.add_all(self._deleting(keys, outcomes))
+
+    def clear(self, outcomes: Outcomes) -> None:
+        """Delete every key, without reading a value."""
+        with outcomes:
+            outcomes.add_all(self._clearing(outcomes))
+
+    def settle(self, key: str) -> None:
+        """Write the cached value of a key if it was changed; nothing is cached here."""
+
+    def sync(self, outcomes: Outcomes) -> None:
+        """Write all cached values that were changed; nothing is cached here."""
+
+    def records_of(
+        self, pairs: Iterable[tuple[Any, Any]], outcomes: Outcomes
+    ) -> Iterator[tuple[str, Any, Pieces, bytes]]:
+        """Yield name, value, payload and record of each pair.
+
+        A pair without a record is added to the outcomes as a failure. A key that is not a `str`
+        raises `KeyTypeError` at once, as that is a mistake in the program.
+        """
+        for key, value in pairs:
+            try:
+                name = self.name(checked_key(key))
+                self.refuse_if_read_only("write", key)
+                payload = self.dumps(key, value)
+                record = self.encode(key, payload)
+            except (KeyTypeError, ReadOnlyError):
+                raise
+            except Exception as error:
+                # The value's own pickling may raise anything: it is the failure of this key alone.
+                if is_from_signal_handler(error):
+                    raise
+                outcomes.add(Outcome(key, _of_one_key(key, error)))
+            else:
+                yield name, value, payload, record
+
+    def dumps(self, key: str, value: Any) -> Pieces:
+        """Return the payload of a value; an error of its pickling gets a note with the key."""
+        try:
+            return self.serializer.dumps(value)
+        except Exception as error:
+            error.add_note(f"cshelve: this was the value for the key {key!r}")
+            raise
+
+    def loads(self, key: str, decoded: Decoded) -> Any:
+        """Return the value of a decoded record, or raise a `RecordError` that names the key."""
+        try:
+            return loads_by(self.serializer, decoded.letters.serializer, decoded.payload)
+        except RecordError as error:
+            # One error and its cause, not two that say the same.
+            raise self.with_key(error, key) from error.__cause__
+
+    def encode(self, key: str, payload: Pieces) -> bytes:
+        """Return the record of a payload, or raise a `ValueTooLargeError` that names the key."""
+        try:
+            return self.codec.encode(self.name(key), payload)
+        except ValueTooLargeError as error:
+            raise self.with_key(error, key) from error
+
+    def decode(self, key: str, data: bytes) -> Decoded:
+        """Return the decoded record, or raise a `RecordError` that names the key."""
+        try:
+            return self.codec.decode(self.name(key), data)
+        except RecordError as error:
+            raise self.with_key(error, key) from error
+
+    def copied(self, key: str, value: Any) -> Any:
+        """Return a copy of a value, as it would be read from the store."""
+        return self.loads(key, self._as_decoded(self.dumps(key, value)))
+
+    def payload_now(self, key: str, decoded: Decoded) -> Pieces | None:
+        """Return the payload to store instead of a decoded record, or None if it would not change.
+
+        Raises a `RecordError` if the value can't be read, or a `ValueTypeError` if this shelf's
+        serializer can't store it.
+        """
+        if is_own(self.serializer, decoded.letters.serializer):
+            return (decoded.payload,) if self._would_change(key, decoded) else None
+        value = self.loads(key, decoded)
+        try:
+            payload = self.dumps(key, value)
+        except Exception as error:
+            # The program's own serializer may raise anything: it is the failure of this key alone.
+            if is_from_signal_handler(error):
+                raise
+            raise not_serialized(key, error) from error
+        if not self.serializer.is_exact and self.loads(key, self._as_decoded(payload)) != value:
+            raise ValueTypeError(
+                f"the value for the key {key!r} would be read from {self.serializer.name} "
+                "as something else than it is now"
+            )
+        return payload
+
+    def with_key(self, error: E, key: str) -> E:
+        """Return an error of the same type whose message names the key and the store."""
+        return type(error)(f"{self.name(key)!r} in {self.provider.location}: {error}")
+
+    def refuse_if_read_only(self, doing: str, key: str | None = None) -> None:
+        """Raise `ReadOnlyError` if the shelf was opened for reading."""
+        if self.read_only:
+            what = "the shelf" if key is None else repr(self.name(key))
+            raise self.provider.read_only_error(
+                f"can't {doing} {what} in {self.provider.location}: it was opened with flag 'r'"
+            )
+
+    def _names(self, keys: Iterable[str], outcomes: Outcomes) -> Iterator[str]:
+        """Yield the names of the keys, without those that no store can hold: they are missing."""
+        for key in keys:
+            try:
+                yield self.name(checked_key(key))
+            except KeyNotStorableError:
+                outcomes.add_bytes(0, keys=1)
+
+    def _deleting(self, keys: Iterable[str], outcomes: Outcomes) -> Generator[Outcome]:
+        self.refuse_if_read_only("delete keys of")
+        yield from self._by_key(self.provider.delete_many(self._names(keys, outcomes)))
+
+    def _clearing(self, outcomes: Outcomes) -> Generator[Outcome]:
+        self.refuse_if_read_only("clear")
+        if self.prefix:
+            yield from self._deleting(self.list_keys(), outcomes)
+        else:
+            yield from self.provider.purge()
+
+    def _by_key(self, outcomes: Generator[Outcome]) -> Generator[Outcome]:
+        """Return outcomes with the caller's keys, without the prefix."""
+        if not self.prefix:
+            return outcomes
+        return (each._replace(name=each.name.removeprefix(self.prefix)) for each in outcomes)
+
+    def _would_change(self, key: str, decoded: Decoded) -> bool:
+        try:
+            return self.codec.would_change(decoded)
+        except ValueTooLargeError as error:
+            raise self.with_key(error, key) from error
+
+    def _as_decoded(self, payload: Pieces) -> Decoded:
+        return Decoded(b"".join(payload), Letters(serializer=self.serializer.letter), True)
+
+
+def checked_key(key: object) -> str:
+    """Return a key as a plain `str`.
+
+    Raises `KeyTypeError` if it is no `str`, or `KeyNotStorableError` if UTF-8 cannot encode it.
+    """
+    if not isinstance(key, str):
+        raise KeyTypeError(f"a shelf's keys are str, not {type(key).__name__}: {key!r:.100}")
+    try:
+        key.encode()
+    except UnicodeEncodeError as error:
+        raise KeyNotStorableError(f"the key {key!r} can't be encoded: {error}") from error
+    # A subclass, such as an Enum, may override how it is added, compared or formatted.
+    return key if type(key) is str else str.__str__(key)
+
+
+def not_serialized(key: str, error: Exception) -> ValueTypeError:
+    """Return the error of a value that cannot be serialized, without quoting the value."""
+    # The message of an error that is not ours may contain the value.
+    said = f": {error}" if isinstance(error, Error) else ""
+    failure = ValueTypeError(
+        f"the value for the key {key!r} can't be serialized: {type(error).__name__}{said}"
+    )
+    failure.__cause__ = error
+    return failure
+
+
+def _of_one_key(key: str, error: Exception) -> Error:
+    is_ours = isinstance(error, KeyNotStorableError | ValueTooLargeError)
+    return error if is_ours else not_serialized(key, error)  # type: ignore[return-value]  # ours

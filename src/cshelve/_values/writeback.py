@@ -1,0 +1,488 @@
+"""The layer of a shelf with `writeback`, which caches the values that callers may change."""
+
+from __future__ import annotations
+
+import itertools
+import threading
+from collections import defaultdict, deque
+from collections.abc import Generator, Iterable, Iterator, MutableMapping
+from contextlib import AbstractContextManager, closing
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from cshelve._concurrency.outcomes import Outcome, Outcomes
+from cshelve._concurrency.per_process import PerProcess
+from cshelve._concurrency.signals import is_from_signal_handler
+from cshelve._logs import logger_or_own
+from cshelve._values.values import Fetched, Values
+from cshelve.codec.stage import Pieces
+from cshelve.exceptions import DataProcessingSignatureError, Error, ValueTypeError
+
+if TYPE_CHECKING:
+    import logging
+    from hashlib import blake2b
+
+__all__ = ["WritebackCache", "WritebackValues"]
+
+# How many keys a message names.
+NAMED = 5
+# How many values are written under one lock. Between two batches the lock is free and the caller's
+# code runs: it makes the next values, shows progress, and may use the shelf.
+BATCH = 256
+
+
+class CachedValue:
+    """A value that callers may change, and a digest of its payload that the store has."""
+
+    __slots__ = ("digest", "is_changed", "value")
+
+    def __init__(self, value: Any, *, is_changed: bool = False) -> None:
+        self.value = value
+        self.digest: bytes | None = None
+        """None until the value is stored."""
+        self.is_changed = is_changed
+        """Whether it was found to be changed; it stays true until the value is written."""
+
+
+class WritebackCache(MutableMapping[str, Any]):
+    """The cached values by name, the oldest first. A shelf and its prefix views share one.
+
+    Values that were changed are found by comparing digests of their payloads, as serialized then
+    and now; never with the stored bytes, since one value may have many pickles.
+    """
+
+    def __init__(
+        self,
+        *,
+        is_on: bool = False,
+        limit: int | None = None,
+        logger: logging.Logger | None = None,
+    ) -> None:
+        self.is_on = is_on
+        """Whether values that are read or written are cached."""
+        self.entries: dict[str, CachedValue] = {}
+        """The cached values by name; there may be some after `writeback` was turned off."""
+        self.limit = limit
+        self._logger = logger
+        self._new_digest: type[blake2b] | None = None
+        self._readings: list[set[str]] = []
+        self._locks = PerProcess(threading.RLock)
+
+    @property
+    def lock(self) -> AbstractContextManager[bool]:
+        """The one lock of this process for the cache and the store.
+
+        It is held while a value is read or written, so that both have the same latest value.
+        """
+        return self._locks.get()
+
+    @property
+    def logger(self) -> logging.Logger:
+        """The logger for values that could not be written."""
+        return logger_or_own(self._logger)
+
+    def __getitem__(self, name: str) -> Any:
+        return self.entries[name].value
+
+    def __setitem__(self, name: str, value: Any) -> None:
+        """Cache a value that the store does not have, so that the next `sync` writes it."""
+        self._get_ready()
+        self.entries[name] = CachedValue(value, is_changed=True)
+
+    def __delitem__(self, name: str) -> None:
+        del self.entries[name]
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.entries
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(list(self.entries))
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    def clear(self) -> None:
+        self.entries.clear()
+
+    def is_over_limit(self) -> bool:
+        """Return whether the cache has more values than its limit."""
+        return self.limit is not None and len(self.entries) > self.limit
+
+    def under(self, prefix: str) -> list[tuple[str, CachedValue]]:
+        """Return the cached values whose names begin with a prefix, the oldest first."""
+        return [pair for pair in list(self.entries.items()) if pair[0].startswith(prefix)]
+
+    def keep(self, name: str, entry: CachedValue, digest: bytes) -> None:
+        """Cache a value that the store has, with the digest of its payload."""
+        entry.digest = digest
+        entry.is_changed = False
+        if self.entries.get(name) is not entry:
+            self.entries.pop(name, None)  # So that the new one is the newest of all.
+            self.entries[name] = entry
+
+    def drop(self, name: str, entry: CachedValue) -> None:
+        """Remove an entry, unless another has replaced it meanwhile."""
+        if self.entries.get(name) is entry:
+            self.entries.pop(name, None)
+
+    def begin_reading(self) -> set[str]:
+        """Return a set to which each name that is written is added, until `end_reading`."""
+        written: set[str] = set()
+        self._readings.append(written)
+        return written
+
+    def end_reading(self, written: set[str]) -> None:
+        """Stop adding names to the set."""
+        self._readings = [each for each in self._readings if each is not written]
+
+    def note_write(self, name: str) -> None:
+        """Note that a name was written, so that values read before are out of date."""
+        for written in self._readings:
+            written.add(name)
+
+    def digest_of(self, payload: Pieces) -> bytes:
+        """Return a hash of a payload, of 16 bytes."""
+        digest = self._get_ready()(digest_size=16)
+        for piece in payload:
+            digest.update(piece)
+        return digest.digest()
+
+    def _get_ready(self) -> type[blake2b]:
+        """Return the hash function; import it and the logger if that was not done yet.
+
+        Not at import, since most shelves cache nothing; and not when a shelf that was never closed
+        has to log that, since at the end of the interpreter nothing can be imported any more.
+        """
+        if self._new_digest is None:
+            from hashlib import blake2b
+
+            self._new_digest = blake2b
+            self._logger = self.logger
+        return self._new_digest
+
+
+class _Write(NamedTuple):
+    """A record to write, and the cache entry of its value."""
+
+    name: str
+    entry: CachedValue
+    digest: bytes
+    record: bytes
+
+
+class WritebackValues(Values):
+    """Values that are cached when they are read or written, and written again if they change.
+
+    Reading a cached value costs no request, and all threads get the same object. One lock guards
+    cache and store; it is never held while the caller's generator or `progress` runs.
+    """
+
+    def __init__(self, values: Values, cache: WritebackCache) -> None:
+        super().__init__(
+            values.provider,
+            values.serializer,
+            values.codec,
+            read_only=values.read_only,
+            prefix=values.prefix,
+        )
+        self.unreadable = values.unreadable
+        self._cache = cache
+
+    def read(self, key: str) -> Any:
+        name = self.name(key)
+        with self._cache.lock:
+            if (entry := self._cache.entries.get(name)) is not None:
+                return entry.value
+            value = super().read(key)
+            self._keep(name, value, self._kept_form(key, value))
+        self._shrink()
+        return value
+
+    def fetch_many(self, keys: Iterable[str], outcomes: Outcomes) -> Generator[Fetched]:
+        """Read the keys that are not cached, and yield all keys in their order.
+
+        Of a series of cached keys, no more are taken in advance than could be in flight.
+        """
+        source = iter(keys)
+        taken: deque[tuple[str, bool]] = deque()
+        is_over = False
+
+        def not_kept() -> Iterator[str]:
+            nonlocal is_over
+            in_a_row = 0
+            for key in source:
+                is_kept = isinstance(key, str) and self.name(key) in self._cache
+                taken.append((key, is_kept))
+                in_a_row = in_a_row + 1 if is_kept else 0
+                if not is_kept:
+                    yield key
+                elif in_a_row >= self.provider.concurrency:
+                    return
+            is_over = True
+
+        written = self._cache.begin_reading()
+        try:
+            while taken or not is_over:
+                with closing(super().fetch_many(not_kept(), outcomes)) as fetched:
+                    for each in fetched:
+                        yield from _kept_before(each.key, taken)
+                        yield each._replace(written_since=written)
+                yield from _kept_before(None, taken)
+        finally:
+            self._cache.end_reading(written)
+
+    def load(self, fetched: Fetched) -> Any:
+        if fetched.is_cached:
+            return self.read(fetched.key)
+        name = self.name(fetched.key)
+        with self._cache.lock:
+            if (entry := self._cache.entries.get(name)) is not None:
+                return entry.value
+            if name in fetched.written_since:
+                return self.read(fetched.key)  # The item was fetched before that write.
+            value = super().load(fetched)
+            self._keep(name, value, self._kept_form(fetched.key, value))
+        self._shrink()
+        return value
+
+    def write(
+        self, key: str, value: Any, *, if_absent: bool = False, if_version: str | None = None
+    ) -> str:
+        self.refuse_if_read_only("write", key)
+        payload = self.dumps(key, value)
+        record = self.encode(key, payload)
+        name = self.name(key)
+        with self._cache.lock:
+            version = self.store(key, record, if_absent=if_absent, if_version=if_version)
+            self._cache.note_write(name)
+            self._keep(name, value, payload)
+        self._shrink()
+        return version
+
+    def delete(self, key: str) -> None:
+        with self._cache.lock:
+            super().delete(key)
+            self._forget(key)
+
+    def remove(self, key: str, *, if_version: str | None = None) -> bool:
+        with self._cache.lock:
+            removed = super().remove(key, if_version=if_version)
+            self._forget(key)
+        return removed
+
+    def write_many(self, pairs: Iterable[tuple[Any, Any]], outcomes: Outcomes) -> None:
+        writes = (
+            _Write(name, CachedValue(value), self._cache.digest_of(payload), record)
+            for name, value, payload, record in self.records_of(pairs, outcomes)
+        )
+        with outcomes:
+            self._write_batches(writes, outcomes, are_new=True)
+        self._shrink()
+
+    def clear(self, outcomes: Outcomes) -> None:
+        entries = self._cache.under(self.prefix)
+        super().clear(outcomes)
+        for name, entry in entries:
+            self._cache.drop(name, entry)
+
+    def settle(self, key: str) -> None:
+        """Write the cached value of a key if it was changed, and remove it from the cache.
+
+        Called before an operation on what the store has, which has to be what its caller sees.
+        """
+        name = self.name(key)
+        entry = self._cache.entries.get(name)
+        if entry is not None and not self.read_only:
+            self._write_changed([(name, entry)], Outcomes("written"))
+            self._cache.drop(name, entry)
+
+    def sync(self, outcomes: Outcomes) -> None:
+        """Write the cached values that were changed, and empty the cache.
+
+        If a write fails, the cache stays as it is, and what was not written counts as changed.
+        """
+        entries = self._cache.under(self.prefix)
+        if entries:
+            self._write_changed(entries, outcomes)
+        for name, entry in entries:
+            self._cache.drop(name, entry)
+
+    def count_unwritten(self) -> int:
+        """Return how many cached values were changed; sends nothing and raises nothing."""
+        return sum(1 for _, entry in self._cache.under("") if self._seems_changed(entry))
+
+    def _deleting(self, keys: Iterable[str], outcomes: Outcomes) -> Generator[Outcome]:
+        return self._forgetting(super()._deleting(keys, outcomes))
+
+    def _clearing(self, outcomes: Outcomes) -> Generator[Outcome]:
+        return self._forgetting(super()._clearing(outcomes))
+
+    def _forgetting(self, outcomes: Generator[Outcome]) -> Generator[Outcome]:
+        with closing(outcomes):
+            for outcome in outcomes:
+                if outcome.failure is None:
+                    # Wait for threads that are reading the key, and would cache its value after
+                    # the delete.
+                    with self._cache.lock:
+                        self._forget(outcome.name)
+                yield outcome
+
+    def _write_changed(
+        self, entries: Iterable[tuple[str, CachedValue]], outcomes: Outcomes
+    ) -> None:
+        """Write the entries that were changed."""
+        if self.read_only:
+            self._refuse_changes(entries)
+            return
+        taken = itertools.count()
+        changed = (write for write in self._changed(entries, outcomes) if next(taken) >= 0)
+        with outcomes:
+            self._write_batches(changed, outcomes, are_new=False)
+            if outcomes.is_over:
+                deque(changed, maxlen=0)  # Sends nothing: it counts how many are left.
+                outcomes.set_total(next(taken))
+
+    def _refuse_changes(self, entries: Iterable[tuple[str, CachedValue]]) -> None:
+        changed = [name for name, entry in entries if self._seems_changed(entry)]
+        if changed:
+            keys = (repr(name.removeprefix(self.prefix)) for name in changed[:NAMED])
+            raise self.provider.read_only_error(
+                f"{self.location} was opened with flag 'r', and values in the writeback cache were "
+                f"changed: {', '.join(keys)}"
+            )
+
+    def _changed(
+        self, entries: Iterable[tuple[str, CachedValue]], outcomes: Outcomes
+    ) -> Iterator[_Write]:
+        """Yield a write for each entry that was changed and can be written."""
+        for name, entry in entries:
+            pair = name.removeprefix(self.prefix), entry.value
+            for _, _, payload, record in self.records_of([pair], outcomes):
+                digest = self._cache.digest_of(payload)
+                if entry.is_changed or digest != entry.digest:
+                    entry.is_changed = True
+                    yield _Write(name, entry, digest, record)
+
+    def _write_batches(
+        self, writes: Iterable[_Write], outcomes: Outcomes, *, are_new: bool
+    ) -> None:
+        source = iter(writes)
+        while batch := list(itertools.islice(source, BATCH)):
+            with self._cache.lock:
+                written = self._written(batch, are_new=are_new)
+            for outcome in written:
+                outcomes.add(outcome)
+            if outcomes.is_over:
+                return
+            if are_new:
+                self._drop_unchanged()
+
+    def _written(self, batch: list[_Write], *, are_new: bool) -> list[Outcome]:
+        """Write a batch, cache what was stored, and return the outcomes. The lock is held."""
+        if not are_new:  # Another value may have replaced one of these in the cache.
+            batch = [each for each in batch if self._cache.entries.get(each.name) is each.entry]
+        in_flight: defaultdict[str, deque[_Write]] = defaultdict(deque)
+        for write in batch:
+            in_flight[write.name].append(write)
+        stored: list[Outcome] = []
+        try:
+            items = ((each.name, each.record) for each in batch)
+            with closing(self.provider.put_many(items)) as outcomes:
+                for outcome in outcomes:
+                    write = in_flight[outcome.name].popleft()
+                    if outcome.failure is None:
+                        self._note_stored(write, are_new=are_new)
+                    stored.append(outcome)
+        finally:
+            for name, rest in in_flight.items():
+                if rest:  # We were interrupted: it may have been stored or not.
+                    self._cache.note_write(name)
+                    if are_new:
+                        self._cache.entries.pop(name, None)
+        return list(self._by_key(each for each in stored))
+
+    def _note_stored(self, write: _Write, *, are_new: bool) -> None:
+        self._cache.note_write(write.name)
+        if self._cache.is_on or not are_new:
+            self._cache.keep(write.name, write.entry, write.digest)
+        else:
+            self._cache.entries.pop(write.name, None)
+
+    def _keep(self, name: str, value: Any, payload: Pieces) -> None:
+        if self._cache.is_on:
+            self._cache.keep(name, CachedValue(value), self._cache.digest_of(payload))
+        else:
+            self._cache.entries.pop(name, None)
+
+    def _forget(self, key: str) -> None:
+        name = self.name(key)
+        self._cache.note_write(name)
+        self._cache.entries.pop(name, None)
+
+    def _kept_form(self, key: str, value: Any) -> Pieces:
+        """Return the payload of a value that was read, to find later whether it was changed."""
+        try:
+            return self.serializer.dumps(value)
+        except ValueTypeError as error:
+            problem = DataProcessingSignatureError(
+                "another serializer wrote the value, and this shelf's cannot, so that with "
+                f"writeback it could not be written again: {error}"
+            )
+            raise self.with_key(problem, key) from error
+
+    def _seems_changed(self, entry: CachedValue) -> bool:
+        if entry.is_changed:
+            return True
+        try:
+            return self._cache.digest_of(self.serializer.dumps(entry.value)) != entry.digest
+        except Exception as error:
+            # Pickling may raise anything, as may the interpreter while it shuts down. The value
+            # could be serialized when it was cached, so that now it counts as changed.
+            if is_from_signal_handler(error):
+                raise
+            return True
+
+    def _shrink(self) -> None:
+        """Remove the oldest values beyond the limit, and write them first if they were changed.
+
+        Raises nothing, since the operation of the caller has succeeded: what could not be written
+        stays in the cache, beyond the limit, and the next `sync` raises the error.
+        """
+        self._drop_unchanged()
+        if not self._cache.is_over_limit() or self.read_only:
+            return
+        # All changed values, not only as many as needed, so that the next few calls find unchanged
+        # ones to remove. Those of all prefix views, so the names begin at the shelf's root.
+        root = WritebackValues(self, self._cache)
+        root.prefix = ""
+        try:
+            root._write_changed(self._cache.under("")[:-1], Outcomes("written"))
+        except Error as error:
+            self._cache.logger.warning(
+                "%s: the writeback cache is over its limit: %s", self.location, error
+            )
+        self._drop_unchanged()
+
+    def _drop_unchanged(self) -> None:
+        """Remove the oldest unchanged values beyond the limit, but never the newest value."""
+        if not self._cache.is_over_limit():
+            return
+        for name, entry in self._cache.under("")[:-1]:
+            entry.is_changed = self._seems_changed(entry)
+            if not entry.is_changed:
+                self._cache.drop(name, entry)
+                if not self._cache.is_over_limit():
+                    return
+
+
+def _kept_before(key: str | None, taken: deque[tuple[str, bool]]) -> Iterator[Fetched]:
+    """Yield the cached keys that were taken before this key, and remove all up to it.
+
+    With None, yield and remove all.
+    """
+    while taken:
+        first, is_kept = taken.popleft()
+        if is_kept:
+            yield Fetched(first, None, is_cached=True)
+        elif first == key:
+            return
+        # Otherwise it is a key that no store can hold.

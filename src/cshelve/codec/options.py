@@ -1,0 +1,93 @@
+"""The options of the codec: `[compression]`, `[encryption]`, `[signing]`, and some of `[default]`.
+
+Declared apart from `settings`, which imports the modules of keys only where there are keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from cshelve._config.options import Option, boolean, integer, text, type_of, word
+from cshelve.codec import MAX_VALUE_BYTES
+
+T = TypeVar("T")
+
+
+def variable_name(value: object) -> str:
+    """Read the name of an environment variable, which a message must not show if it is a key."""
+    if not isinstance(value, str):
+        raise ValueError(f"is the name of a variable, a text, not {type_of(value)}.")
+    if value.startswith("$"):
+        raise ValueError("is the name of a variable, without the dollar before it.")
+    return value
+
+
+def variable_names(value: object) -> tuple[str, ...]:
+    """Read names of environment variables: a list, or a text with commas between them."""
+    written = value if isinstance(value, list | tuple) else text(value).split(",")
+    names = (text(each).strip().strip("'\"") for each in written)
+    return tuple(variable_name(name) for name in names if name)
+
+
+def text_or_bytes(value: object) -> str | bytes:
+    """Read a key: a text, or the bytes themselves."""
+    return value if isinstance(value, bytes) else text(value)
+
+
+def _algorithm(section: str, meaning: str, *choices: str) -> Option[str]:
+    return Option("algorithm", word, "", meaning, section, required=True, choices=choices)
+
+
+def _of_key(name: str, type: Callable[[object], T], default: T, meaning: str) -> Option[T]:
+    """Declare an option of `[encryption]`, which `[signing]` has too."""
+    return Option(name, type, default, meaning, "encryption", secret=name == "key", literal=True)
+
+
+USE_VERSIONING = Option(
+    "use_versioning", boolean, True, "Whether records have a header that says how they were made."
+)
+USE_VERSIONNING = Option(
+    "use_versionning", boolean, True, "The same as `use_versioning`, as cshelve 1.x spells it."
+)
+CHECKSUM = Option("checksum", boolean, False, "Whether every record has a CRC-32.")
+MAX_VALUE = Option(
+    "max_value_bytes", integer, MAX_VALUE_BYTES, "What a compressed record may expand to.", least=1
+)
+SHELF_NAME = Option(
+    "shelf_name", text, "", "What sealed and signed records are bound to, besides their keys."
+)
+COMPATIBILITY = Option(
+    "compatibility", word, None, "Settings that 1.x could not read are errors.", choices=("1.x",)
+)
+
+COMPRESSION = _algorithm("compression", "How values are compressed.", "zlib", "zstd", "lz4")
+LEVEL = Option(
+    "level", integer, None, "The compression level, in the algorithm's own range.", "compression"
+)
+MIN_SIZE_BYTES = Option(
+    "min_size_bytes", integer, 0, "Smaller values are not compressed.", "compression", least=0
+)
+ENCRYPTION = _algorithm("encryption", "How values are encrypted.", "aes256-gcm", "aes256")
+SIGNING = _algorithm("signing", "How values are signed.", "hmac-sha256")
+ENVIRONMENT_KEY = _of_key(
+    "environment_key", variable_name, "", "The environment variable with the key, without `$`."
+)
+KEY = _of_key("key", text_or_bytes, None, "The key itself, unless `environment_key` is given.")
+PREVIOUS_ENVIRONMENT_KEYS: Option[tuple[str, ...]] = _of_key(
+    "previous_environment_keys", variable_names, (), "Variables with keys that can still be read."
+)
+ACCEPT_UNPROTECTED = Option(
+    "accept_unprotected", boolean, False, "Whether unprotected values are read too.", "encryption"
+)
+
+_OF_KEYS: tuple[Option[Any], ...] = (
+    *(ENVIRONMENT_KEY, KEY, PREVIOUS_ENVIRONMENT_KEYS, ACCEPT_UNPROTECTED),
+)
+OPTIONS: tuple[Option[Any], ...] = (
+    *(USE_VERSIONING, USE_VERSIONNING, CHECKSUM, MAX_VALUE, SHELF_NAME, COMPATIBILITY),
+    *(COMPRESSION, LEVEL, MIN_SIZE_BYTES, ENCRYPTION),
+    *_OF_KEYS,
+    SIGNING,
+    *(each._replace(section="signing") for each in _OF_KEYS),
+)

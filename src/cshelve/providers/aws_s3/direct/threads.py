@@ -1,0 +1,75 @@
+"""Threads beside a loop over many requests, for what boto3 has to do."""
+
+from __future__ import annotations
+
+import selectors
+import socket
+from collections.abc import Callable
+from contextlib import suppress
+from typing import TYPE_CHECKING, Generic, TypeVar
+
+from cshelve._concurrency.parallel import Workers
+
+if TYPE_CHECKING:
+    from concurrent.futures import Future
+
+__all__ = ["Threads"]
+
+T = TypeVar("T")
+R = TypeVar("R")
+
+
+class Threads(Generic[T, R]):
+    """Threads that act on items, and wake up a selector when they have.
+
+    Nothing is made before the first of them is needed.
+    """
+
+    def __init__(
+        self, selector: selectors.BaseSelector, most: int, is_last: Callable[[R], bool]
+    ) -> None:
+        self.busy: dict[Future[R], object] = {}
+        """What is done, or has been done and not been collected, and for whom."""
+        self._selector = selector
+        self._most = most
+        self._is_last = is_last
+        self._workers: Workers[tuple[Callable[[T], R], T], R] | None = None
+        self._ours: socket.socket | None = None
+        self._theirs: socket.socket | None = None
+
+    def start(self, owner: object, act: Callable[[T], R], item: T) -> None:
+        """Act on an item in a thread, or here and now where there can be none."""
+        if self._workers is None:
+            self._ours, self._theirs = socket.socketpair()
+            self._ours.setblocking(False)
+            self._theirs.setblocking(False)
+            self._selector.register(self._ours, selectors.EVENT_READ, None)
+            self._workers = Workers(lambda task: task[0](task[1]), self._most, self._is_last)
+        future = self._workers.start((act, item))
+        self.busy[future] = owner
+        future.add_done_callback(self._wake_up)
+
+    def collect(self) -> list[tuple[object, Future[R]]]:
+        """Return what is done, and for whom; to be called when the selector has woken up."""
+        if self._ours is not None:
+            with suppress(BlockingIOError):
+                self._ours.recv(4096)
+        done = [future for future in self.busy if future.done()]
+        return [(self.busy.pop(future), future) for future in done]
+
+    def stop(self) -> None:
+        """Begin nothing more, and wait for what has begun, up to its next attempt."""
+        if self._workers is not None:
+            self._workers.stop()
+
+    def close(self) -> None:
+        """Close the sockets that wake up the selector."""
+        for end in (self._ours, self._theirs):
+            if end is not None:
+                end.close()
+
+    def _wake_up(self, _: object) -> None:
+        # Full means that it will wake up anyway; closed, that nobody waits any more.
+        if self._theirs is not None:
+            with suppress(OSError):
+                self._theirs.send(b"\0")

@@ -1,0 +1,59 @@
+"""Many names at once by one request each: what `Provider` does where a store has nothing better."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Iterable
+from typing import TYPE_CHECKING, TypeVar
+
+from cshelve._concurrency.outcomes import Outcome, outcome_of
+from cshelve._concurrency.parallel import map_in_order
+from cshelve.exceptions import KeyNotFoundError
+
+if TYPE_CHECKING:
+    from cshelve.providers.base import Item, Provider
+
+__all__ = ["delete_each", "get_each", "put_each"]
+
+T = TypeVar("T")
+
+
+def get_each(provider: Provider, names: Iterable[str]) -> Generator[tuple[str, Item | None]]:
+    """Yield each name with its item, in the order of the names; None where it is absent."""
+
+    def read(name: str) -> Item | None:
+        try:
+            return provider.get(name)
+        except KeyNotFoundError:
+            return None
+
+    return map_in_order(read, names, provider.concurrency)
+
+
+def put_each(provider: Provider, items: Iterable[tuple[str, bytes]]) -> Generator[Outcome]:
+    """Store items in parallel, those of one name one after the other, and yield the outcomes."""
+
+    def write(item: tuple[str, bytes]) -> Outcome:
+        name, data = item
+        return outcome_of(name, provider.location, lambda: provider.put(name, data), len(data))
+
+    return _outcomes(write, items, provider.concurrency, apart=lambda item: item[0])
+
+
+def delete_each(provider: Provider, names: Iterable[str]) -> Generator[Outcome]:
+    """Delete names in parallel, and yield the outcomes."""
+
+    def remove(name: str) -> Outcome:
+        return outcome_of(name, provider.location, lambda: provider.delete(name))
+
+    return _outcomes(remove, names, provider.concurrency)
+
+
+def _outcomes(
+    act: Callable[[T], Outcome],
+    items: Iterable[T],
+    concurrency: int,
+    apart: Callable[[T], object] | None = None,
+) -> Generator[Outcome]:
+    """Act on items in parallel, beginning nothing more after a failure that all would share."""
+    done = map_in_order(act, items, concurrency, apart=apart, is_last=Outcome.ends_all)
+    yield from (outcome for _, outcome in done)

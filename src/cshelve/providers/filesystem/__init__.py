@@ -1,0 +1,1 @@
+"""`filesystem`: a shelf in a folder."""

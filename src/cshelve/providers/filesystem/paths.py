@@ -1,0 +1,171 @@
+"""The path of a name, and the name of a path.
+
+A name is split at `/`, and each segment is one component of the path, verbatim where possible::
+
+    users/42        users/42
+    a b%20c.txt     a b%20c.txt
+
+A segment that cannot be a component, or that looks like one of the marks below, is *marked*: `%=`,
+then its UTF-8 bytes, each as `%XX` unless it is one of `a-z 0-9 _ -`. A segment longer than 240
+bytes is marked too, and split into directories `%+…` and a last component `%-…`::
+
+    (empty)         %=                      a//b            a/%=/b
+    ../x            %=%2E%2E/x              /etc            %=/etc
+    (300 times a)   %+aaa…/%-aaa…
+
+`%@` in a directory holds the value of the name whose path the directory has. `%tmp` at the top is
+the provider's own. File systems of Windows and macOS can hold fewer names: they do not distinguish
+`A` from `a`, and Windows refuses `:` and `con`. There (`portable`) such segments are marked as
+well. Marked segments are decoded alike on every system, so a folder may be moved between systems.
+
+No two names share a path, whichever system wrote it. Paths here are relative to the folder, and
+bytes, so that they do not depend on the locale.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+
+from cshelve.exceptions import KeyNotStorableError
+
+__all__ = ["IN_DIRECTORY", "SCRATCH", "encode", "is_verbatim", "may_hold", "name_at", "paths"]
+
+IN_DIRECTORY = b"%@"
+SCRATCH = b"%tmp"
+
+# Most file systems allow 255 bytes.
+_LONGEST_COMPONENT = 240
+_PIECE = _LONGEST_COMPONENT - 2
+
+_MARKS = frozenset({"%=", "%+", "%-", "%@", "%t"})
+_UNMARKED_BYTES = frozenset(b"abcdefghijklmnopqrstuvwxyz0123456789_-")
+_NOT_ON_WINDOWS = re.compile(
+    r'[\x00-\x1f<>:"|?*\\]|[. ]\Z'
+    r"|\A(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³]) *(?:\.|\Z)",
+    re.IGNORECASE,
+)
+# Names whose path is the same on every system. Nearly all are, so that one match is the fast path.
+_SAME_EVERYWHERE = re.compile(
+    r"(?:(?!con|prn|aux|nul|com|lpt)[a-z0-9_-]{1,200}(?:\.[a-z0-9_-]{1,19})?(?:/(?!\Z)|\Z))+"
+)
+
+
+def encode(name: str, *, portable: bool) -> bytes:
+    """Return the path of a name, or raise `KeyNotStorableError` if UTF-8 cannot encode it."""
+    try:
+        if _SAME_EVERYWHERE.fullmatch(name):
+            return name.encode("ascii")
+        return b"/".join(_component(segment, portable) for segment in name.split("/"))
+    except UnicodeEncodeError as error:
+        raise KeyNotStorableError(
+            f"{name!r} contains a lone surrogate, which UTF-8 cannot encode"
+        ) from error
+
+
+def paths(name: str, *, portable: bool) -> tuple[bytes, ...]:
+    """Return the path of a name, then those at which another system or 1.x may have written it.
+
+    Raises `KeyNotStorableError` as `encode` does.
+    """
+    own = encode(name, portable=portable)
+    if _SAME_EVERYWHERE.fullmatch(name):
+        return (own,)
+    found = [own]
+    foreign = encode(name, portable=not portable)
+    if foreign != own and _can_be_here(foreign.decode()):
+        found.append(foreign)
+    verbatim = name.encode()
+    if verbatim not in (own, foreign) and name_at(verbatim) == name:
+        found.append(verbatim)
+    return tuple(found)
+
+
+def name_at(path: bytes) -> str | None:
+    """Return the name whose value is in the file at a path, or None if there is no such name."""
+    path = path.removesuffix(b"/" + IN_DIRECTORY)
+    try:
+        text = path.decode()
+    except UnicodeDecodeError:
+        return None
+    name = _decode(text)
+    if name is not None and path in (encode(name, portable=True), encode(name, portable=False)):
+        return name
+    # cshelve 1.x wrote every name verbatim.
+    return text if _can_be_here(text) else None
+
+
+def is_verbatim(segment: str, *, portable: bool) -> bool:
+    """Return whether a segment of a name is written verbatim in its path."""
+    if segment in ("", ".", "..") or segment[:2] in _MARKS or "\0" in segment:
+        return False
+    # macOS finds a file by any Unicode form of its name, so that only one form is verbatim.
+    if not (segment.isascii() or unicodedata.is_normalized("NFC", segment)):
+        return False
+    if portable and (_NOT_ON_WINDOWS.search(segment) or segment.casefold() != segment):
+        return False
+    return len(segment) * 4 <= _LONGEST_COMPONENT or len(segment.encode()) <= _LONGEST_COMPONENT
+
+
+def may_hold(directory: bytes, prefix: str) -> bool:
+    """Return whether names that begin with `prefix` may have files in or below a directory."""
+    try:
+        text = directory.decode()
+    except UnicodeDecodeError:
+        return False
+    # A part of a long segment decodes to None, and may be the start of any name.
+    return any(
+        reading is None or f"{reading}/".startswith(prefix) or prefix.startswith(f"{reading}/")
+        for reading in (text, _decode(text))
+    )
+
+
+def _component(segment: str, portable: bool) -> bytes:
+    if is_verbatim(segment, portable=portable):
+        return segment.encode()
+    marked = "".join(
+        chr(byte) if byte in _UNMARKED_BYTES else f"%{byte:02X}" for byte in segment.encode()
+    ).encode("ascii")
+    if len(marked) <= _PIECE:
+        return b"%=" + marked
+    pieces = [marked[start : start + _PIECE] for start in range(0, len(marked), _PIECE)]
+    return b"/".join([*(b"%+" + piece for piece in pieces[:-1]), b"%-" + pieces[-1]])
+
+
+def _decode(path: str) -> str | None:
+    """Return the name of a path that `encode` returned; for other paths, any text or None."""
+    segments = []
+    pieces = ""
+    for component in path.split("/"):
+        mark, rest = component[:2], component[2:]
+        if mark == "%+":
+            pieces += rest
+            continue
+        segment = _unmark(pieces + rest) if mark in ("%-", "%=") else component
+        if segment is None:
+            return None
+        segments.append(segment)
+        pieces = ""
+    return None if pieces else "/".join(segments)
+
+
+def _unmark(marked: str) -> str | None:
+    raw = re.sub(
+        rb"%([0-9A-F]{2})", lambda match: bytes.fromhex(match[1].decode()), marked.encode()
+    )
+    try:
+        return raw.decode()
+    except UnicodeDecodeError:
+        return None
+
+
+def _can_be_here(path: str) -> bool:
+    """Return whether a path is below the folder, not in `%tmp`, and not a device of Windows."""
+    components = path.split("/")
+    if components[0] == SCRATCH.decode() or "\0" in path:
+        return False
+    return not any(
+        component in ("", ".", "..") or (os.name == "nt" and _NOT_ON_WINDOWS.search(component))
+        for component in components
+    )

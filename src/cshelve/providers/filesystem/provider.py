@@ -1,0 +1,453 @@
+"""`filesystem`: one file for each key in a folder, readable by any program that reads files.
+
+- `paths.py` maps names to paths. If both `a` and `a/b` exist, `a` is a directory and its value is
+  in `a/%@`; it stays there until it is deleted.
+- A value is written to a temporary file in `%tmp` and renamed to its path, so that readers never
+  see half of one. Nothing is flushed to the disk first: killing the process loses nothing, but a
+  power cut may lose the writes of the last seconds. (`fsync` would make each write about five
+  times slower, and would still not guarantee that the directory is written.)
+- Writers of one name wait for each other, in this process and in others, on one of 256 locks in
+  `%tmp/locks`. Readers take no lock, except for missing names in folders whose file system cannot
+  exchange two paths (see `_read`).
+- Symbolic links are trusted. A link to a file is read like a file, and replaced or deleted as a
+  link. Names below a link to a directory are read and written in its target, but not listed, and
+  so never purged. No name leads out of the folder by itself.
+- Not proven on Windows. On a file system that ignores case, files of cshelve 1.x with capitals in
+  their names are also found under names in lower case, as they always were.
+"""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+import sys
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from itertools import islice
+from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+
+from cshelve._concurrency.signals import is_from_signal_handler
+from cshelve._config.options import Option, text
+from cshelve.exceptions import (
+    AuthError,
+    CanNotCreateDBError,
+    ConfigurationError,
+    ConflictError,
+    CreateRefusedError,
+    DBDoesNotExistsError,
+    KeyNotFoundError,
+    KeyNotStorableError,
+    StorageError,
+)
+from cshelve.providers.base import Capabilities, Entry, Item, Outcome, Provider
+from cshelve.providers.bulk import delete_each
+from cshelve.providers.filesystem.folder import (
+    ABSENT,
+    ATTEMPTS,
+    INSIDE,
+    NAME_REFUSED,
+    Folder,
+    Quietly,
+    at,
+    dated_after,
+    is_there,
+    move_onto,
+    read_file,
+    status_of,
+    version_of,
+)
+from cshelve.providers.filesystem.key_encoding import KeyEncoding, encoding_name
+from cshelve.providers.filesystem.paths import (
+    SCRATCH,
+    encode,
+    is_verbatim,
+    may_hold,
+    name_at,
+    paths,
+)
+
+if TYPE_CHECKING:
+    from cshelve._config.sections import Sections
+
+__all__ = ["Filesystem"]
+
+T = TypeVar("T")
+
+FOLDER_PATH = Option("folder_path", text, None, "The folder; without one, the current folder.")
+ENCODING = Option(
+    "encoding", encoding_name, "utf-8", "What the bytes of a key mean as the name of its file."
+)
+
+_ADVICE = {
+    errno.ENOSPC: "make room on its disk",
+    errno.EDQUOT: "make room in the quota of this user",
+    errno.EROFS: "it is mounted read-only",
+    errno.EACCES: "let this user read and write it",
+    errno.EPERM: "let this user read and write it",
+    errno.EFBIG: "the value is larger than a file may be here",
+}
+
+
+class Filesystem(Provider):
+    """Store each value in a file of a folder.
+
+    A write is atomic, for other processes too, and a conditional write never overwrites a change
+    that it has not seen. A write creates a file and renames it, a read opens one file, and a
+    listing of names reads directories only. Many threads and processes may use one folder.
+
+        db = cshelve.open_provider(Filesystem("notes"))
+
+    `named` is false for a folder that is only the default and that nobody chose, which cannot be
+    purged. `encoding` is the option of that name of cshelve 1.x.
+    """
+
+    options: ClassVar[tuple[Option[Any], ...]] = (
+        FOLDER_PATH,
+        ENCODING,
+        *(each._replace(section="provider_params") for each in (FOLDER_PATH, ENCODING)),
+    )
+    capabilities = Capabilities(conditional_put=True, conditional_delete=True, delete_reports=True)
+
+    def __init__(
+        self,
+        folder: str | os.PathLike[str],
+        *,
+        concurrency: int = 1,
+        named: bool = True,
+        encoding: str = "utf-8",
+        _portable: bool = sys.platform in ("win32", "darwin"),
+    ) -> None:
+        # One, since threads made small reads and writes slower when measured: the disk is not what
+        # takes the time.
+        super().__init__(concurrency=concurrency)
+        self._location = os.path.abspath(os.path.expanduser(folder))
+        self._folder = Folder(self._location)
+        self._named = named
+        self._keys = KeyEncoding(encoding)
+        self._portable = _portable
+
+    @classmethod
+    def from_config(cls, config: Sections) -> Self:
+        """Return the provider that `folder_path` and `encoding` describe.
+
+        They are read from `[default]`, `[provider_params]`, or the parameters of the call, in this
+        order; without a `folder_path` it is the current folder.
+        """
+        sections = (config.section("default"), config.section("provider_params"), config.call)
+        folders = [section.take(FOLDER_PATH) for section in sections]
+        encodings = [section.take(ENCODING._replace(default="")) for section in sections]
+        folder = next(filter(None, folders), None)
+        encoding = next(filter(None, encodings), ENCODING.default)
+        return cls(folder or ".", named=folder is not None, encoding=encoding)
+
+    @property
+    def location(self) -> str:
+        return self._location
+
+    def exists(self) -> bool:
+        try:
+            return stat.S_ISDIR(os.stat(self._folder.base).st_mode)
+        except ABSENT:
+            return False
+        except OSError as error:
+            raise self._failure(error, "the folder", "looked at") from error
+
+    def create(self) -> None:
+        try:
+            os.makedirs(self._folder.base, exist_ok=True)
+        except OSError as error:
+            refused = isinstance(error, PermissionError)
+            raise (CreateRefusedError if refused else CanNotCreateDBError)(
+                f"The folder {self._location} could not be created: {error.strerror}"
+            ) from error
+        self._folder.sweep()
+
+    def prepare(self, flag: str) -> None:
+        """Do what a flag asks for; a writer also clears away what killed processes left."""
+        super().prepare(flag)
+        if flag != "r":
+            self._folder.sweep()
+
+    def close(self) -> None:
+        """Do nothing: no file stays open between two calls."""
+
+    def get(self, name: str) -> Item:
+        item = self._read(name, read_file)
+        if item is None:
+            self.stats.count("get")
+            raise KeyNotFoundError(name)
+        self.stats.count("get", received=len(item.data))
+        return item
+
+    def contains(self, name: str) -> bool:
+        self.stats.count("contains")
+        return self._read(name, status_of) is not None
+
+    def put(
+        self, name: str, data: bytes, *, if_absent: bool = False, if_version: str | None = None
+    ) -> str:
+        self.stats.count("put", sent=len(data))
+        places = self._places(name)
+        try:
+            temporary, status = self._folder.write_temporary(data)
+            try:
+                return self._bring_in(name, places, temporary, status, if_absent, if_version)
+            except BaseException:
+                with Quietly():
+                    os.unlink(temporary)
+                self._folder.remove_empty_above(places[0])
+                raise
+        except StorageError:
+            raise
+        except OSError as error:
+            raise self._failure(error, name, "written") from error
+
+    def _bring_in(
+        self,
+        name: str,
+        places: Sequence[bytes],
+        temporary: bytes,
+        status: os.stat_result,
+        if_absent: bool,
+        if_version: str | None,
+    ) -> str:
+        """Move a temporary file to the path of a name if the condition holds; return the version.
+
+        Raises `ConflictError` if it does not hold.
+        """
+        for _ in range(ATTEMPTS):
+            with self._folder.locked(self._keys.filed(name)):
+                found = self._search_with_lock(places, status_of)
+                self._refuse(name, found, if_absent, if_version)
+                status = dated_after(found, temporary, status)
+                if move_onto(temporary, places[0]):
+                    self._unlink(places[1:])
+                    return version_of(status)
+            # After the lock is released: this may need another lock, and locks never nest.
+            self._folder.make_directories_above(places[0])
+        raise StorageError(
+            f"{name!r} could not be written to {self._location} in {ATTEMPTS} attempts: something "
+            "at its path is in the way, or removes its directories each time"
+        )
+
+    def delete(self, name: str, *, if_version: str | None = None) -> bool:
+        self.stats.count("delete")
+        try:
+            places = self._places(name)
+            with self._folder.locked(self._keys.filed(name)):
+                found = self._search_with_lock(places, status_of)
+                if found is None:
+                    return False
+                self._refuse(name, found, False, if_version)
+                # The path that is read first is deleted last, else an older value would appear for
+                # a moment.
+                self._unlink(places[1:])
+                self._folder.unlink(places[0])
+                return True
+        except KeyNotStorableError:
+            return False
+        except StorageError:
+            raise
+        except OSError as error:
+            raise self._failure(error, name, "deleted") from error
+
+    def entries(self, prefix: str = "", *, limit: int | None = None) -> Iterator[Entry]:
+        self.stats.count("entries")
+        return islice(self._entries(prefix), limit)
+
+    def names(self, prefix: str = "", *, limit: int | None = None) -> Iterator[str]:
+        self.stats.count("entries")
+        return islice((name for name, _ in self._walk(prefix)), limit)
+
+    def purge(self) -> Generator[Outcome]:
+        """Delete every name, and the directories that this leaves empty; links are not followed.
+
+        Raises `ConfigurationError` if no folder was named, so that it is the current one.
+        """
+        if not self._named:
+            raise ConfigurationError(
+                f"This would delete all files in the current folder, {self._location}: if you "
+                "mean that, write `folder_path = .` in [default], else the path of another folder"
+            )
+        yield from delete_each(self, self.names())
+        self._folder.sweep()
+
+    def _read(self, name: str, look: Callable[[bytes], T]) -> T | None:
+        """Return what `look` returns for the file of a name, or None if the name is absent.
+
+        Readers take no lock, except when the name is not found and a writer may be moving its file
+        in two steps. Raises `DBDoesNotExistsError` if the folder itself is absent.
+        """
+        try:
+            found = at(self._own_path(name), look)
+            if found is not None:
+                return found
+            places = self._places(name)
+            if len(places) > 1:
+                found = self._search(places, look)
+            if found is None and is_there(self._folder.two_step_mark):
+                # A writer may be moving it into a directory. If the lock cannot be acquired, as in
+                # a folder that we may only read, the first result stands.
+                with Quietly(), self._folder.locked(self._keys.filed(name)):
+                    found = self._search_with_lock(places, look)
+                if found is None:
+                    # In a folder that we may only read, it stays where a killed process left it.
+                    found = at(self._folder.staging_of(places[0]) + INSIDE, look)
+        except KeyNotStorableError:
+            return None
+        except StorageError:
+            raise
+        except OSError as error:
+            raise self._failure(error, name, "read") from error
+        if found is None and not self.exists():
+            raise self._no_folder()
+        return found
+
+    def _search_with_lock(self, places: Sequence[bytes], look: Callable[[bytes], T]) -> T | None:
+        """Search as `_search` does, and put back what a killed process had on its way."""
+        found = self._search(places, look)
+        if found is not None or not is_there(self._folder.two_step_mark):
+            return found
+        for path in places:
+            self._folder.restore(path)
+        return self._search(places, look)
+
+    def _search(self, places: Sequence[bytes], look: Callable[[bytes], T]) -> T | None:
+        """Look for the file of a name at each path where it may be, its own path first."""
+        for path in places:
+            found = at(path, look)
+            if found is not None and (path == places[0] or self._is_spelled_so(path)):
+                return found
+        # A writer may have moved it to its own path meanwhile.
+        return at(places[0], look) if len(places) > 1 else None
+
+    def _is_spelled_so(self, path: bytes) -> bool:
+        """Return whether a path has this exact spelling on disk.
+
+        A file system that ignores case also finds files whose names differ in case.
+        """
+        if not self._portable:
+            return True
+        directory = self._folder.base
+        for component in path[len(directory) :].split(b"/"):
+            with suppress(*ABSENT):
+                if component not in os.listdir(directory):
+                    return False
+            directory = os.path.join(directory, component)
+        return True
+
+    def _unlink(self, places: Sequence[bytes]) -> None:
+        """Remove the files that another system or version wrote for a name."""
+        for path in places:
+            if at(path, status_of) and self._is_spelled_so(path):
+                self._folder.unlink(path)
+
+    def _entries(self, prefix: str) -> Iterator[Entry]:
+        for name, path in self._walk(prefix):
+            status = at(path, status_of)
+            if status is not None:
+                modified = datetime.fromtimestamp(status.st_mtime, UTC)
+                yield Entry(name, status.st_size, modified)
+
+    def _walk(self, prefix: str) -> Iterator[tuple[str, bytes]]:
+        """Yield the names that begin with `prefix`, each with the path of its file."""
+        if not self.exists():
+            raise self._no_folder()
+        self._folder.restore_all()
+        # Names found at a path that is not their own, which a writer may move to their own path
+        # while we list: they are yielded once.
+        elsewhere: set[str] = set()
+        filed_prefix = self._keys.filed(prefix)
+        directories: list[tuple[bytes, str | None]] = [(b"", "")]
+        while directories:
+            directory, text = directories.pop()
+            for entry in self._scan(directory):
+                path = directory + entry.name
+                verbatim = self._verbatim(text, entry.name)
+                if entry.is_dir(follow_symlinks=False):
+                    if path != SCRATCH and may_hold(path, filed_prefix):
+                        directories.append((path + b"/", verbatim and verbatim + "/"))
+                elif _is_file(entry):
+                    filed = verbatim or name_at(path)
+                    name = None if filed is None else self._keys.unfiled(filed)
+                    if (
+                        filed is None
+                        or name is None
+                        or not name.startswith(prefix)
+                        or name in elsewhere
+                    ):
+                        continue
+                    if verbatim is None and not self._is_own_place(filed, path):
+                        if at(self._own_path(name), status_of) is not None:
+                            continue
+                        elsewhere.add(name)
+                    yield name, entry.path
+
+    def _verbatim(self, directory: str | None, component: bytes) -> str | None:
+        """Return the name of a file if it equals its path, as nearly all names do, else None."""
+        if directory is None:
+            return None
+        try:
+            segment = component.decode()
+        except UnicodeDecodeError:
+            return None
+        return directory + segment if is_verbatim(segment, portable=self._portable) else None
+
+    def _is_own_place(self, filed: str, path: bytes) -> bool:
+        return path.removesuffix(INSIDE) == encode(filed, portable=self._portable)
+
+    def _scan(self, directory: bytes) -> list[os.DirEntry[bytes]]:
+        """Return all entries of a directory, so that it may change while the caller iterates."""
+        try:
+            with os.scandir(self._folder.base + directory) as found:
+                # Some systems list a file twice if it is replaced meanwhile.
+                return list({entry.name: entry for entry in found}.values())
+        except ABSENT:
+            return []
+        except OSError as error:
+            raise self._failure(error, os.fsdecode(directory), "listed") from error
+
+    def _own_path(self, name: str) -> bytes:
+        return self._folder.base + encode(self._keys.filed(name), portable=self._portable)
+
+    def _places(self, name: str) -> list[bytes]:
+        """Return the paths at which the file of a name may be, its own path first."""
+        filed = self._keys.filed(name)
+        return [self._folder.base + path for path in paths(filed, portable=self._portable)]
+
+    def _refuse(
+        self, name: str, found: os.stat_result | None, if_absent: bool, if_version: str | None
+    ) -> None:
+        if if_absent and found is not None:
+            raise ConflictError(f"{name!r} is already in {self._location}")
+        if if_version is not None and (found is None or version_of(found) != if_version):
+            raise ConflictError(f"{name!r} in {self._location} was changed since it was read")
+
+    def _failure(self, error: OSError, name: str, done: str) -> Exception:
+        """Return the error to raise for an `OSError`, with advice if there is any."""
+        if is_from_signal_handler(error):
+            raise error
+        if isinstance(error, FileNotFoundError) and not self.exists():
+            return self._no_folder()
+        what = f"{name!r} in {self._location} could not be {done}: {error.strerror or error}"
+        if error.errno in NAME_REFUSED:
+            return KeyNotStorableError(f"{what}; only a shorter or plainer key helps")
+        advice = _ADVICE.get(error.errno or 0)
+        kind = AuthError if isinstance(error, PermissionError) else StorageError
+        return kind(f"{what}; {advice}" if advice else what)
+
+    def _no_folder(self) -> DBDoesNotExistsError:
+        return DBDoesNotExistsError(
+            f"The folder {self._location} does not exist: open the shelf with flag 'c' to create it"
+        )
+
+
+def _is_file(entry: os.DirEntry[bytes]) -> bool:
+    try:
+        return entry.is_file()
+    except OSError as error:  # Links that form a loop.
+        if is_from_signal_handler(error):
+            raise
+        return False

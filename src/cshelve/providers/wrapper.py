@@ -1,0 +1,92 @@
+"""A provider round another one: the base of caches, counters and whatever else stands between."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, NoReturn
+
+from cshelve.exceptions import ConfigurationError
+from cshelve.providers.base import Entry, Item, Provider
+
+if TYPE_CHECKING:
+    from cshelve._config.sections import Sections
+
+__all__ = ["Wrapper"]
+
+
+class Wrapper(Provider):
+    """Pass every operation on one name to the provider inside; override what shall differ.
+
+    Operations on many names are made of those on one, as in `Provider`: what a subclass does in
+    `put` also happens to each item of a `put_many`. A subclass that changes nothing about them may
+    pass `get_many`, `put_many`, `delete_many` and `purge` on to `inner` as well, which is faster.
+
+        class Shouting(Wrapper):
+            def get(self, name: str) -> Item:
+                print(f"GET {name}")
+                return super().get(name)
+
+        db = cshelve.open_provider(Shouting(Filesystem("notes")))
+    """
+
+    def __init__(self, inner: Provider) -> None:
+        super().__init__(concurrency=inner.concurrency)
+        self.inner = inner
+        self.capabilities = inner.capabilities
+        self.stats = inner.stats
+        self.is_shared = inner.is_shared
+        self.like_shelve = inner.like_shelve
+        self.read_only_error = inner.read_only_error
+        self.can_be_reopened = False  # From a configuration comes the one inside, without this.
+
+    @classmethod
+    def from_config(cls, config: Sections) -> NoReturn:
+        """Refuse: a wrapper is made round a provider, not from a configuration."""
+        raise ConfigurationError(
+            f"{config.source}: {cls.__name__} wraps a provider that you made; open it with "
+            "cshelve.open_provider"
+        )
+
+    @property
+    def location(self) -> str:
+        return self.inner.location
+
+    @property
+    def content_type(self) -> str | None:
+        return self.inner.content_type
+
+    @content_type.setter
+    def content_type(self, content_type: str | None) -> None:
+        self.inner.content_type = content_type
+
+    def exists(self) -> bool:
+        return self.inner.exists()
+
+    def create(self) -> None:
+        self.inner.create()
+
+    def sync(self) -> None:
+        self.inner.sync()
+
+    def close(self) -> None:
+        self.inner.close()
+
+    def get(self, name: str) -> Item:
+        return self.inner.get(name)
+
+    def contains(self, name: str) -> bool:
+        return self.inner.contains(name)
+
+    def put(
+        self, name: str, data: bytes, *, if_absent: bool = False, if_version: str | None = None
+    ) -> str:
+        return self.inner.put(name, data, if_absent=if_absent, if_version=if_version)
+
+    def delete(self, name: str, *, if_version: str | None = None) -> bool | None:
+        return self.inner.delete(name, if_version=if_version)
+
+    def entries(self, prefix: str = "", *, limit: int | None = None) -> Iterator[Entry]:
+        return self.inner.entries(prefix, limit=limit)
+
+    def names(self, prefix: str = "", *, limit: int | None = None) -> Iterator[str]:
+        return self.inner.names(prefix, limit=limit)

@@ -1,0 +1,139 @@
+"""Forks in the middle of an iteration: parent and child go on, and neither disturbs the other."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from testbed.fault_proxy import FaultProxy
+from testbed.seaweedfs import SeaweedFS
+from testbed.tls_front import TlsFront, write_certificate
+from tests.forks import MARKS
+from tests.providers.aws_s3.rig import each_engine
+from tests.rigs import s3_config
+from tests.scripts import result_of
+
+pytestmark = [pytest.mark.s3, pytest.mark.once, *MARKS]
+
+# The child ends as `how` says: at once, or like any program, with all that is tidied up then.
+PROGRAM = """
+import gc, logging, os, sys, time, warnings
+import cshelve
+
+warnings.simplefilter("ignore", DeprecationWarning)
+how, kind = arguments
+MANY = {f"n{number:03}": number for number in range(100)}
+db = cshelve.open_from_dict(config)
+db.update(MANY)
+db["k"] = 1
+notes = []
+
+
+class Notes(logging.Handler):
+    def emit(self, record):
+        notes.append(record.getMessage())
+
+
+logging.getLogger("cshelve").addHandler(Notes())
+logging.getLogger("cshelve").setLevel(logging.DEBUG)
+pairs = {
+    "get_many": lambda: iter(db.get_many(MANY)),
+    "items": lambda: iter(db.items()),
+    "keys": lambda: ((key, None) for key in db),
+}[kind]()
+found = [next(pairs) for _ in range(3)]
+db["before"] = 1
+reading, writing = os.pipe()
+child = os.fork()
+if not child:
+    os.close(reading)
+    said = []
+    try:
+        next(pairs)
+    except cshelve.StorageError as error:
+        said.append("fork" in str(error))
+    except Exception as error:
+        said.append(repr(error))
+    else:
+        said.append("went on")
+    del pairs
+    gc.collect()
+    assert db["k"] == 1
+    db["of the child"] = 1
+    said.append(dict(db.get_many(MANY)) == MANY)
+    said.append(len(list(db.items())) >= 102)
+    os.write(writing, json.dumps(said).encode())
+    if how == "close":
+        db.close()
+    if how == "at once":
+        os._exit(0)
+    sys.exit(0)
+os.close(writing)
+meanwhile = 0
+if how == "together":
+    for _ in range(50):
+        assert db["k"] == 1
+        meanwhile += 1
+said = os.read(reading, 1000)
+_, status = os.waitpid(child, 0)
+db["after"] = 1
+found += pairs
+del notes[:]
+for _ in range(20):
+    assert db["k"] == 1
+assert dict(db.get_many(MANY)) == MANY
+assert db["of the child"] == 1
+db.close()
+keys = [key for key, _ in found if key in MANY]
+print(json.dumps([status, json.loads(said), keys == sorted(MANY), notes]))
+"""
+
+
+@pytest.fixture(params=["http", "https"])
+def endpoint(
+    request: pytest.FixtureRequest, seaweedfs: SeaweedFS, tmp_path: Path
+) -> Iterator[tuple[str, dict[str, str], FaultProxy]]:
+    with FaultProxy(seaweedfs.endpoint_url) as proxy:
+        if request.param == "http":
+            yield proxy.endpoint_url, {}, proxy
+            return
+        pytest.importorskip("cryptography")
+        certificate = tmp_path / "certificate.pem"
+        write_certificate(certificate)
+        with TlsFront(proxy.endpoint_url, certificate) as front:
+            yield front.endpoint_url, {"AWS_CA_BUNDLE": str(certificate)}, proxy
+
+
+@each_engine
+@pytest.mark.parametrize(
+    ("how", "kind"),
+    [
+        *((how, "get_many") for how in ("at once", "in the end", "close", "together")),
+        *(("in the end", kind) for kind in ("items", "keys")),
+    ],
+)
+def test_both_go_on(
+    how: str,
+    kind: str,
+    engine: str,
+    endpoint: tuple[str, dict[str, str], FaultProxy],
+    seaweedfs: SeaweedFS,
+) -> None:
+    url, environ, proxy = endpoint
+    config = s3_config(seaweedfs.admin, url, engine=engine, concurrency=4)
+    status, child, is_complete, notes = result_of(
+        PROGRAM, config, arguments=[how, kind], environ=environ
+    )
+    assert status == 0
+    # A listing has its pages, and needs no connection to give what is on them.
+    assert child == [True, True, True] or (kind == "keys" and child == ["went on", True, True])
+    assert is_complete
+    # Nothing of the parent's was closed or garbled: it goes on by the connections that it had.
+    assert notes == []
+    seen = proxy.requests
+    keys = [request.key.rpartition("/")[2] for request in seen]
+    before, after = keys.index("before"), keys.index("after")
+    had = {request.connection for request in seen[: before + 1]}
+    assert {request.connection for request in seen[after:]} <= had

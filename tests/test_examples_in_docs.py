@@ -1,0 +1,134 @@
+"""The examples of the pages and docstrings are correct in the eyes of `mypy --strict`.
+
+The blocks of one page are one program. One that is no program, only a part of one, is marked by
+the line `<!-- fragment -->` above it; it is not checked.
+"""
+
+from __future__ import annotations
+
+import ast
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("mypy", reason="it is in the dependency group `lint`")
+
+ROOT = Path(__file__).parents[1]
+PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
+# Whose docstrings programs are written after.
+MODULES = [
+    ROOT / "src/cshelve" / name
+    for name in (
+        "__init__.py",
+        "_open.py",
+        "_shelf/shelf.py",
+        "codec/keys.py",
+        "options.py",
+        "providers/dbm.py",
+        "providers/filesystem/provider.py",
+        "providers/in_memory.py",
+        "providers/wrapper.py",
+        "testing/__init__.py",
+        "testing/wrappers.py",
+    )
+]
+BLOCK = re.compile(r"^(<!-- fragment -->\n+)?```(?:python|py)\n(.*?)^```", re.DOTALL | re.MULTILINE)
+MOST_FRAGMENTS = 3
+
+# What the examples of docstrings take for granted.
+BEFORE_DOCSTRINGS = """\
+from dataclasses import dataclass, replace
+from typing import Any
+
+import cshelve
+from cshelve.exceptions import StorageError
+from cshelve.providers import Dbm, Filesystem, InMemory, Item, Provider, Wrapper
+from cshelve.testing import *
+
+
+@dataclass
+class User:
+    name: str
+    email: str
+
+
+ada = grace = User("Ada", "ada@example.org")
+provider: Provider = InMemory()
+db: cshelve.Shelf[Any] = cshelve.open("users.ini")
+
+
+def renamed(user: User) -> User:
+    return replace(user, name="Ada King")
+"""
+
+
+def blocks_of(page: str) -> Iterator[tuple[int, str, bool]]:
+    """Yield the line where each block begins, the block, and whether it is a fragment."""
+    for block in BLOCK.finditer(page):
+        yield page.count("\n", 0, block.start(2)), block[2], block[1] is not None
+
+
+def program_of(page: str) -> str:
+    """Return a page without all that is no code, its lines numbered as in the page."""
+    lines = [""] * (page.count("\n") + 1)
+    for first, block, is_fragment in blocks_of(page):
+        if not is_fragment:
+            code = block.splitlines()
+            lines[first : first + len(code)] = code
+    return "\n".join(lines)
+
+
+def examples_of(module: Path) -> Iterator[tuple[str, str]]:
+    """Yield the examples in a module's docstrings, which are indented in them."""
+    for node in ast.walk(ast.parse(module.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Module | ast.ClassDef | ast.FunctionDef):
+            name = getattr(node, "name", "module")
+            # At the end, so that every example has a paragraph before it.
+            paragraphs = re.split(r"\n\n(?! )", f"{ast.get_docstring(node) or ''}\n")
+            for paragraph in paragraphs:
+                _, is_there, example = paragraph.partition("\n\n    ")
+                if is_there:
+                    yield name, f"    {example}".rstrip()
+
+
+def checked(tmp_path: Path, programs: dict[str, str]) -> str:
+    """Check programs with `mypy --strict`, and return what it says of them."""
+    for name, program in programs.items():
+        (tmp_path / name).write_text(program, encoding="utf-8")
+    command = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary"]
+    files = [str(tmp_path / name) for name in programs]
+    ended = subprocess.run([*command, *files], cwd=ROOT, capture_output=True, text=True)
+    return (ended.stdout + ended.stderr).replace(f"{tmp_path}/", "")
+
+
+def test_the_pages(tmp_path: Path) -> None:
+    pages = {page: page.read_text(encoding="utf-8") for page in PAGES}
+    programs = {
+        re.sub(r"\W", "_", page.stem) + ".py": program_of(text)
+        for page, text in pages.items()
+        if any(not is_fragment for _, _, is_fragment in blocks_of(text))
+    }
+    assert checked(tmp_path, programs) == ""
+
+
+def test_the_docstrings(tmp_path: Path) -> None:
+    examples = [(module, *each) for module in MODULES for each in examples_of(module)]
+    functions = [
+        # Each by itself, so that none goes on with the names of another.
+        f"def {name}_{number}() -> None:  # {module.name}\n{example}\n"
+        for number, (module, name, example) in enumerate(examples)
+    ]
+    assert len(functions) > 10
+    assert checked(tmp_path, {"docstrings.py": "\n\n".join((BEFORE_DOCSTRINGS, *functions))}) == ""
+
+
+def test_few_blocks_are_no_programs() -> None:
+    texts = [page.read_text(encoding="utf-8") for page in PAGES]
+    fragments = [
+        block for text in texts for _, block, is_fragment in blocks_of(text) if is_fragment
+    ]
+    assert len(fragments) <= MOST_FRAGMENTS
