@@ -127,7 +127,7 @@ class Section:
         self._refuse_secret_in_url(name)
 
     def literal_secrets(self) -> list[str]:
-        """Say where secrets are written out, not as a reference to the environment."""
+        """Return where secrets are written out, not as a reference to the environment."""
         secrets = {name for name, option in self.declared.items() if option.secret} | self._secrets
         return [
             self._place(name)
@@ -136,7 +136,7 @@ class Section:
         ]
 
     def adopt(self, own: Section) -> None:
-        """Take the options of a provider's own section, which are none of this one as well."""
+        """Add the options of a provider's own section, which are none of this one as well."""
         for name, value in own._options.items():
             if name in self._options:
                 raise own.error(name, f"the option is in [{self.name}] too; give it once.")
@@ -288,7 +288,7 @@ class Sections:
         return [name for name in self.contents if name not in known | self.own_names]
 
     def literal_secrets(self) -> list[str]:
-        """Say where secrets are written out."""
+        """Return where secrets are written out."""
         sections = (*self._sections.values(), self.call)
         return [place for section in sections for place in section.literal_secrets()]
 

@@ -200,7 +200,7 @@ def _check_endpoint(url: str, settings: S3Settings) -> None:
 
 
 def _origin_of_endpoint(settings: S3Settings) -> str:
-    """Say where the address of the server comes from."""
+    """Return where the address of the server comes from, for a message."""
     if settings.client_params.get("endpoint_url"):
         return "[provider_params] endpoint_url"
     for variable in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
