@@ -55,7 +55,7 @@ class Section:
         self._written_in: dict[str, str] = {}
 
     def where(self, option: Option[Any] | str) -> str:
-        """Begin a message about an option with where it stands."""
+        """Return the beginning of a message about an option: where it is written."""
         return f"{self._place(option if isinstance(option, str) else option.name)}: "
 
     def error(self, option: Option[Any] | str, problem: str) -> ConfigurationError:
@@ -260,7 +260,7 @@ class Sections:
         return self.section(option.section).take(option, required=required, error=error)
 
     def where(self, option: Option[Any]) -> str:
-        """Begin a message about an option with where it stands."""
+        """Return the beginning of a message about an option: where it is written."""
         return self.section(option.section).where(option)
 
     def error(self, option: Option[Any], problem: str) -> ConfigurationError:
