@@ -1,4 +1,4 @@
-"""What becomes of each key of an operation on many, and the error that the operation ends in."""
+"""The outcome of each key of an operation on many, and the error of the whole operation."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ def sections_from_file(path: str) -> dict[str, dict[str, object]]:
 def sections_from_parser(
     parser: configparser.RawConfigParser, source: str
 ) -> dict[str, dict[str, object]]:
-    """Take the sections out of a parser, which may be one that the caller has made.
+    """Return the sections of a parser, which may be one that the caller has made.
 
     The section of its defaults is one of them only if there is something in it.
     """

@@ -63,7 +63,7 @@ def kind_of(filename: str | os.PathLike[str]) -> tuple[str, Kind]:
 
 
 def _problem_of(name: str, *, is_path: bool) -> str | None:
-    """Say what is wrong with a name as it is written; None if nothing is."""
+    """Return what is wrong with a name as it is written; None if nothing is."""
     if CONTROL_CHARACTER.search(name):
         # It may be the whole text of a file.
         return (

@@ -55,7 +55,7 @@ class Section:
         self._written_in: dict[str, str] = {}
 
     def where(self, option: Option[Any] | str) -> str:
-        """Begin a message about an option with where it stands."""
+        """Return the beginning of a message about an option: where it is written."""
         return f"{self._place(option if isinstance(option, str) else option.name)}: "
 
     def error(self, option: Option[Any] | str, problem: str) -> ConfigurationError:
@@ -127,7 +127,7 @@ class Section:
         self._refuse_secret_in_url(name)
 
     def literal_secrets(self) -> list[str]:
-        """Say where secrets are written out, not as a reference to the environment."""
+        """Return where secrets are written out, not as a reference to the environment."""
         secrets = {name for name, option in self.declared.items() if option.secret} | self._secrets
         return [
             self._place(name)
@@ -136,7 +136,7 @@ class Section:
         ]
 
     def adopt(self, own: Section) -> None:
-        """Take the options of a provider's own section, which are none of this one as well."""
+        """Add the options of a provider's own section, which are none of this one as well."""
         for name, value in own._options.items():
             if name in self._options:
                 raise own.error(name, f"the option is in [{self.name}] too; give it once.")
@@ -260,7 +260,7 @@ class Sections:
         return self.section(option.section).take(option, required=required, error=error)
 
     def where(self, option: Option[Any]) -> str:
-        """Begin a message about an option with where it stands."""
+        """Return the beginning of a message about an option: where it is written."""
         return self.section(option.section).where(option)
 
     def error(self, option: Option[Any], problem: str) -> ConfigurationError:
@@ -288,7 +288,7 @@ class Sections:
         return [name for name in self.contents if name not in known | self.own_names]
 
     def literal_secrets(self) -> list[str]:
-        """Say where secrets are written out."""
+        """Return where secrets are written out."""
         sections = (*self._sections.values(), self.call)
         return [place for section in sections for place in section.literal_secrets()]
 

@@ -104,7 +104,7 @@ def _add_options(source: str, query: str, contents: Contents) -> None:
 
 
 def _check_whole_bucket(source: str, flag: str, options: dict[str, object]) -> None:
-    """Take the one name that only a URL has, and refuse to empty a bucket by mistake."""
+    """Remove the one option that only a URL has, and refuse to empty a bucket by mistake."""
     try:
         is_meant = boolean(options.pop(WHOLE_BUCKET, "false"))
     except ValueError as error:

@@ -59,7 +59,7 @@ class UnpickleOnly:
     """What `unpickle_only` lists. It unpickles nothing else, and pickles nothing else either."""
 
     def __init__(self, entries: Iterable[str]) -> None:
-        """Take the words and the names of classes; raise `ValueError` for what is neither."""
+        """Raise `ValueError` for an entry that is neither a word nor the name of a class."""
         self._shipped: set[Name] = set()
         self._classes: set[Name] = set()
         for entry in entries:
@@ -239,7 +239,7 @@ class _StepwiseUnpickler(pickle._Unpickler):
             self._found[id(self.stack[-1])] = self.stack[-1]  # It was there before, and stays so.
 
     def _build(self) -> None:
-        """Give a state to an object, unless others have it too; to one of numpy, if it fits."""
+        """Set the state of an object, unless others share it; to one of numpy, if it fits."""
         state, inst = self.stack[-1], self.stack[-2]
         if isinstance(inst, type | FunctionType | Enum) or id(inst) in self._found:
             _refuse_to_build()
@@ -364,7 +364,7 @@ def class_not_found(module: str, name: str, error: Exception) -> ClassNotFoundEr
 
 
 def _name_of_class(entry: str) -> Name:
-    """Take `module.Class` apart, and refuse what nobody should list."""
+    """Split `module.Class`, and refuse what nobody should list."""
     module, _, name = entry.rpartition(".")
     if not module:
         raise ValueError(

@@ -76,6 +76,9 @@ _TABLE = {
     "in-memory": _Where("cshelve.providers.in_memory", "InMemory"),
 }
 
+# What 1.x has beside these.
+_OF_1X = frozenset({"azure-blob", "sftp"})
+
 _MODULES = {
     "AwsS3": "cshelve.providers.aws_s3.provider",
     "Capabilities": "cshelve.providers.base",
@@ -154,6 +157,12 @@ def _class_of(where: _Where) -> type[Provider]:
 def _load_installed(name: str, where: str) -> type[Provider]:
     """Load a provider of another package, which it announces as an entry point."""
     points = [point for point in _entry_points() if point.name == name]
+    if not points and name in _OF_1X:
+        raise UnknownProviderError(
+            f"{where}cshelve 1.x has the provider {name}, and this version does not have it yet. "
+            f"`pip install 'cshelve[{name}]<2'` goes on using the shelf; to move it, read it with "
+            "that and write it to another place, which both versions understand."
+        )
     if not points:
         known = names()
         raise UnknownProviderError(

@@ -88,7 +88,7 @@ class Bucket:
 
 
 def _origin_of_credentials(settings: S3Settings) -> str:
-    """Say where the credentials come from, for a message about wrong ones."""
+    """Return where the credentials come from, for a message about wrong ones."""
     if settings.auth_type == "access_key":
         return "[default] key_id and key_secret"
     if settings.auth_type == "profile":

@@ -131,7 +131,7 @@ class _Templates(dict[str, Template]):
 
 
 def _template_of(operation: str, request: Any, needed: Mapping[str, Any]) -> Template:
-    """Make a template of a request for `MARK`."""
+    """Return a template made from a request for `MARK`."""
     url = urlsplit(request.url)
     model = OPERATIONS[operation]
     expected = "&".join(f"{n}={v}" if v else n for n, v in (*model.query, *query_of(needed)))

@@ -141,7 +141,7 @@ def session_of(config: Sections, auth_type: str, parameters: dict[str, Any]) -> 
 
 
 def refuse_control_characters(section: Section, option: str, value: str) -> None:
-    """Refuse what no credential holds, which the client would quote in an error of its own."""
+    """Refuse control characters in credentials, as the client's own error would quote them."""
     if value != value.strip() or not value.isprintable():
         raise AuthArgumentError(
             f"{section.where(option)}there is white space round the value, such as the end of the "

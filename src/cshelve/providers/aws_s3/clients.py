@@ -108,6 +108,8 @@ class Clients:
             return "a request may be sent once only"
         if getattr(config, "proxies", None) or get_environ_proxies(self.meta.endpoint_url):
             return "a proxy, which boto3 goes by"
+        if self._core.get_config_variable("csm_enabled"):
+            return "csm_enabled: an agent is told of each of boto3's requests"
         if not isinstance(config.read_timeout, int | float):
             return "config.read_timeout"
         if self._has_foreign_handler():

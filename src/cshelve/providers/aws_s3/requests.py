@@ -1,7 +1,7 @@
 """Requests of one bucket: by the direct engine where that can, and by boto3 otherwise.
 
-Whoever makes a request holds one of the shelf's permits, whichever engine sends it. What the direct
-engine has not plainly done, boto3 does again with the same permit.
+A request needs one of the shelf's permits, whichever engine sends it. If the direct engine gets no
+plain answer, boto3 sends the request again under the same permit.
 """
 
 from __future__ import annotations

@@ -176,8 +176,8 @@ def _our_errors(settings: S3Settings) -> Iterator[None]:
             raise _refused_parameters(settings, error) from error
         # Not its text, which quotes an address that may have a password in it.
         raise ConfigurationError(
-            f"{settings.source}, {_origin_of_endpoint(settings)}: is no address of a server, such "
-            "as https://s3.example.org."
+            f"{settings.source}, {_origin_of_endpoint(settings)}: gives no address of a server, "
+            "such as https://s3.example.org."
         ) from None
     except (BotoCoreError, TypeError, OSError) as error:
         raise _refused_parameters(settings, error) from error
@@ -200,13 +200,19 @@ def _check_endpoint(url: str, settings: S3Settings) -> None:
 
 
 def _origin_of_endpoint(settings: S3Settings) -> str:
-    """Say where the address of the server comes from."""
-    if settings.client_params.get("endpoint_url"):
-        return "[provider_params] endpoint_url"
-    for variable in ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"):
-        if os.environ.get(variable):
-            return f"the environment variable {variable}"
-    return "endpoint_url of the profile in ~/.aws/config"
+    """Return where the address of the server comes from, for a message."""
+    params, environ = settings.client_params, os.environ
+    origins = (
+        ("[provider_params] endpoint_url", params.get("endpoint_url") is not None),
+        ("the environment variable AWS_ENDPOINT_URL_S3", environ.get("AWS_ENDPOINT_URL_S3")),
+        ("the environment variable AWS_ENDPOINT_URL", environ.get("AWS_ENDPOINT_URL")),
+        # The names of AWS's own servers have the region in them.
+        ("[default] region_name", settings.region_name is not None),
+        ("[provider_params] region_name", params.get("region_name") is not None),
+        ("the environment variable AWS_DEFAULT_REGION", "AWS_DEFAULT_REGION" in environ),
+    )
+    of_profile = "endpoint_url or region of the profile in ~/.aws/config"
+    return next((origin for origin, is_given in origins if is_given), of_profile)
 
 
 def checked_put_params(settings: S3Settings, model: ServiceModel) -> dict[str, Any]:

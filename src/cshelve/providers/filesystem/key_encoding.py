@@ -41,7 +41,7 @@ class KeyEncoding:
 
 
 def encoding_name(value: object) -> str:
-    """Read the name of a superset of ASCII: 1.x could write no key in another encoding."""
+    """Return the name of an encoding; it has to be a superset of ASCII, as 1.x's were."""
     written = text(value)
     try:
         if b"abc/xyz".decode(written) == "abc/xyz":

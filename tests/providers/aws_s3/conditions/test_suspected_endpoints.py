@@ -68,7 +68,6 @@ class TestWhichEndpointsAreSuspected:
             "https://s3.amazonaws.com.example.org",
             "https://not-amazonaws.com",
             "https://example.org/s3.amazonaws.com",
-            "https://example.org?x=.amazonaws.com",
         ],
     )
     def test_every_other(self, endpoint: str, s3: S3Rig, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Callable
 from typing import Any
@@ -89,6 +90,17 @@ class TestWhichEngine:
         provider.put("k", b"value")
         assert provider.get("k").data == b"value"
         assert "another checksum" in self.reason(caplog)
+
+    # botocore's publisher of these messages never closes its socket.
+    @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+    @pytest.mark.filterwarnings("ignore:unclosed <socket:ResourceWarning")
+    def test_boto3_where_an_agent_is_told_of_its_requests(
+        self, s3: S3Rig, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        monkeypatch.setenv("AWS_CSM_ENABLED", "true")
+        with pytest.raises(cshelve.ConfigurationError, match="csm_enabled: an agent is told"):
+            cshelve.open_from_dict(s3.config(engine="direct"))
+        gc.collect()
 
     def test_and_an_error_where_it_is_demanded(self, s3: S3Rig) -> None:
         config = s3.config(engine="direct")

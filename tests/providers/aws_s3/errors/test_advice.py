@@ -148,7 +148,8 @@ def test_an_address_that_is_none_is_blamed_on_its_variable(
     del config["provider_params"]
     monkeypatch.setenv("AWS_ENDPOINT_URL", "no address")
     with pytest.raises(
-        cshelve.ConfigurationError, match=r"the environment variable AWS_ENDPOINT_URL: is no addr"
+        cshelve.ConfigurationError,
+        match=r"environment variable AWS_ENDPOINT_URL: gives no addr",
     ):
         Place(config).open("r")
 

@@ -133,7 +133,7 @@ class TestClientConfig:
             ("config", "x", r"config\.<name> = value"),
             ("use_ssl", "perhaps", "is true or false"),
             ("endpoint_url", "127.0.0.1:9000", "begins with http"),
-            ("endpoint_url", "http://", "endpoint_url: is no address"),
+            ("endpoint_url", "http://", "endpoint_url: gives no address"),
         ],
     )
     def test_a_mistake_is_told_before_any_request(

@@ -66,7 +66,7 @@ class Connection:
         return is_young and (not _readable(self.socket) or self.has_nothing_to_say())
 
     def has_nothing_to_say(self) -> bool:
-        """Return whether what has arrived unasked is no end and no answer, but TLS's own."""
+        """Return whether the bytes that arrived unasked are TLS's own, and no answer and no end."""
         if not self.is_secure:
             return False
         self.socket.settimeout(0)

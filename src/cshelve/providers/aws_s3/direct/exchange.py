@@ -65,7 +65,7 @@ class Exchange:
             self.out = [memoryview(head), memoryview(body).cast("B")]
 
     def end(self) -> None:
-        """Take the request off the connection."""
+        """Forget the request, so that the connection is free for another."""
         self.job = self.reader = None
         self.out = []
 

@@ -298,7 +298,7 @@ class _Loop(Generic[T, R]):
         self._touched = None
 
     def _free_exchange(self, job: _Job[T, R]) -> Exchange | None:
-        """Return one that is free, and whose connection is fit for another request."""
+        """Return a free exchange whose connection is fit for another request."""
         while self._free and not job.is_second:
             exchange = self._free.pop()
             if exchange.connection.is_fit():

@@ -149,7 +149,7 @@ ENDPOINTS = [
         "AWS's of a VPC", params=at("https://bucket.vpce-1a2b3c.s3.us-east-1.vpce.amazonaws.com")
     ),
     boto3s("AWS with dualstack", params=at("https://s3.dualstack.eu-west-1.amazonaws.com")),
-    boto3s("an empty endpoint", params=at(""), error="Invalid endpoint"),
+    boto3s("an empty endpoint", params=at(""), error="endpoint_url: gives no address"),
     boto3s("dualstack with endpoint", params=at(LOCAL, **{"config.use_dualstack_endpoint": True})),
 ]
 REGIONS = [
@@ -171,7 +171,7 @@ REGIONS = [
         default={"region_name": "eu-west-1"},
         environ={"AWS_DEFAULT_REGION": "eu-north-1"},
     ),
-    boto3s("an empty region", params={"region_name": ""}, error="Invalid endpoint"),
+    boto3s("an empty region", params={"region_name": ""}, error="region_name: gives no address"),
     plain("AWS_REGION, which is not boto3's", environ={"AWS_REGION": "eu-north-1"}),
     plain("a region with endpoint", default={"region_name": "eu-west-1"}, params=at(LOCAL)),
     boto3s("any region with endpoint", default={"region_name": "garage"}, params=at(LOCAL)),
@@ -188,7 +188,7 @@ BUCKETS = [
     ),
     *(
         boto3s(f"AWS, bucket {name:.20}", default={"bucket_name": name})
-        for name in ("a.b.c", "a_b", "Abc", "ab", "a-", "-ab", "x" * 64, "127.0.0.1", "a..b")
+        for name in ("a.b.c", "a_b", "Abc", "-ab", "x" * 64, "127.0.0.1", "a..b")
     ),
     *(
         plain(f"endpoint, bucket {name:.20}", default={"bucket_name": name}, params=at(LOCAL))
@@ -196,7 +196,7 @@ BUCKETS = [
     ),
     *(
         boto3s(f"endpoint, bucket {name:.20}", default={"bucket_name": name}, params=at(LOCAL))
-        for name in ("ab", "x" * 64, "-ab", "ab-", ".ab", "_ab")
+        for name in ("x" * 64, "-ab", "ab-", ".ab", "_ab")
     ),
     *(
         boto3s(
@@ -452,7 +452,7 @@ ENVIRONMENT = [
         for name, is_plain, error in (
             ("AWS_PROFILE", False, "profile"),
             ("AWS_DEFAULT_PROFILE", False, "profile"),
-            ("AWS_DEFAULT_REGION", False, "Invalid endpoint"),
+            ("AWS_DEFAULT_REGION", False, "AWS_DEFAULT_REGION: gives no address"),
             ("AWS_DATA_PATH", False, ""),
             ("AWS_CONFIG_FILE", True, ""),
             ("AWS_SHARED_CREDENTIALS_FILE", True, ""),
