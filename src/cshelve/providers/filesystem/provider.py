@@ -3,9 +3,15 @@
 - `paths.py` maps names to paths. If both `a` and `a/b` exist, `a` is a directory and its value is
   in `a/%@`; it stays there until it is deleted.
 - A value is written to a temporary file in `%tmp` and renamed to its path, so that readers never
-  see half of one. Nothing is flushed to the disk first: killing the process loses nothing, but a
-  power cut may lose the writes of the last seconds. (`fsync` would make each write about five
-  times slower, and would still not guarantee that the directory is written.)
+  see half of one. Nothing is flushed to the disk first: killing the process loses nothing that a
+  write has returned for, but a power cut may lose the writes of the last seconds. (`fsync` would
+  make each write about five times slower, and would still not guarantee that the directory is
+  written.)
+- Where the file system cannot exchange two paths, writing `a/b` moves the value of `a` in two
+  renames, through a directory of its own in `%tmp` with a note of where it belongs. If the process
+  is killed between the two, reading and listing find the value there; opening for writing puts it
+  back, or removes it if `a` was written since. It also removes temporary files that were not
+  written to for a day.
 - Writers of one name wait for each other, in this process and in others, on one of 256 locks in
   `%tmp/locks`. Readers take no lock, except for missing names in folders whose file system cannot
   exchange two paths (see `_read`).
@@ -53,6 +59,7 @@ from cshelve.providers.filesystem.folder import (
     at,
     dated_after,
     is_there,
+    make_directory,
     move_onto,
     read_file,
     status_of,
@@ -156,8 +163,10 @@ class Filesystem(Provider):
 
     def create(self) -> None:
         try:
-            os.makedirs(self._folder.base, exist_ok=True)
+            make_directory(self._folder.base)
         except OSError as error:
+            if is_from_signal_handler(error):
+                raise
             refused = isinstance(error, PermissionError)
             raise (CreateRefusedError if refused else CanNotCreateDBError)(
                 f"The folder {self._location} could not be created: {error.strerror}"
@@ -223,6 +232,8 @@ class Filesystem(Provider):
                 self._refuse(name, found, if_absent, if_version)
                 status = dated_after(found, temporary, status)
                 if move_onto(temporary, places[0]):
+                    # After the new value is in place: an older one is never the only one.
+                    self._folder.forget_staging(places)
                     self._unlink(places[1:])
                     return version_of(status)
             # After the lock is released: this may need another lock, and locks never nest.
@@ -243,6 +254,7 @@ class Filesystem(Provider):
                 self._refuse(name, found, False, if_version)
                 # The path that is read first is deleted last, else an older value would appear for
                 # a moment.
+                self._folder.forget_staging(places)
                 self._unlink(places[1:])
                 self._folder.unlink(places[0])
                 return True
@@ -293,8 +305,7 @@ class Filesystem(Provider):
                 with Quietly(), self._folder.locked(self._keys.filed(name)):
                     found = self._search_with_lock(places, look)
                 if found is None:
-                    # In a folder that we may only read, it stays where a killed process left it.
-                    found = at(self._folder.staging_of(places[0]) + INSIDE, look)
+                    found = self._folder.at_staging(places, look)
         except KeyNotStorableError:
             return None
         except StorageError:
@@ -306,13 +317,9 @@ class Filesystem(Provider):
         return found
 
     def _search_with_lock(self, places: Sequence[bytes], look: Callable[[bytes], T]) -> T | None:
-        """Search as `_search` does, and put back what a killed process had on its way."""
+        """Search as `_search` does, and then where a killed process may have left the file."""
         found = self._search(places, look)
-        if found is not None or not is_there(self._folder.two_step_mark):
-            return found
-        for path in places:
-            self._folder.restore(path)
-        return self._search(places, look)
+        return self._folder.at_staging(places, look) if found is None else found
 
     def _search(self, places: Sequence[bytes], look: Callable[[bytes], T]) -> T | None:
         """Look for the file of a name at each path where it may be, its own path first."""
@@ -346,7 +353,7 @@ class Filesystem(Provider):
 
     def _entries(self, prefix: str) -> Iterator[Entry]:
         for name, path in self._walk(prefix):
-            status = at(path, status_of)
+            status = at(path, status_of) or at(self._own_path(name), status_of)
             if status is not None:
                 modified = datetime.fromtimestamp(status.st_mtime, UTC)
                 yield Entry(name, status.st_size, modified)
@@ -355,11 +362,15 @@ class Filesystem(Provider):
         """Yield the names that begin with `prefix`, each with the path of its file."""
         if not self.exists():
             raise self._no_folder()
-        self._folder.restore_all()
         # Names found at a path that is not their own, which a writer may move to their own path
         # while we list: they are yielded once.
         elsewhere: set[str] = set()
         filed_prefix = self._keys.filed(prefix)
+        for relative, path in self._folder.staged():
+            name = self._name_at(relative)
+            if name is not None and name.startswith(prefix):
+                elsewhere.add(name)
+                yield name, path
         directories: list[tuple[bytes, str | None]] = [(b"", "")]
         while directories:
             directory, text = directories.pop()
@@ -384,6 +395,10 @@ class Filesystem(Provider):
                             continue
                         elsewhere.add(name)
                     yield name, entry.path
+
+    def _name_at(self, path: bytes) -> str | None:
+        filed = name_at(path)
+        return None if filed is None else self._keys.unfiled(filed)
 
     def _verbatim(self, directory: str | None, component: bytes) -> str | None:
         """Return the name of a file if it equals its path, as nearly all names do, else None."""
