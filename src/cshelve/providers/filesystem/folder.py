@@ -30,7 +30,6 @@ __all__ = [
     "Quietly",
     "at",
     "dated_after",
-    "is_there",
     "make_directory",
     "move_onto",
     "read_file",
@@ -65,7 +64,7 @@ class Folder:
     def __init__(self, path: str) -> None:
         self.base = os.path.join(os.fsencode(path), b"")
         self._scratch = self.base + SCRATCH + b"/"
-        self.two_step_mark = self._scratch + b"two-steps"
+        self._two_step_mark = self._scratch + b"two-steps"
 
     def write_temporary(self, data: bytes) -> tuple[bytes, os.stat_result]:
         """Write a temporary file, and return its path and status; if that fails, remove it."""
@@ -128,7 +127,7 @@ class Folder:
     def _move_in_two_steps(self, path: bytes) -> None:
         # From now on, and for good, whoever finds nothing waits for the lock, and looks in the
         # directory of this path in `%tmp` too.
-        os.close(os.open(self.two_step_mark, os.O_CREAT | os.O_WRONLY, 0o666))
+        os.close(os.open(self._two_step_mark, os.O_CREAT | os.O_WRONLY, 0o666))
         staging = self.staging_of(path)
         # What a killed process left there is older than the file that is at the path now.
         self._forget(staging)
@@ -158,23 +157,23 @@ class Folder:
 
         return self._scratch + MOVING + sha256(path[len(self.base) :]).hexdigest()[:32].encode()
 
-    def at_staging(self, paths: Sequence[bytes], look: Callable[[bytes], T]) -> T | None:
-        """Return what `look` returns for a file that a killed process had on its way to a path."""
-        if is_there(self.two_step_mark):
-            for path in paths:
-                found = at(self.staging_of(path) + INSIDE, look)
-                if found is not None:
-                    return found
-        return None
+    def stagings_of(self, paths: Sequence[bytes]) -> list[bytes]:
+        """Return the directories in which killed processes may have left the file of these paths.
 
-    def forget_staging(self, paths: Sequence[bytes]) -> None:
-        """Remove what a killed process had on its way to a path.
-
-        The caller holds the lock of the paths' name, and replaces or deletes its value.
+        Nearly always there are none. Each write asks once, which takes some microseconds.
         """
-        if is_there(self.two_step_mark):
-            for path in paths:
-                self._forget(self.staging_of(path))
+        return [self.staging_of(path) for path in paths] if self._has_two_steps() else []
+
+    def _has_two_steps(self) -> bool:
+        return is_there(self._two_step_mark)
+
+    def forget(self, stagings: Sequence[bytes]) -> None:
+        """Remove what killed processes left in these directories.
+
+        The caller holds the lock of the name, and replaces or deletes its value.
+        """
+        for staging in stagings:
+            self._forget(staging)
 
     def staged(self) -> Iterator[tuple[bytes, bytes]]:
         """Yield the path, relative to the folder, of each file on its way, and where it lies."""
@@ -189,7 +188,7 @@ class Folder:
                 yield relative, staging + INSIDE
 
     def _stagings(self) -> list[bytes]:
-        if is_there(self.two_step_mark):
+        if self._has_two_steps():
             with Quietly(), os.scandir(self._scratch) as found:
                 return [each.path for each in found if each.name.startswith(MOVING)]
         return []

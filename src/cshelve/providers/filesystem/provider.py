@@ -58,7 +58,6 @@ from cshelve.providers.filesystem.folder import (
     Quietly,
     at,
     dated_after,
-    is_there,
     make_directory,
     move_onto,
     read_file,
@@ -228,12 +227,13 @@ class Filesystem(Provider):
         """
         for _ in range(ATTEMPTS):
             with self._folder.locked(self._keys.filed(name)):
-                found = self._search_with_lock(places, status_of)
+                stagings = self._folder.stagings_of(places)
+                found = self._search(places, status_of, stagings)
                 self._refuse(name, found, if_absent, if_version)
                 status = dated_after(found, temporary, status)
                 if move_onto(temporary, places[0]):
                     # After the new value is in place: an older one is never the only one.
-                    self._folder.forget_staging(places)
+                    self._folder.forget(stagings)
                     self._unlink(places[1:])
                     return version_of(status)
             # After the lock is released: this may need another lock, and locks never nest.
@@ -248,13 +248,14 @@ class Filesystem(Provider):
         try:
             places = self._places(name)
             with self._folder.locked(self._keys.filed(name)):
-                found = self._search_with_lock(places, status_of)
+                stagings = self._folder.stagings_of(places)
+                found = self._search(places, status_of, stagings)
                 if found is None:
                     return False
                 self._refuse(name, found, False, if_version)
                 # The path that is read first is deleted last, else an older value would appear for
                 # a moment.
-                self._folder.forget_staging(places)
+                self._folder.forget(stagings)
                 self._unlink(places[1:])
                 self._folder.unlink(places[0])
                 return True
@@ -299,13 +300,13 @@ class Filesystem(Provider):
             places = self._places(name)
             if len(places) > 1:
                 found = self._search(places, look)
-            if found is None and is_there(self._folder.two_step_mark):
+            if found is None and (stagings := self._folder.stagings_of(places)):
                 # A writer may be moving it into a directory. If the lock cannot be acquired, as in
-                # a folder that we may only read, the first result stands.
+                # a folder that we may only read, what is found without it stands.
                 with Quietly(), self._folder.locked(self._keys.filed(name)):
-                    found = self._search_with_lock(places, look)
+                    found = self._search(places, look, stagings)
                 if found is None:
-                    found = self._folder.at_staging(places, look)
+                    found = self._search(places, look, stagings)
         except KeyNotStorableError:
             return None
         except StorageError:
@@ -316,19 +317,25 @@ class Filesystem(Provider):
             raise self._no_folder()
         return found
 
-    def _search_with_lock(self, places: Sequence[bytes], look: Callable[[bytes], T]) -> T | None:
-        """Search as `_search` does, and then where a killed process may have left the file."""
-        found = self._search(places, look)
-        return self._folder.at_staging(places, look) if found is None else found
+    def _search(
+        self, places: Sequence[bytes], look: Callable[[bytes], T], stagings: Sequence[bytes] = ()
+    ) -> T | None:
+        """Look for the file of a name at each path where it may be, its own path first.
 
-    def _search(self, places: Sequence[bytes], look: Callable[[bytes], T]) -> T | None:
-        """Look for the file of a name at each path where it may be, its own path first."""
+        Last come the directories in which a killed process may have left it.
+        """
         for path in places:
             found = at(path, look)
             if found is not None and (path == places[0] or self._is_spelled_so(path)):
                 return found
         # A writer may have moved it to its own path meanwhile.
-        return at(places[0], look) if len(places) > 1 else None
+        if len(places) > 1 and (found := at(places[0], look)) is not None:
+            return found
+        for staging in stagings:
+            if (found := at(staging + INSIDE, look)) is not None:
+                return found
+        # Without the lock, a writer may have moved it on meanwhile.
+        return at(places[0], look) if stagings else None
 
     def _is_spelled_so(self, path: bytes) -> bool:
         """Return whether a path has this exact spelling on disk.
