@@ -96,7 +96,7 @@ class Dbm(Provider):
     def __init__(self, path: str | os.PathLike[str]) -> None:
         """`path` is what `shelve.open` is given: a backend may append something to it."""
         super().__init__(concurrency=1)
-        name = os.fspath(path)
+        name = text(path)
         # `dbm.dumb` opens its files again and again, wherever the program has gone meanwhile. Not
         # by `abspath`, which would make another name of one that ends in a slash.
         self._path = name if os.path.isabs(name) else os.path.join(os.getcwd(), name)

@@ -122,7 +122,7 @@ class Filesystem(Provider):
         # One, since threads made small reads and writes slower when measured: the disk is not what
         # takes the time.
         super().__init__(concurrency=concurrency)
-        self._location = os.path.abspath(os.path.expanduser(folder))
+        self._location = os.path.abspath(os.path.expanduser(text(folder)))
         self._folder = Folder(self._location)
         self._named = named
         self._keys = KeyEncoding(encoding)
