@@ -114,7 +114,7 @@ class Dbm(Provider):
 
     @classmethod
     def check_flag(cls, flag: str) -> None:
-        """Refuse what cannot be a flag; which there are depends on the backend, which says so."""
+        """Refuse a flag that is not a string; the backend refuses any that it does not know."""
         if not isinstance(flag, str):
             raise FlagTypeError(f"flag: is a text, not of type {type(flag).__name__}.")
 
@@ -124,7 +124,7 @@ class Dbm(Provider):
 
     @property
     def database(self) -> Database:
-        """The object that `dbm.open` returned: what a `shelve.Shelf` has for its `dict`."""
+        """The object that `dbm.open` returned; `shelve.Shelf` has it in its attribute `dict`."""
         database = self._database
         return self._open("w") if database is None else database
 
@@ -134,7 +134,7 @@ class Dbm(Provider):
             if self._database is not None:
                 self._database.close()
             database = self._open(flag)
-        # So that code which catches the error of its one backend catches this too.
+        # So that code that catches the error of its backend also catches this one.
         module = sys.modules[type(database).__module__]
         self.read_only_error = _both(ReadOnlyError, getattr(module, "error", OSError))
 
