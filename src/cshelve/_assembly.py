@@ -90,7 +90,7 @@ def shelf_over_provider(
 
 
 def _opened(config: Sections, arguments: OpenArguments) -> CloudShelf[Any]:
-    """Open a shelf whose provider its configuration names."""
+    """Open the shelf that a configuration describes, including its provider."""
     config.declare(SHELF_OPTIONS)
     name = config.take(PROVIDER)
     provider_class = load(name, config.where(PROVIDER))
@@ -101,7 +101,7 @@ def _opened(config: Sections, arguments: OpenArguments) -> CloudShelf[Any]:
     if provider_class.like_shelve:
         _refuse_what_shelve_lacks(config, arguments)
     config.refuse_unknown()
-    # What can be wrong without a provider is found before there is one.
+    # Errors that do not depend on the provider are raised before it is created.
     parts = _parts(config, arguments, like_shelve=provider_class.like_shelve)
     provider = provider_class.from_config(config)
     with _closed_on_failure(provider):
@@ -120,7 +120,7 @@ def _sort_own_sections(config: Sections, chosen: str, provider_class: type[Provi
 
 
 class _Parts(NamedTuple):
-    """What a shelf is made of beside its provider."""
+    """The parts of a shelf that do not depend on its provider."""
 
     serializer: Serializer
     codec: Codec
@@ -147,7 +147,7 @@ def _finished(
     parts: _Parts,
     reopen: tuple[Callable[[Sections, OpenArguments], CloudShelf], OpenArguments] | None = None,
 ) -> CloudShelf[Any]:
-    """Do what the flag asks for, and return the shelf; `reopen` is how its pickle opens it."""
+    """Carry out the flag, and return the shelf; `reopen` opens it again when it is unpickled."""
     serializer, codec, cache, atomic = parts
     if serializer.content_type is not None and not codec.versioned:
         provider.content_type = serializer.content_type
@@ -179,7 +179,7 @@ def _closed_on_failure(provider: Provider) -> Iterator[None]:
 
 
 def _values_class(provider: Provider) -> Callable[..., Values]:
-    """Return the class of a shelf's values: those of a local shelf go a shorter way."""
+    """Return the class for a shelf's values: `LocalValues`, which is faster, for a local shelf."""
     if provider.like_shelve:
         from cshelve._values.local import LocalValues
         from cshelve.providers.dbm import Dbm
@@ -190,7 +190,7 @@ def _values_class(provider: Provider) -> Callable[..., Values]:
 
 
 def _refuse_what_shelve_lacks(config: Sections, arguments: OpenArguments) -> None:
-    """Raise `ConfigurationError` for anything that would make another file than `shelve` makes."""
+    """Raise `ConfigurationError` for any option that would make files that `shelve` cannot read."""
     why = "a local shelf has only pickles, as shelve writes them, so that shelve can read them."
     for section in ("compression", "encryption", "signing"):
         if config.has(section):

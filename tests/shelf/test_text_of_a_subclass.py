@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import cshelve
+from cshelve.providers import Dbm, Filesystem
 from tests.rigs import Place, S3Rig, provider_of, unique_name
 
 
@@ -169,3 +170,13 @@ def test_an_option_and_the_name_of_a_shelf_are_their_text(
         db[Markup("k")] = 1
         assert db.provider.location == str(folder / "z&")
     assert os.listdir(folder / "z&").count("k") == 1
+
+
+@pytest.mark.parametrize("provider", [Dbm, Filesystem])
+def test_the_path_of_a_provider_is_its_text(
+    provider: type[Dbm] | type[Filesystem], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder = tmp_path / "R&D"
+    folder.mkdir()
+    monkeypatch.chdir(folder)
+    assert provider(Markup("x&y")).location == str(folder / "x&y")

@@ -78,7 +78,7 @@ class Outcomes:
 
     @property
     def is_over(self) -> bool:
-        """Whether something failed that would fail for every other key alike."""
+        """Whether a failure occurred that would occur for every other key too."""
         return self._about_shelf is not None
 
     def add(self, outcome: Outcome) -> None:
@@ -102,14 +102,14 @@ class Outcomes:
             self._progress(Progress(self._count, self._total, self._bytes))
 
     def add_all(self, outcomes: Generator[Outcome]) -> None:
-        """Count all of these outcomes, which does what they are the outcomes of."""
-        # Closed by us, since the traceback of an error would keep it, and its threads, alive.
+        """Iterate over the outcomes, which runs the operation, and count each of them."""
+        # Else the traceback of an error would keep the generator, and its threads, alive.
         with closing(outcomes):
             for outcome in outcomes:
                 self.add(outcome)
 
     def set_total(self, total: int) -> None:
-        """Set how many keys there are in all, where that shows only at the end."""
+        """Set the total number of keys, if it is known only at the end."""
         self._total = total
 
     def _put_numbers_on(self, failure: Error) -> None:
@@ -136,13 +136,13 @@ class Outcomes:
 
 
 def finish(outcomes: Generator[Outcome], done: str) -> None:
-    """Run an operation on many names to its end, and raise what its failures amount to."""
+    """Run an operation on many names to its end; raise a `BulkError` if some failed."""
     with Outcomes(done) as counted:
         counted.add_all(outcomes)
 
 
 def outcome_of(name: str, location: str, act: Callable[[], object], size_bytes: int = 0) -> Outcome:
-    """Act on one name, and return its outcome; `size_bytes` is what that stores."""
+    """Call `act` for one name, and return the outcome; `size_bytes` is how much it stores."""
     try:
         act()
     except Error as error:
@@ -159,7 +159,7 @@ def outcome_of(name: str, location: str, act: Callable[[], object], size_bytes: 
 
 
 def length_of(keys: object) -> int | None:
-    """Return how many keys were given, where that shows without going through them."""
+    """Return the number of keys, or None if only iterating over them would tell."""
     if isinstance(keys, shelve.Shelf) or isinstance(getattr(keys, "_mapping", None), shelve.Shelf):
         return None  # The length of a shelf, or of a view of one, is a listing.
     return len(keys) if isinstance(keys, Sized) else None

@@ -143,12 +143,16 @@ class Section:
             self._options[name] = value
             self._written_in[name] = own.name
 
-    def refuse_unknown(self) -> None:
+    def refuse_unknown(self, others: Iterable[Section] = ()) -> None:
         """Refuse an option that nobody declared, and in a URL one that is secret."""
         for name in self._options:
             option = self.declared.get(name)
             if option is None and ANY_NAME not in self.declared:
-                known = closest(name, self.declared) or listed(self.declared)
+                elsewhere = [f"[{each.name}]" for each in others if name in each.declared]
+                if elsewhere:
+                    known = f" here: write it under {' or '.join(elsewhere)}"
+                else:
+                    known = closest(name, self.declared) or listed(self.declared)
                 raise self.error(name, f"there is no such option{known}.")
             if option is not None and option.secret:
                 self._refuse_secret_in_url(name)
@@ -297,7 +301,7 @@ class Sections:
         known = {name for name, section in self._sections.items() if section.declared}
         self.refuse_unknown_sections(known | self.own_names, self.contents)
         for section in (*self._sections.values(), self.call):
-            section.refuse_unknown()
+            section.refuse_unknown(self._sections.values())
 
     def refuse_unknown_sections(self, known: Iterable[str], written: Iterable[str]) -> None:
         """Refuse those of the written sections that are not known."""

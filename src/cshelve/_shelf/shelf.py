@@ -100,7 +100,7 @@ class CloudShelf(shelve.Shelf[V]):
         return self._repr
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Pickle the configuration, and nothing of what is cached or connected."""
+        """Return how to open the shelf again: its configuration, without cache and connections."""
         if self._pickled is None:
             raise NotPicklableError(
                 f"{self!r} cannot be opened from another process: it was not made from a "
@@ -370,7 +370,7 @@ class CloudShelf(shelve.Shelf[V]):
         self._set_many(_pairs_of(other, more), total, None)
 
     def clear(self, *, progress: ProgressCallback | None = None) -> None:
-        """Delete every key, without reading a value. In S3 two requests for 1,000 keys.
+        """Delete every key, without reading a value. On S3 this takes two requests per 1,000 keys.
 
         Raises what `set_many` raises.
         """

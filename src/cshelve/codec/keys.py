@@ -1,4 +1,4 @@
-"""Where keys come from, what they have to be like, and what a record says of the one it needs."""
+"""Read keys from the configuration, check them, and compute the id by which a record names one."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ __all__ = [
 
 KEY_BYTES = 32
 KEY_ID_BYTES = 8
-# What is shown of a variable that is not set: a key, written in place of a name, is not like this.
+# A name that a message may show. Anything else might be a key that was written in place of a name.
 USUAL_NAME = re.compile(r"(?=.{1,15}$|.*_)[A-Z][A-Z0-9_]{,40}")
 
 
@@ -44,13 +44,13 @@ def generate_key() -> str:
 
 
 class Written(NamedTuple):
-    """A key as somebody wrote it down."""
+    """A key as the configuration or the environment contains it, not decoded yet."""
 
     text: bytes = b""
     option: str = ""
-    """Where it comes from."""
+    """The option that contains it, or names its variable."""
     is_raw: bool = False
-    """Whether these are the bytes themselves, from a dict, and no text."""
+    """Whether `text` is the key itself, from a dict, and not base64."""
 
     def __repr__(self) -> str:
         return f"<key of {self.option}>"
@@ -58,28 +58,28 @@ class Written(NamedTuple):
 
 @dataclass(frozen=True)
 class Key:
-    """A secret and what it is called in records: the first bytes of a labelled hash of it."""
+    """A secret and its id, which records contain: the first bytes of a labelled hash of it."""
 
     secret: bytes = field(repr=False)
     id: bytes
 
     @classmethod
     def of(cls, secret: bytes, algorithm: str) -> Key:
-        """Return the key of a secret; its id differs between algorithms."""
+        """Return the key for a secret; its id is different for each algorithm."""
         label = f"cshelve key id, {algorithm}\0".encode()
         return cls(secret, hashlib.sha256(label + secret).digest()[:KEY_ID_BYTES])
 
 
 @dataclass(frozen=True)
 class Keys:
-    """The key that writes, and those that may still be read."""
+    """The key that encrypts or signs, and the previous keys that are used only for reading."""
 
     present: Key
     previous: Sequence[Key] = ()
 
     @classmethod
     def from_section(cls, section: Section, algorithm: str, previous: Sequence[Written]) -> Keys:
-        """Read the keys that a section names; refuse what is no base64 of 32 bytes."""
+        """Return the keys of a section; raise `ConfigurationError` unless each has 32 bytes."""
         present = Key.of(_decoded(section, written_key(section)), algorithm)
         return cls(present, [Key.of(_decoded(section, each), algorithm) for each in previous])
 
@@ -89,7 +89,7 @@ class Keys:
 
 
 def written_key(section: Section) -> Written:
-    """Find the key as it is written; `environment_key` goes before `key`, as in 1.x."""
+    """Return the key as it is written; `environment_key` takes precedence over `key`, as in 1.x."""
     if variable := section.take(ENVIRONMENT_KEY):
         return _of_variable(section, ENVIRONMENT_KEY.name, variable)
     key = section.take(KEY)
@@ -107,13 +107,13 @@ def written_key(section: Section) -> Written:
 
 
 def previous_keys(section: Section) -> list[Written]:
-    """Find the keys that may still be read: those of `previous_environment_keys`."""
+    """Return the keys of `previous_environment_keys`, as they are written."""
     option = PREVIOUS_ENVIRONMENT_KEYS
     return [_of_variable(section, option.name, name) for name in section.take(option)]
 
 
 def is_key(written: Written) -> bool:
-    """Return whether this is 32 bytes, or their base64."""
+    """Return whether a written key is 32 bytes, or base64 of 32 bytes."""
     return len(_bytes_of(written)) == KEY_BYTES
 
 
@@ -129,7 +129,7 @@ def _decoded(section: Section, written: Written) -> bytes:
 
 
 def _bytes_of(written: Written) -> bytes:
-    """Decode base64 of either alphabet, with or without what pads it; nothing if it is none."""
+    """Decode base64 of either alphabet, with or without padding; return nothing if invalid."""
     if written.is_raw and len(written.text) == KEY_BYTES:
         return written.text
     text = written.text.strip().translate(bytes.maketrans(b"-_", b"+/")).rstrip(b"=")
@@ -147,5 +147,5 @@ def _of_variable(section: Section, option: str, variable: str) -> Written:
         raise MissingEncryptionKeyError(
             f"{section.where(option)}the environment {shown} is not set."
         )
-    # As the system has it: a key of random bytes need not be text.
+    # The bytes of the variable, since a key of random bytes need not be text.
     return Written(os.fsencode(os.environ[variable]), option)

@@ -96,7 +96,7 @@ class Dbm(Provider):
     def __init__(self, path: str | os.PathLike[str]) -> None:
         """`path` is what `shelve.open` is given: a backend may append something to it."""
         super().__init__(concurrency=1)
-        name = os.fspath(path)
+        name = text(path)
         # `dbm.dumb` opens its files again and again, wherever the program has gone meanwhile. Not
         # by `abspath`, which would make another name of one that ends in a slash.
         self._path = name if os.path.isabs(name) else os.path.join(os.getcwd(), name)
@@ -114,7 +114,7 @@ class Dbm(Provider):
 
     @classmethod
     def check_flag(cls, flag: str) -> None:
-        """Refuse what cannot be a flag; which there are depends on the backend, which says so."""
+        """Refuse a flag that is not a string; the backend refuses any that it does not know."""
         if not isinstance(flag, str):
             raise FlagTypeError(f"flag: is a text, not of type {type(flag).__name__}.")
 
@@ -124,7 +124,7 @@ class Dbm(Provider):
 
     @property
     def database(self) -> Database:
-        """The object that `dbm.open` returned: what a `shelve.Shelf` has for its `dict`."""
+        """The object that `dbm.open` returned; `shelve.Shelf` has it in its attribute `dict`."""
         database = self._database
         return self._open("w") if database is None else database
 
@@ -134,7 +134,7 @@ class Dbm(Provider):
             if self._database is not None:
                 self._database.close()
             database = self._open(flag)
-        # So that code which catches the error of its one backend catches this too.
+        # So that code that catches the error of its backend also catches this one.
         module = sys.modules[type(database).__module__]
         self.read_only_error = _both(ReadOnlyError, getattr(module, "error", OSError))
 

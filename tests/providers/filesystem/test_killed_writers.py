@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import shutil
 import signal
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,10 @@ import pytest
 import cshelve
 from cshelve.exceptions import KeyNotFoundError
 from cshelve.providers.filesystem import folder as folder_module
+from cshelve.providers.filesystem.locks import exchange
 from cshelve.providers.filesystem.provider import Filesystem
+from tests.providers.filesystem.rig import python
+from tests.rigs import finish
 
 CALLS = (
     "open",
@@ -34,11 +39,6 @@ DAY_SECONDS = 24 * 60 * 60
 
 class Killed(BaseException):
     """What stands for the end of a process: nothing that runs after it is seen."""
-
-
-@pytest.fixture
-def folder(tmp_path: Path) -> Path:
-    return tmp_path / "shelf"
 
 
 @pytest.fixture(autouse=True)
@@ -92,6 +92,107 @@ def deaths(folder: Path, prepare: Callable[[], object], act: Callable[[], object
     pytest.fail("it has no end")
 
 
+def interrupted_at_call(number: int, act: Callable[[], object], *, before: bool) -> bool:
+    """Act, with a Ctrl-C before or after the call of this number; return whether there was one."""
+    calls = 0
+    with pytest.MonkeyPatch.context() as patch:
+
+        def interrupting(call: Callable[..., Any]) -> Callable[..., Any]:
+            def counting(*arguments: Any, **more: Any) -> Any:
+                nonlocal calls
+                calls += 1
+                strikes = calls == number + 1
+                if strikes and before:
+                    raise KeyboardInterrupt
+                result = call(*arguments, **more)
+                # A descriptor that was just opened would be lost, and its lock with it: the
+                # interpreter has no means against that.
+                if strikes and call is not opened:
+                    raise KeyboardInterrupt
+                return result
+
+            return counting
+
+        opened = os.open
+        for name in CALLS:
+            patch.setattr(os, name, interrupting(getattr(os, name)))
+        # It is `finally` and `except` that close: what strikes there is another matter.
+        patch.setattr(os, "close", CLOSE)
+        with suppress(KeyboardInterrupt):
+            act()
+    return calls > number
+
+
+CLOSE = os.close
+
+
+def interrupted_between_renames(store: Filesystem, name: str) -> None:
+    """Store a name, and let a Ctrl-C strike where its value is at no path."""
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    store.put(name, b"old")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(folder_module.Folder, "_move_into_directory", interrupt)
+        with pytest.raises(KeyboardInterrupt):
+            store.put(f"{name}/below", b"new")
+    assert value_of(store, name) == b"old"
+
+
+ENDS_AT_EACH_CALL = f"""
+import os, shutil, sys
+from cshelve.providers.filesystem import folder
+from cshelve.providers.filesystem.provider import Filesystem
+folder.exchange = lambda one, other: False
+store = Filesystem(sys.argv[1])
+
+def child(number, act):
+    process = os.fork()
+    if process:
+        return os.waitstatus_to_exitcode(os.waitpid(process, 0)[1]) == 3
+    calls = 0
+    def ending(call):
+        def counting(*arguments, **more):
+            nonlocal calls
+            calls += 1
+            if calls == number + 1:
+                os._exit(3)
+            return call(*arguments, **more)
+        return counting
+    for name in {CALLS!r}:
+        setattr(os, name, ending(getattr(os, name)))
+    act()
+    os._exit(0)
+
+def begin():
+    shutil.rmtree(sys.argv[1], ignore_errors=True)
+    store.create()
+    store.put("a", b"old")
+
+def check(*moment):
+    value = store.get("a").data if store.contains("a") else None
+    if value != b"old" or "a" not in set(store.names()):
+        sys.exit(print(moment, value))
+
+killed = opened = True
+number = 0
+while killed:
+    begin()
+    killed = child(number, lambda: store.put("a/b", b"new"))
+    check(number)
+    second, opened = 0, True
+    while opened and number % 5 == 0:
+        opened = child(second, lambda: store.prepare("w"))
+        check(number, second)
+        second += 1
+    store.prepare("w")
+    check(number, "opened")
+    number += 1
+print("all there" if number > 20 else number)
+"""
+
+
 def value_of(store: Filesystem, name: str) -> bytes | None:
     try:
         return store.get(name).data
@@ -135,7 +236,18 @@ class TestAValueThatBecomesADirectory:
             store.prepare("w")
             assert value_of(store, "a") == b"newer"
 
-    def test_is_there_when_who_puts_it_back_is_killed_too(self, folder: Path) -> None:
+    @pytest.mark.parametrize(
+        "act",
+        [
+            lambda store: store.prepare("w"),
+            lambda store: store.put("a/b", b"new"),
+            lambda store: list(store.names()),
+        ],
+        ids=["open", "put", "list"],
+    )
+    def test_is_there_when_the_next_process_is_killed_too(
+        self, folder: Path, act: Callable[[Filesystem], object]
+    ) -> None:
         store = Filesystem(folder)
 
         def begin_and_die() -> None:
@@ -147,8 +259,136 @@ class TestAValueThatBecomesADirectory:
                 if not (folder / "a").exists():
                     return  # In the middle of it.
 
-        for _ in deaths(folder, begin_and_die, lambda: value_of(store, "a")):
+        for _ in deaths(folder, begin_and_die, lambda: act(store)):
             assert value_of(store, "a") == b"old"
+            assert "a" in set(store.names())
+            store.prepare("w")
+            assert value_of(store, "a") == b"old"
+
+    @pytest.mark.parametrize("before", [True, False])
+    def test_is_there_at_whatever_moment_its_writer_is_interrupted(
+        self, folder: Path, before: bool
+    ) -> None:
+        store = Filesystem(folder)
+        for number in range(1000):
+            shutil.rmtree(folder, ignore_errors=True)
+            begin(store)
+            if not interrupted_at_call(number, lambda: store.put("a/b", b"new"), before=before):
+                assert number > 20
+                return
+            assert value_of(store, "a") == b"old"
+            store.put("a/b", b"again")
+            assert value_of(store, "a") == b"old"
+            assert set(store.names()) == {"a", "a/b"}
+        pytest.fail("it has no end")
+
+    def test_is_there_when_a_real_process_ends_at_any_moment(self, folder: Path) -> None:
+        with python(ENDS_AT_EACH_CALL, str(folder)) as process:
+            answer = process.communicate(timeout=120)[0]
+        assert answer.splitlines()[-1:] == ["all there"], answer
+
+    def test_gives_way_to_what_another_program_wrote_since(
+        self, store: Filesystem, folder: Path
+    ) -> None:
+        interrupted_between_renames(store, "a")
+        (folder / "a").write_bytes(b"newer")
+        assert value_of(store, "a") == b"newer"
+        assert store.delete("a") is True
+        assert value_of(store, "a") is None
+
+    def test_is_not_stuck_if_a_name_above_it_was_written_since(
+        self, store: Filesystem, folder: Path
+    ) -> None:
+        # The directory `x` is empty then, and removed, so that `x` can become a file.
+        interrupted_between_renames(store, "x/a")
+        store.put("x", b"value")
+        assert value_of(store, "x/a") == b"old"
+        assert {entry.name: entry.size for entry in store.entries()} == {"x": 5, "x/a": 3}
+        store.prepare("w")
+        assert (folder / "x/a").read_bytes() == b"old"
+        assert value_of(store, "x") == b"value"
+
+    def test_can_be_written_and_deleted_if_a_name_above_it_was_written_since(
+        self, store: Filesystem
+    ) -> None:
+        for act, left in (
+            (lambda: store.put("x/a", b"newer"), b"newer"),
+            (lambda: store.delete("x/a"), None),
+        ):
+            interrupted_between_renames(store, "x/a")
+            store.put("x", b"value")
+            act()
+            assert value_of(store, "x/a") == left
+            store.prepare("w")
+            assert value_of(store, "x/a") == left
+            store.delete("x/a")
+            store.delete("x")
+
+    def test_stays_if_its_directory_is_removed_each_time(
+        self, store: Filesystem, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        replace = os.replace
+
+        def removed(source: bytes, target: bytes) -> None:
+            if target.endswith(b"/a/%@"):
+                raise FileNotFoundError
+            replace(source, target)
+
+        store.put("a", b"old")
+        with monkeypatch.context() as patch:
+            patch.setattr(os, "replace", removed)
+            with pytest.raises(cshelve.StorageError):
+                store.put("a/b", b"new")
+        assert value_of(store, "a") == b"old"
+
+    def test_moves_although_others_make_and_remove_its_directory(
+        self, store: Filesystem, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        mkdir = os.mkdir
+        times = 0
+
+        def made_and_removed(path: bytes, *more: Any) -> None:
+            nonlocal times
+            if path == os.fsencode(folder / "a") and not os.path.lexists(path):
+                times += 1
+                if times < 5:
+                    raise FileExistsError
+            mkdir(path, *more)
+
+        store.put("a", b"old")
+        monkeypatch.setattr(os, "mkdir", made_and_removed)
+        store.put("a/b", b"new")
+        assert times == 5
+        assert (value_of(store, "a"), value_of(store, "a/b")) == (b"old", b"new")
+
+    def test_is_restored_without_touching_what_a_running_writer_moves_next(
+        self, store: Filesystem, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Between the look at the note and the removal, the same value is on its way again."""
+        interrupted_between_renames(store, "a")
+        (staging,) = (folder / "%tmp").glob("moving-*")
+
+        def missing(_: bytes) -> bytes:
+            raise FileNotFoundError
+
+        with monkeypatch.context() as patch:
+            patch.setattr(folder_module, "_read", missing)
+            store.prepare("w")
+        assert (staging / "%@").read_bytes() == b"old"
+
+    def test_of_an_old_value_may_lose_its_second_link_to_another_process(
+        self, store: Filesystem, folder: Path, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def exchange_and_be_swept(one: bytes, other: bytes) -> bool:
+            done = exchange(one, other)
+            Filesystem(folder).prepare("w")
+            return done
+
+        store.put("a", b"old")
+        os.utime(folder / "a", (0, 0))
+        monkeypatch.setattr(folder_module, "exchange", exchange_and_be_swept)
+        store.put("a/b", b"new")
+        assert (value_of(store, "a"), value_of(store, "a/b")) == (b"old", b"new")
 
     def test_leaves_nothing_behind(self, folder: Path) -> None:
         store = Filesystem(folder)
@@ -179,6 +419,28 @@ class TestTemporaryFiles:
         with cshelve.open_provider(Filesystem(folder), "r"):
             assert old.exists()
 
+    def test_go_although_others_cannot_be_removed(self, folder: Path) -> None:
+        old = [self.aged(folder, f"old{number}", DAY_SECONDS + 60) for number in range(10)]
+        for number in range(10):
+            strange = self.aged(folder, f"directory{number}/strange", 0)
+            os.utime(strange.parent, (0, 0))
+        with cshelve.open_provider(Filesystem(folder), "w"):
+            assert not any(path.exists() for path in old)
+
+    def test_of_a_running_writer_stay(self, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+        store = Filesystem(folder)
+        begin(store)
+        write = os.write
+
+        def write_and_be_swept(descriptor: int, data: Any) -> int:
+            written = write(descriptor, data)
+            Filesystem(folder).prepare("w")
+            return written
+
+        monkeypatch.setattr(os, "write", write_and_be_swept)
+        store.put("a", b"new")
+        assert value_of(store, "a") == b"new"
+
     def test_directories_of_killed_writers_go_too(self, folder: Path) -> None:
         old = self.aged(folder, "0123/%@", 0)
         then = time.time() - DAY_SECONDS - 60
@@ -195,11 +457,16 @@ ACTS: dict[str, Callable[[Filesystem], object]] = {
     "put below": lambda store: store.put("k/below", b"value"),
     "delete": lambda store: store.delete("k"),
     "names": lambda store: list(store.names()),
+    "entries": lambda store: list(store.entries()),
+    "get_many": lambda store: list(store.get_many(["k", "absent"])),
+    "set_many": lambda store: finish(store.put_many([("k", b"value"), ("k/below", b"value")])),
+    "delete_many": lambda store: finish(store.delete_many(["k", "absent"])),
+    "purge": lambda store: finish(store.purge()),
     "exists": lambda store: store.exists(),
+    "create": lambda store: store.create(),
     "prepare": lambda store: store.prepare("w"),
 }
-# `os.makedirs` swallows what `os.mkdir` raises, where there is a directory already.
-WHERE_AN_ALARM_STRIKES = tuple(set(CALLS) - {"mkdir", "makedirs"} | {"scandir", "fstat", "utime"})
+WHERE_AN_ALARM_STRIKES = (*CALLS, "scandir", "fstat", "utime")
 
 
 def alarmed_at_call(number: int, act: Callable[[], object]) -> bool | None:
@@ -230,10 +497,10 @@ def alarmed_at_call(number: int, act: Callable[[], object]) -> bool | None:
     return False if calls > number else None
 
 
-@pytest.fixture
-def _alarms() -> Iterator[None]:
+@pytest.fixture(params=[("of the program",), (errno.ETIMEDOUT, "of the program")])
+def _alarms(request: pytest.FixtureRequest) -> Iterator[None]:
     def alarm(*_: object) -> None:
-        raise TimeoutError("of the program")
+        raise TimeoutError(*request.param)
 
     before = signal.signal(signal.SIGALRM, alarm)
     yield

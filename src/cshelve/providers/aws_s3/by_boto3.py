@@ -250,20 +250,20 @@ class ByBoto3:
         return True
 
     def _means_absent(self, error: Exception, name: str) -> bool:
-        """Return whether a GET's failure says that the key is not there."""
+        """Return whether a failed GET means that the key is absent."""
         if self._missing_on_forbidden and code_of(error) == "AccessDenied":
             return True
         if is_absent(error) or is_key_refused(error, name):
             return True
         if not is_404_without_code(error) or fits_in_xml(name):
             return False
-        # S3's answer quotes the key, which makes it invalid XML, and boto3 loses its code. Whether
-        # the key is absent, or the bucket, or that was no S3 at all, a listing shows.
+        # S3's response quotes the key, which makes it invalid XML, so boto3 cannot read its code. A
+        # listing shows whether the key is absent, or the bucket, or whether that was no S3 at all.
         listed = Listing(self._requests, name).page_of_boto3({"MaxKeys": 1}).objects()
         return listed is None or self._bucket.prefix + name not in listed.keys
 
     def _is_of_s3(self, answer: Mapping[str, Any]) -> bool:
-        """Return whether an answer, or one before it, has what only S3's have."""
+        """Return whether this response, or an earlier one, has a header that only S3 sends."""
         headers = answer.get("ResponseMetadata", {}).get("HTTPHeaders", {})
         if OF_S3.intersection(headers):
             self._has_answered_like_s3 = True

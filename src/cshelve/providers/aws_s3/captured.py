@@ -1,9 +1,9 @@
-"""The requests that boto3 would send, learned from requests that it makes and that are not sent.
+"""Learn what requests boto3 would send, by having it make requests that are not sent.
 
 boto3 decides on host, path, region, headers and checksums by rules that no part of its interface
-shows, a presigned URL least of all (it may name another host). So it makes a whole request, for a
-key that is a mark, an event hook takes that in place of the network (`clients`), and the direct
-engine sends requests of the same form.
+shows, a presigned URL least of all (it may name another host). So boto3 makes a whole request for a
+placeholder key (`MARK`), an event hook intercepts it before it is sent (see `clients`), and the
+direct engine sends requests of the same form.
 """
 
 from __future__ import annotations
@@ -60,13 +60,13 @@ OF_ONE_REQUEST = frozenset(
 
 
 class Captured:
-    """What requests are made of, as boto3's client of this configuration has it."""
+    """The templates, endpoint and credentials that boto3's client of this configuration uses."""
 
     def __init__(self, clients: Callable[[], Clients], bucket: Bucket) -> None:
         """`clients` returns those of this process."""
         self._clients = clients
         self.templates: Mapping[str, Template] = _Templates(clients, bucket)
-        """Learned when they are first looked up, which may raise `NoTemplateError`."""
+        """By operation. The first lookup makes a template, and may raise `NoTemplateError`."""
 
     @property
     def endpoint(self) -> Endpoint:
@@ -86,7 +86,7 @@ class Captured:
 
     @property
     def credentials(self) -> Credentials | None:
-        """The credentials of now; raises `NoTemplateError` where boto3 has none."""
+        """The current credentials; raises `NoTemplateError` if boto3 has none."""
         try:
             frozen = self._clients().credentials().get_frozen_credentials()
         except OF_BOTO3 as error:
@@ -131,7 +131,7 @@ class _Templates(dict[str, Template]):
 
 
 def _template_of(operation: str, request: Any, needed: Mapping[str, Any]) -> Template:
-    """Return a template made from a request for `MARK`."""
+    """Make a template from a request whose key is `MARK`."""
     url = urlsplit(request.url)
     model = OPERATIONS[operation]
     expected = "&".join(f"{n}={v}" if v else n for n, v in (*model.query, *query_of(needed)))
@@ -155,7 +155,7 @@ def _template_of(operation: str, request: Any, needed: Mapping[str, Any]) -> Tem
 
 
 def _host(url: SplitResult) -> str:
-    """Return the header Host as http.client has it; boto3 itself writes it for a signature only."""
+    """Return the Host header that http.client would send; boto3 writes it only into signatures."""
     host = url.hostname or ""
     host = f"[{host}]" if ":" in host else host
     usual = {"http": 80, "https": 443}.get(url.scheme)
@@ -173,7 +173,7 @@ def _region(authorization: str | None) -> str | None:
 
 
 def _has_crc32(headers: Mapping[str, str]) -> bool:
-    """Return whether the body's CRC-32 goes with it; raise for any other checksum."""
+    """Return whether a CRC-32 of the body is sent; raise `NoTemplateError` for other checksums."""
     announced = headers.get("x-amz-trailer", "")
     sent = {name for name in headers if name.startswith("x-amz-checksum-")} - {
         "x-amz-checksum-mode",
@@ -186,19 +186,19 @@ def _has_crc32(headers: Mapping[str, str]) -> bool:
 
 
 def _kept(headers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Return the headers that all requests of the operation have."""
+    """Yield the headers that are the same in all requests of the operation."""
     for name, value in headers.items():
         if name in OF_ONE_REQUEST:
             continue
         if name == "content-encoding" and "x-amz-trailer" in headers:
-            # boto3 adds its own where it sends a checksum behind the body.
+            # boto3 adds `aws-chunked` if it sends a checksum after the body.
             value = value.removesuffix("aws-chunked").removesuffix(",")
             if not value:
                 continue
         if not value.isascii() or not value.isprintable():
             raise NoTemplateError(f"the header {name} is not plain text")
         if value != " ".join(value.split()):
-            # It is sent as it is, and signed without them.
+            # The header would be sent with them, but signed without them.
             raise NoTemplateError(f"the header {name} has blanks beside blanks")
         yield name, value
 

@@ -51,7 +51,7 @@ _kept_requests: ContextVar[list[Any] | None] = ContextVar("kept_requests", defau
 
 
 class Clients:
-    """boto3's clients, for the process that makes them. Safe in many threads."""
+    """Create and hold boto3's clients for the current process. Safe in many threads."""
 
     def __init__(self, settings: S3Settings, before_attempt: Callable[[str], None]) -> None:
         """Build the first client, so that wrong parameters show at once."""
@@ -69,7 +69,7 @@ class Clients:
 
     @cached_property
     def _sending_once(self) -> S3Client:
-        """Built for the first conditional write, as most programs have none."""
+        """The client that never retries, created for the first conditional write."""
         return self._built(sends_once=True)
 
     @cached_property
@@ -81,7 +81,7 @@ class Clients:
         return self._credentials
 
     def authorities_path(self) -> str | None:
-        """Return the file of the trusted authorities; None if any server is trusted."""
+        """Return the path of the trusted CA certificates, or None if any server is trusted."""
         return authorities_path(self._core, self._settings)
 
     def captured(self, operation: str, parameters: Mapping[str, Any]) -> Any:
@@ -96,7 +96,7 @@ class Clients:
             _kept_requests.set(None)
 
     def objection(self) -> str | None:
-        """Return why only boto3 can send what this configuration asks for; None if others can."""
+        """Return why only boto3 can send the requests, or None if the direct engine can, too."""
         config = self.config
         if config.signature_version not in SIGNATURES:
             return "it signs by SigV4 only"
@@ -124,10 +124,10 @@ class Clients:
 
     @contextmanager
     def client(self, *, once: bool = False) -> Iterator[S3Client]:
-        """Return the client that repeats what fails for a passing reason, or with `once` never.
+        """Provide the client that retries after temporary failures, or with `once` the other one.
 
-        What botocore lets through while it signs, or parses, becomes an error of botocore's: a
-        program for credentials that prints no JSON, say, or a date that is not one.
+        Other exceptions while botocore signs or parses become errors of botocore: if a credentials
+        program does not print JSON, for example, or if a response has an invalid date.
         """
         client = self._sending_once if once else self._repeating
         _has_answer.set(False)
@@ -142,7 +142,7 @@ class Clients:
             raise CredentialRetrievalError(provider="the configuration", error_msg=what) from error
 
     def _has_foreign_handler(self) -> bool:
-        """Return whether the caller's session has brought a handler of events along."""
+        """Return whether the caller's session has event handlers that botocore did not register."""
         if self._settings.session is None:
             return False
         try:

@@ -1,8 +1,8 @@
-"""Puts and deletes that depend on what is there: sent once, and settled if their answer is lost.
+"""Conditional puts and deletes on S3. They are never retried blindly.
 
-A lost answer (a reset, a time-out, a 500) costs one HEAD more: see `settling`. Answers that say
-that nothing was done (409, 429, SlowDown) are tried again, within the client's number of attempts;
-a 412 is a `ConflictError`.
+If a response is lost (after a reset, a time-out or a 500), one HEAD shows what is there: see
+`settling`. A request that was not carried out (409, 429, SlowDown) is retried, within the client's
+number of attempts. A 412 is raised as a `ConflictError`.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ ETAG = re.compile(r'(W/)?"[\x21\x23-\x7e]*"|[\x21\x23-\x29\x2b\x2d-\x7e]+')
 # ETags that If-Match never matches: weak ones (RFC 9110, section 13.1.1), and those that a proxy
 # has altered, as some do where they compress.
 DOUBTFUL = re.compile(r'W/.*|.*-(gzip|br|zstd|deflate)"?')
-# The first pause at most; a server that asks to slow down gets a longer one.
+# At most how long the first pause is; it is longer if the server asks to slow down.
 PAUSE_SECONDS = 0.1
 THROTTLED_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 20.0
@@ -53,7 +53,10 @@ def put_if(
     data: bytes,
     if_version: str | None,
 ) -> str:
-    """Store data if what is there has that version, or with None if nothing is there."""
+    """Store data if the current version is `if_version`, and return the new version.
+
+    With None, store it only if nothing is there.
+    """
     in_parts = len(data) > multipart.LARGEST_PUT_BYTES
     operation = "CompleteMultipartUpload" if in_parts else "PutObject"
     place = requests.bucket.place(operation, name)
@@ -75,7 +78,7 @@ def put_if(
 
 
 def delete_if(requests: Requests, name: str, if_version: str) -> None:
-    """Delete what is there if it has that version; what is absent is a conflict."""
+    """Delete a name if its version is `if_version`; raise `ConflictError` if not, or if absent."""
     place = requests.bucket.place("DeleteObject", name)
     condition = {"IfMatch": _checked(place, if_version)}
 
@@ -97,14 +100,14 @@ class _Write(ConditionalRequest):
         if_version: str | None,
         token: str | None,
     ) -> None:
-        """`send` sends it once, by boto3 if its argument says so."""
+        """`send` sends the request once; its argument says whether boto3 has to do that."""
         super().__init__(str(place), if_version, token)
         self._requests = requests
         self._place = place
         self._send = send
 
     def send(self, number: int) -> str:
-        # Once something was odd, boto3 sends it, and explains it.
+        # boto3 sends every retry, since its errors explain more.
         return self._send(number > 0)
 
     def failures(self) -> tuple[type[Exception], ...]:
@@ -133,7 +136,7 @@ class _Write(ConditionalRequest):
 
     def refusal(self, failure: Exception) -> Error:
         if is_absent(failure):
-            # Which is not the version that was asked for.
+            # Something absent does not have the version that was asked for.
             return ConflictError(f"{self._place}: it was deleted since it was read.")
         refusal = translated(failure, self._place._replace(conditional=True))
         version = self.if_version or ""
@@ -142,7 +145,7 @@ class _Write(ConditionalRequest):
         found = self.look()
         if found is None or found.version != version:
             return refusal
-        # Nobody has written: the version is one that never matches.
+        # Nobody has written since, so If-Match never matches this version.
         return ConditionsNotSupportedError(
             f"{self._place}: the server gives the ETag {version}, and If-Match does not match it "
             "although nobody has written; is there a proxy that compresses answers? Writes "
@@ -151,7 +154,7 @@ class _Write(ConditionalRequest):
 
 
 def _checked(place: Place, version: str) -> str:
-    """Return a version that an object may have; raise for one that means something else."""
+    """Return a version if an object can have it; else raise an error, since it means no version."""
     if version == NO_VERSION:
         raise ConditionsNotSupportedError(
             f"{place}: the server sent no ETag with the value, so it cannot be told whether it has "

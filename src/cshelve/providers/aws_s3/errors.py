@@ -76,7 +76,7 @@ NOT_IN_XML = "[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 
 
 class RefusalError(Exception):
-    """A request that the server refused, in the form of botocore's `ClientError`."""
+    """The server refused a request. Has the attributes of botocore's `ClientError`."""
 
     def __init__(
         self,
@@ -95,24 +95,24 @@ class RefusalError(Exception):
 
 
 class AnswerLostError(Exception):
-    """A request was sent once, and whether it was done is not known."""
+    """A request was sent once, and it is not known whether it was carried out."""
 
 
 def failures() -> tuple[type[Exception], ...]:
-    """Return the classes of what a request may raise, for an `except`, which calls this late.
+    """Return the classes of the errors that a request may raise, for use in an `except` clause.
 
-    boto3's errors are among them only once boto3 is imported.
+    Call it there, and not earlier: boto3's errors are included only once boto3 is imported.
     """
     boto = sys.modules.get("botocore.exceptions")
     if boto is None:
         return RefusalError, AnswerLostError
-    # Not there yet while another thread imports the module for the first time.
+    # While another thread imports the module for the first time, it may not have them yet.
     of_boto3 = (getattr(boto, name, RefusalError) for name in ("ClientError", "BotoCoreError"))
     return (RefusalError, AnswerLostError, *of_boto3)
 
 
 class Place(NamedTuple):
-    """A request, as every message begins: which operation, of which name, where."""
+    """The beginning of every message about a request: its operation, its name and its location."""
 
     operation: str
     location: str
@@ -169,19 +169,19 @@ def is_key_refused(error: Exception, name: str) -> bool:
 
 
 def refuses_conditions(error: Exception) -> bool:
-    """Return whether a server says, in one of two ways, that it does not know a condition."""
+    """Return whether the server says (with 400 or 501) that it does not support a condition."""
     return status_of(error) in {400, 501} and code_of(error) not in KNOWN_REASONS
 
 
 def is_throttled(error: Exception) -> bool:
-    """Return whether the server wants fewer requests, and did not do this one."""
+    """Return whether the server throttled a request, and so did not carry it out."""
     return code_of(error) in THROTTLED or status_of(error) == 429
 
 
 def did_nothing(error: Exception) -> bool:
-    """Return whether a request was surely not done, and is worth sending again.
+    """Return whether a request was certainly not carried out, so that it may be sent again.
 
-    The server says so, or there was no connection.
+    True if the server says so, or if no connection was established.
     """
     never_sent = _is(error, "EndpointConnectionError", "ConnectTimeoutError")
     lost_the_race = status_of(error) == 409 or code_of(error) in {"RequestTimeout", "408"}
@@ -189,7 +189,7 @@ def did_nothing(error: Exception) -> bool:
 
 
 def is_answer_lost(error: Exception) -> bool:
-    """Return whether a request may have been done although its answer does not say so."""
+    """Return whether a request may have been carried out although no response confirms it."""
     if did_nothing(error):
         return False
     server_failed = status_of(error) >= 500 and status_of(error) != 501
@@ -198,17 +198,17 @@ def is_answer_lost(error: Exception) -> bool:
 
 
 def lacks_bulk_delete(error: Exception) -> bool:
-    """Return whether a server has no DeleteObjects, or wants it with what boto3 does not send.
+    """Return whether a server has no DeleteObjects, or requires a header that boto3 does not send.
 
-    Servers say it in many ways (501, 405, 411, a 400 for the Content-MD5 that is not there), so
-    what is left after refusals and absent buckets counts; should it be something else, the single
-    deletes that follow will say so.
+    Servers say this in many ways (501, 405, 411, or a 400 for the missing Content-MD5). So any of
+    these counts, unless its code shows another reason. If the reason is another one all the same,
+    the single deletes that follow fail with it.
     """
     return status_of(error) in {400, 405, 411, 501} and code_of(error) not in KNOWN_REASONS
 
 
 def translated(error: Exception, place: Place) -> Error:
-    """Return cshelve's error for a failure; the caller raises it from that."""
+    """Return cshelve's error for a failure; raise it `from` the failure."""
     failure = _of_answer(error, place) if _answer(error) else _of(error, place)
     failure.about_shelf = failure.about_shelf or _is_about_shelf(error)
     return failure
@@ -370,14 +370,14 @@ def _attempts(error: Exception) -> int:
 
 
 def _answer(error: Exception | None) -> dict[str, Any]:
-    """Return the answer that an error is about, as botocore reads it; empty if there was none."""
-    # Some of botocore's errors have a response of another kind.
+    """Return the response that an error is about, as botocore parses it; empty if there is none."""
+    # The `response` of some of botocore's errors is not a dict.
     answer = getattr(error, "response", None)
     return answer if isinstance(answer, dict) and "Error" in answer else {}
 
 
 def _is(error: Exception, *names: str) -> bool:
-    """Return whether an error is of one of botocore's classes, or of one that they are bases of."""
+    """Return whether an error is an instance of a class of botocore or cshelve with such a name."""
     return any(
         each.__name__ in names and each.__module__.startswith(("botocore.", "cshelve."))
         for each in type(error).__mro__

@@ -1,8 +1,8 @@
-"""Plain configurations: what boto3 would make of them, by rules of our own, without boto3.
+"""Make request templates for plain configurations by our own rules, without importing boto3.
 
-For a configuration that the rules do not cover, `plain_source` says why, and boto3 is asked. A test
-compares each request by these rules with boto3's, and another one goes through the variables that
-botocore knows, so that a new one of these is noticed.
+For a configuration that the rules do not cover, `plain_source` says why, and boto3 makes the
+templates (see `captured`). One test compares each request made by these rules with boto3's; another
+one fails if botocore has an environment variable that is not listed here.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ if TYPE_CHECKING:
 
 __all__ = ["PlainSource", "plain_source"]
 
-# Variables of botocore's that the rules cover, those that change nothing about requests to S3 with
-# given credentials, and those that boto3 is asked about.
+# botocore's variables: those that the rules cover, those that do not change requests to S3 with
+# given credentials, and those for which boto3 has to be used.
 # https://docs.aws.amazon.com/sdkref/latest/guide/
 UNDERSTOOD = frozenset(
     {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_DEFAULT_REGION"}
@@ -92,11 +92,11 @@ REGION_OF_S3 = "us-east-1"
 
 
 class NotPlainConfigurationError(Exception):
-    """boto3 has to be asked about a configuration; the text says why."""
+    """The rules do not cover a configuration, so boto3 has to be used; the message says why."""
 
 
 class PlainSource(NamedTuple):
-    """What requests are made of, found out without boto3. Nothing of it changes."""
+    """The templates, endpoint and credentials of a plain configuration, which never change."""
 
     endpoint: Endpoint
     templates: Mapping[str, Template]
@@ -105,7 +105,7 @@ class PlainSource(NamedTuple):
 
 
 def plain_source(settings: S3Settings) -> PlainSource | str:
-    """Return what requests of a plain configuration are made of, or why boto3 has to be asked."""
+    """Return the templates and more for a plain configuration, or why boto3 has to be used."""
     try:
         return _plain_source(settings, os.environ)
     except NotPlainConfigurationError as error:

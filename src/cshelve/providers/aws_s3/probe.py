@@ -1,4 +1,4 @@
-"""Whether a server honours conditions, found out before anything relies on them.
+"""Find out whether a server honours conditional requests, before anything relies on them.
 
 A server that does not know If-Match and If-None-Match ignores them and reports success, and every
 writer wins. AWS knows them. Elsewhere a shelf tries each kind of condition once, when it first
@@ -59,7 +59,7 @@ class Condition(Enum):
 
 
 class Probe:
-    """Which conditions the server honours. Safe in many threads, which wait for one probe."""
+    """Know which conditions the server honours. Safe in many threads: one probes, others wait."""
 
     def __init__(self, requests: Requests) -> None:
         self._requests = requests
@@ -73,8 +73,8 @@ class Probe:
     def require(self, condition: Condition) -> None:
         """Raise `ConditionsNotSupportedError` if the server does not honour a condition.
 
-        Sends nothing once that is known, and one PUT before, with three more requests for `ABSENT`
-        and for `DELETE_UNCHANGED`.
+        The first call sends one PUT. The first call for `ABSENT` and the first one for
+        `DELETE_UNCHANGED` send three more requests each. Later calls send nothing.
         """
         if condition not in self._is_honoured:
             with self._locks.get():
@@ -90,7 +90,7 @@ class Probe:
         if Condition.UNCHANGED not in known:
             known[Condition.UNCHANGED] = self._honours_unchanged()
         if not known[Condition.UNCHANGED]:
-            # A server that ignores what most servers know is not asked any more.
+            # If-Match is the condition that most servers know, so the others need no test.
             known.update(dict.fromkeys(Condition, False))
         elif condition not in known and condition is Condition.ABSENT:
             known[condition] = self._honours_absent()
@@ -98,7 +98,7 @@ class Probe:
             known[condition] = self._honours_delete()
 
     def _honours_unchanged(self) -> bool:
-        """Put an object with an If-Match, which cannot hold, as there is none of that name."""
+        """Put an object with an If-Match that cannot hold; return whether the server refuses it."""
         name = _probe_name()
         if self._is_refused("PutObject", name, IfMatch=NO_ETAG):
             return True
@@ -106,16 +106,16 @@ class Probe:
         return False
 
     def _honours_absent(self) -> bool:
-        """Put an object twice with If-None-Match: the second time there is one, ours."""
+        """Put an object twice with If-None-Match; return whether the second put is refused."""
         name = _probe_name()
         try:
-            # The first one is refused if boto3 has repeated it, as its answer was lost.
+            # The first one is refused, too, if boto3 retried it because the response was lost.
             return any(self._is_refused("PutObject", name, IfNoneMatch="*") for _ in range(2))
         finally:
             self._remove(name)
 
     def _honours_delete(self) -> bool:
-        """Delete an object that we put there, with an If-Match that does not hold."""
+        """Delete an object of our own, with a false If-Match; return whether that is refused."""
         name = _probe_name()
         send(self._requests, "PutObject", name, None, b"")
         try:
@@ -124,7 +124,7 @@ class Probe:
             self._remove(name)
 
     def _is_refused(self, operation: str, name: str, **condition: str) -> bool:
-        """Send what a server that honours conditions refuses, and return whether it does."""
+        """Send a request whose condition does not hold, and return whether it is refused."""
         try:
             self._send(operation, name, condition)
         except failures() as error:
@@ -132,7 +132,8 @@ class Probe:
                 return True
             if refuses_conditions(error):
                 if operation == "PutObject" and status_of(error) == 400:
-                    # A 400 may be for another reason, which this one has as well, and raises.
+                    # A 400 may have another reason. If so, a put without a condition fails, too,
+                    # and raises the error.
                     other = _probe_name()
                     send(self._requests, "PutObject", other, None, b"")
                     self._remove(other)
@@ -141,7 +142,7 @@ class Probe:
         return False
 
     def _send(self, operation: str, name: str, condition: dict[str, str]) -> None:
-        """Send a request, and have boto3 send it again if its outcome is not plain."""
+        """Send a request, and have boto3 send it again if its outcome is unclear."""
         requests = self._requests
         body = b"" if operation == "PutObject" else None
         if requests.direct() is None:
@@ -159,7 +160,7 @@ class Probe:
         try:
             attempt(self._requests, "DeleteObject", name)
         except failures():
-            return  # The probe counts, and nobody sees what is left.
+            return  # The result is known, and listings omit the object that is left behind.
 
 
 def _probe_name() -> str:

@@ -190,7 +190,7 @@ def _refused_parameters(settings: S3Settings, error: Exception) -> Configuration
 
 
 def _check_endpoint(url: str, settings: S3Settings) -> None:
-    """Refuse an address with a password or a query in it, which errors and logs would show."""
+    """Refuse an address that contains a password or a query: errors and logs would show it."""
     address = urlsplit(url)
     if "@" in address.netloc or address.query:
         raise ConfigurationError(
@@ -200,13 +200,13 @@ def _check_endpoint(url: str, settings: S3Settings) -> None:
 
 
 def _origin_of_endpoint(settings: S3Settings) -> str:
-    """Return where the address of the server comes from, for a message."""
+    """Return which option or variable sets the server's address, for a message."""
     params, environ = settings.client_params, os.environ
     origins = (
         ("[provider_params] endpoint_url", params.get("endpoint_url") is not None),
         ("the environment variable AWS_ENDPOINT_URL_S3", environ.get("AWS_ENDPOINT_URL_S3")),
         ("the environment variable AWS_ENDPOINT_URL", environ.get("AWS_ENDPOINT_URL")),
-        # The names of AWS's own servers have the region in them.
+        # AWS's own addresses contain the region.
         ("[default] region_name", settings.region_name is not None),
         ("[provider_params] region_name", params.get("region_name") is not None),
         ("the environment variable AWS_DEFAULT_REGION", "AWS_DEFAULT_REGION" in environ),
@@ -249,7 +249,7 @@ def checked_put_params(settings: S3Settings, model: ServiceModel) -> dict[str, A
     as_text = {name: "bytes" if isinstance(each, bytes) else each for name, each in params.items()}
     report = ParamValidator().validate({"Bucket": "b", "Key": "k", **as_text}, shape)
     if report.has_errors():
-        # Not the report itself: it quotes values, and one may be an encryption key.
+        # The message omits the report, which quotes values: one may be an encryption key.
         raise ConfigurationError(
             f"{settings.source}, [put_params]: botocore refuses the type of a value among "
             f"{', '.join(params)}."
@@ -258,7 +258,7 @@ def checked_put_params(settings: S3Settings, model: ServiceModel) -> dict[str, A
 
 
 def _key_in_base64(section: Section, value: object, params: Mapping[str, Any]) -> bytes:
-    """Read a key that is written in base64, as one of random bytes has to be in a file."""
+    """Return a key that is written in base64, since a file cannot contain random bytes as text."""
     if "SSECustomerKey" in params or "SSECustomerKey" in section.options():
         raise section.error(KEY_IN_BASE64, "does not go with SSECustomerKey: give the key once.")
     try:

@@ -12,7 +12,7 @@ import os
 import stat
 import time
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from typing import TypeVar
 
@@ -30,7 +30,7 @@ __all__ = [
     "Quietly",
     "at",
     "dated_after",
-    "is_there",
+    "make_directory",
     "move_onto",
     "read_file",
     "status_of",
@@ -64,7 +64,7 @@ class Folder:
     def __init__(self, path: str) -> None:
         self.base = os.path.join(os.fsencode(path), b"")
         self._scratch = self.base + SCRATCH + b"/"
-        self.two_step_mark = self._scratch + b"two-steps"
+        self._two_step_mark = self._scratch + b"two-steps"
 
     def write_temporary(self, data: bytes) -> tuple[bytes, os.stat_result]:
         """Write a temporary file, and return its path and status; if that fails, remove it."""
@@ -105,9 +105,10 @@ class Folder:
 
         It takes one exchange of two paths, or two renames if the file system cannot exchange them.
         Readers find the value at any time: during the two renames, they wait for the lock. If the
-        process is killed between the two, the next one to miss the value puts it back.
+        process is killed between the two, they find the value where it lies, and the next one that
+        opens the folder for writing puts it back.
         """
-        with self.locked(name_at(path[len(self.base) :]) or os.fsdecode(path)):
+        with self.locked(_lock_name(path[len(self.base) :])):
             if not is_file(path):
                 return
             staging = self._scratch + os.urandom(8).hex().encode()
@@ -115,16 +116,18 @@ class Folder:
             os.mkdir(staging)
             if _linked(path, inside):
                 if exchange(staging, path):
-                    os.unlink(staging)
+                    # It is as old as the value, so that another process may have swept it away.
+                    with suppress(FileNotFoundError):
+                        os.unlink(staging)
                     return
                 os.unlink(inside)
             os.rmdir(staging)
             self._move_in_two_steps(path)
 
     def _move_in_two_steps(self, path: bytes) -> None:
-        # From now on, and for good, whoever finds nothing waits for the lock, calls `restore`, and
-        # looks again.
-        os.close(os.open(self.two_step_mark, os.O_CREAT | os.O_WRONLY, 0o666))
+        # From now on, and for good, whoever finds nothing waits for the lock, and looks in the
+        # directory of this path in `%tmp` too.
+        os.close(os.open(self._two_step_mark, os.O_CREAT | os.O_WRONLY, 0o666))
         staging = self.staging_of(path)
         # What a killed process left there is older than the file that is at the path now.
         self._forget(staging)
@@ -139,16 +142,14 @@ class Folder:
 
     def _move_into_directory(self, staging: bytes, path: bytes) -> None:
         for _ in range(ATTEMPTS):
-            try:
-                os.mkdir(path)
-            except FileExistsError:
-                pass
-            except FileNotFoundError:
-                os.makedirs(path, exist_ok=True)
-            # Another process may remove the directory before that, as it is empty.
-            with suppress(FileNotFoundError):
+            # Another process may remove the directory before the file is in it, as it is empty, and
+            # even before `make_directory` has looked at what exists.
+            with suppress(FileExistsError, FileNotFoundError):
+                make_directory(path)
                 os.replace(staging + INSIDE, path + INSIDE)
                 return
+        # Not to return is what keeps the caller from removing the only copy.
+        raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), path)
 
     def staging_of(self, path: bytes) -> bytes:
         """Return the directory in which the file of a path lies during the two renames."""
@@ -156,44 +157,67 @@ class Folder:
 
         return self._scratch + MOVING + sha256(path[len(self.base) :]).hexdigest()[:32].encode()
 
-    def restore(self, path: bytes) -> bool:
-        """Put back the file that a killed process had on its way, and return whether there was one.
+    def stagings_of(self, paths: Sequence[bytes]) -> list[bytes]:
+        """Return the directories in which killed processes may have left the file of these paths.
 
-        The caller holds the lock of the path's name, and has found nothing there.
+        Nearly always there are none. Each write asks once, which takes some microseconds.
         """
-        staging = self.staging_of(path)
-        if not is_file(staging + INSIDE):
-            if is_directory(staging):
-                self._forget(staging)  # Killed before the first rename, or after the second.
-            return False
-        if is_file(path) or is_file(path + INSIDE):
-            self._forget(staging)  # Somebody has written since, which is what counts.
-            return True
-        if is_directory(path):
-            self._move_into_directory(staging, path)
-        else:
-            os.makedirs(os.path.dirname(path), exist_ok=True)
-            os.replace(staging + INSIDE, path)
-        self._forget(staging)
-        return True
+        return [self.staging_of(path) for path in paths] if self._has_two_steps() else []
 
-    def restore_all(self) -> None:
-        """Put back every file that a killed process had on its way."""
-        if not is_there(self.two_step_mark):
-            return
-        with Quietly(), os.scandir(self._scratch) as found:
-            stagings = [each.path for each in found if each.name.startswith(MOVING)]
+    def _has_two_steps(self) -> bool:
+        return is_there(self._two_step_mark)
+
+    def forget(self, stagings: Sequence[bytes]) -> None:
+        """Remove what killed processes left in these directories.
+
+        The caller holds the lock of the name, and replaces or deletes its value.
+        """
         for staging in stagings:
+            self._forget(staging)
+
+    def staged(self) -> Iterator[tuple[bytes, bytes]]:
+        """Yield the path, relative to the folder, of each file on its way, and where it lies."""
+        for staging in self._stagings():
+            relative = None
             with Quietly():
-                try:
-                    with open(staging + WHERE, "rb") as note:
-                        relative = note.read()
-                except FileNotFoundError:  # It was about to be removed.
+                relative = _read(staging + WHERE)
+            if relative is None or not is_file(staging + INSIDE):
+                continue
+            path = self.base + relative
+            if not (is_file(path) or is_file(path + INSIDE)):
+                yield relative, staging + INSIDE
+
+    def _stagings(self) -> list[bytes]:
+        if self._has_two_steps():
+            with Quietly(), os.scandir(self._scratch) as found:
+                return [each.path for each in found if each.name.startswith(MOVING)]
+        return []
+
+    def restore(self) -> None:
+        """Put back every file that a killed process had on its way."""
+        for staging in self._stagings():
+            with Quietly():
+                self._restore(staging)
+
+    def _restore(self, staging: bytes) -> None:
+        try:
+            path = self.base + _read(staging + WHERE)
+        except FileNotFoundError:
+            # Its file was moved on. Without the lock, no more than an empty directory is removed:
+            # by now, another process may have the next file there.
+            os.rmdir(staging)
+            return
+        for _ in range(ATTEMPTS):
+            # A process that is still moving it holds the lock, and is waited for.
+            with self.locked(_lock_name(path[len(self.base) :])):
+                inside = staging + INSIDE
+                # What was written since is newer.
+                is_settled = not is_file(inside) or is_file(path) or is_file(path + INSIDE)
+                if is_settled or move_onto(inside, path):
                     self._forget(staging)
-                    continue
-                # A process that is still moving it holds the lock, and is waited for.
-                with self.locked(name_at(relative) or os.fsdecode(relative)):
-                    self.restore(self.base + relative)
+                    return
+            # After the lock is released, as in a write: locks never nest.
+            self.make_directories_above(path)
 
     def _forget(self, staging: bytes) -> None:
         """Remove a directory that nothing is on its way in any more."""
@@ -245,18 +269,25 @@ class Folder:
     def sweep(self) -> None:
         """Put back and remove what killed processes left.
 
-        A temporary file that was not written to for a day is nobody's any more.
+        A temporary file that was not written to for a day, by its time of modification, is
+        nobody's any more: a writer sets that time when it writes, and renames the file soon after.
         """
-        self.restore_all()
+        self.restore()
         with Quietly(), os.scandir(self._scratch) as found:
             for entry in found:
-                old = entry.stat(follow_symlinks=False).st_mtime < time.time() - _DAY_SECONDS
-                is_ours = entry.name in {b"locks", b"two-steps"} or entry.name.startswith(MOVING)
-                if old and not is_ours:
-                    if entry.is_dir(follow_symlinks=False):
-                        self._forget(entry.path)  # With a second link to a value, at most.
-                    else:
-                        os.unlink(entry.path)
+                # One by one: others rename their files meanwhile, and some may not be removed.
+                with Quietly():
+                    self._sweep(entry)
+
+    def _sweep(self, entry: os.DirEntry[bytes]) -> None:
+        if entry.name in {b"locks", b"two-steps"} or entry.name.startswith(MOVING):
+            return
+        if entry.stat(follow_symlinks=False).st_mtime >= time.time() - _DAY_SECONDS:
+            return
+        if entry.is_dir(follow_symlinks=False):
+            self._forget(entry.path)  # With a second link to a value, at most.
+        else:
+            os.unlink(entry.path)
 
 
 class Quietly:
@@ -331,11 +362,36 @@ def is_directory(path: bytes) -> bool:
 def _mode(path: bytes) -> int:
     try:
         return os.stat(path).st_mode
+    except ABSENT:
+        return 0
     except OSError as error:
-        # An error of the system has a number.
-        if error.errno is None and is_from_signal_handler(error):
+        if is_from_signal_handler(error):
             raise
         return 0
+
+
+def make_directory(path: bytes) -> None:
+    """Do what `os.makedirs` does with `exist_ok`; see `is_there`."""
+    try:
+        os.mkdir(path)
+    except FileNotFoundError:
+        above = os.path.dirname(path)
+        if above == path:
+            raise
+        make_directory(above)
+        make_directory(path)
+    except OSError as error:
+        if is_from_signal_handler(error) or not is_directory(path):
+            raise
+
+
+def _lock_name(relative: bytes) -> str:
+    return name_at(relative) or os.fsdecode(relative)
+
+
+def _read(path: bytes) -> bytes:
+    with open(path, "rb") as file:
+        return file.read()
 
 
 def _write(path: bytes, data: bytes) -> None:

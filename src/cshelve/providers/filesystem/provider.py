@@ -3,9 +3,15 @@
 - `paths.py` maps names to paths. If both `a` and `a/b` exist, `a` is a directory and its value is
   in `a/%@`; it stays there until it is deleted.
 - A value is written to a temporary file in `%tmp` and renamed to its path, so that readers never
-  see half of one. Nothing is flushed to the disk first: killing the process loses nothing, but a
-  power cut may lose the writes of the last seconds. (`fsync` would make each write about five
-  times slower, and would still not guarantee that the directory is written.)
+  see half of one. Nothing is flushed to the disk first: killing the process loses nothing that a
+  write has returned for, but a power cut may lose the writes of the last seconds. (`fsync` would
+  make each write about five times slower, and would still not guarantee that the directory is
+  written.)
+- Where the file system cannot exchange two paths, writing `a/b` moves the value of `a` in two
+  renames, through a directory of its own in `%tmp` with a note of where it belongs. If the process
+  is killed between the two, reading and listing find the value there; opening for writing puts it
+  back, or removes it if `a` was written since. It also removes temporary files that were not
+  written to for a day.
 - Writers of one name wait for each other, in this process and in others, on one of 256 locks in
   `%tmp/locks`. Readers take no lock, except for missing names in folders whose file system cannot
   exchange two paths (see `_read`).
@@ -52,7 +58,7 @@ from cshelve.providers.filesystem.folder import (
     Quietly,
     at,
     dated_after,
-    is_there,
+    make_directory,
     move_onto,
     read_file,
     status_of,
@@ -122,7 +128,7 @@ class Filesystem(Provider):
         # One, since threads made small reads and writes slower when measured: the disk is not what
         # takes the time.
         super().__init__(concurrency=concurrency)
-        self._location = os.path.abspath(os.path.expanduser(folder))
+        self._location = os.path.abspath(os.path.expanduser(text(folder)))
         self._folder = Folder(self._location)
         self._named = named
         self._keys = KeyEncoding(encoding)
@@ -156,8 +162,10 @@ class Filesystem(Provider):
 
     def create(self) -> None:
         try:
-            os.makedirs(self._folder.base, exist_ok=True)
+            make_directory(self._folder.base)
         except OSError as error:
+            if is_from_signal_handler(error):
+                raise
             refused = isinstance(error, PermissionError)
             raise (CreateRefusedError if refused else CanNotCreateDBError)(
                 f"The folder {self._location} could not be created: {error.strerror}"
@@ -219,10 +227,13 @@ class Filesystem(Provider):
         """
         for _ in range(ATTEMPTS):
             with self._folder.locked(self._keys.filed(name)):
-                found = self._search_with_lock(places, status_of)
+                stagings = self._folder.stagings_of(places)
+                found = self._search(places, status_of, stagings)
                 self._refuse(name, found, if_absent, if_version)
                 status = dated_after(found, temporary, status)
                 if move_onto(temporary, places[0]):
+                    # After the new value is in place: an older one is never the only one.
+                    self._folder.forget(stagings)
                     self._unlink(places[1:])
                     return version_of(status)
             # After the lock is released: this may need another lock, and locks never nest.
@@ -237,12 +248,14 @@ class Filesystem(Provider):
         try:
             places = self._places(name)
             with self._folder.locked(self._keys.filed(name)):
-                found = self._search_with_lock(places, status_of)
+                stagings = self._folder.stagings_of(places)
+                found = self._search(places, status_of, stagings)
                 if found is None:
                     return False
                 self._refuse(name, found, False, if_version)
                 # The path that is read first is deleted last, else an older value would appear for
                 # a moment.
+                self._folder.forget(stagings)
                 self._unlink(places[1:])
                 self._folder.unlink(places[0])
                 return True
@@ -287,14 +300,13 @@ class Filesystem(Provider):
             places = self._places(name)
             if len(places) > 1:
                 found = self._search(places, look)
-            if found is None and is_there(self._folder.two_step_mark):
+            if found is None and (stagings := self._folder.stagings_of(places)):
                 # A writer may be moving it into a directory. If the lock cannot be acquired, as in
-                # a folder that we may only read, the first result stands.
+                # a folder that we may only read, what is found without it stands.
                 with Quietly(), self._folder.locked(self._keys.filed(name)):
-                    found = self._search_with_lock(places, look)
+                    found = self._search(places, look, stagings)
                 if found is None:
-                    # In a folder that we may only read, it stays where a killed process left it.
-                    found = at(self._folder.staging_of(places[0]) + INSIDE, look)
+                    found = self._search(places, look, stagings)
         except KeyNotStorableError:
             return None
         except StorageError:
@@ -305,23 +317,25 @@ class Filesystem(Provider):
             raise self._no_folder()
         return found
 
-    def _search_with_lock(self, places: Sequence[bytes], look: Callable[[bytes], T]) -> T | None:
-        """Search as `_search` does, and put back what a killed process had on its way."""
-        found = self._search(places, look)
-        if found is not None or not is_there(self._folder.two_step_mark):
-            return found
-        for path in places:
-            self._folder.restore(path)
-        return self._search(places, look)
+    def _search(
+        self, places: Sequence[bytes], look: Callable[[bytes], T], stagings: Sequence[bytes] = ()
+    ) -> T | None:
+        """Look for the file of a name at each path where it may be, its own path first.
 
-    def _search(self, places: Sequence[bytes], look: Callable[[bytes], T]) -> T | None:
-        """Look for the file of a name at each path where it may be, its own path first."""
+        Last come the directories in which a killed process may have left it.
+        """
         for path in places:
             found = at(path, look)
             if found is not None and (path == places[0] or self._is_spelled_so(path)):
                 return found
         # A writer may have moved it to its own path meanwhile.
-        return at(places[0], look) if len(places) > 1 else None
+        if len(places) > 1 and (found := at(places[0], look)) is not None:
+            return found
+        for staging in stagings:
+            if (found := at(staging + INSIDE, look)) is not None:
+                return found
+        # Without the lock, a writer may have moved it on meanwhile.
+        return at(places[0], look) if stagings else None
 
     def _is_spelled_so(self, path: bytes) -> bool:
         """Return whether a path has this exact spelling on disk.
@@ -346,7 +360,7 @@ class Filesystem(Provider):
 
     def _entries(self, prefix: str) -> Iterator[Entry]:
         for name, path in self._walk(prefix):
-            status = at(path, status_of)
+            status = at(path, status_of) or at(self._own_path(name), status_of)
             if status is not None:
                 modified = datetime.fromtimestamp(status.st_mtime, UTC)
                 yield Entry(name, status.st_size, modified)
@@ -355,11 +369,15 @@ class Filesystem(Provider):
         """Yield the names that begin with `prefix`, each with the path of its file."""
         if not self.exists():
             raise self._no_folder()
-        self._folder.restore_all()
         # Names found at a path that is not their own, which a writer may move to their own path
         # while we list: they are yielded once.
         elsewhere: set[str] = set()
         filed_prefix = self._keys.filed(prefix)
+        for relative, path in self._folder.staged():
+            name = self._name_at(relative)
+            if name is not None and name.startswith(prefix):
+                elsewhere.add(name)
+                yield name, path
         directories: list[tuple[bytes, str | None]] = [(b"", "")]
         while directories:
             directory, text = directories.pop()
@@ -384,6 +402,10 @@ class Filesystem(Provider):
                             continue
                         elsewhere.add(name)
                     yield name, entry.path
+
+    def _name_at(self, path: bytes) -> str | None:
+        filed = name_at(path)
+        return None if filed is None else self._keys.unfiled(filed)
 
     def _verbatim(self, directory: str | None, component: bytes) -> str | None:
         """Return the name of a file if it equals its path, as nearly all names do, else None."""

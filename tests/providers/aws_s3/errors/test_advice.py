@@ -108,6 +108,15 @@ def test_wrong_credentials_are_looked_for_where_they_come_from(
     assert f"check {place}, and" in str(caught.value)
 
 
+def test_an_option_in_the_wrong_section_is_told_the_right_one(s3: S3Rig) -> None:
+    config = s3.config()
+    config["default"]["endpoint_url"] = s3.proxy.endpoint_url
+    with pytest.raises(
+        cshelve.ConfigurationError, match=r"endpoint_url: .* here: write it under \[provider_params"
+    ):
+        Place(config).open("r")
+
+
 @pytest.mark.parametrize("name", ["ab", "x"])
 def test_a_bucket_name_that_is_too_short_is_not_sent(name: str, s3: S3Rig) -> None:
     with s3.proxy.counting() as seen, pytest.raises(cshelve.ConfigurationError, match="3 or more"):

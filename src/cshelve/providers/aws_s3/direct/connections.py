@@ -206,12 +206,12 @@ class Pool:
 
         if isinstance(made, ssl.SSLContext):
             return made
-        self._session = None  # Which is of the old one.
+        self._session = None  # The TLS session belongs to the old context.
         self._context = context = _tls_context(self.endpoint.ca_path)
         return context
 
     def _close_old(self, now: float) -> None:
-        # By a slice, as another thread may take the oldest at any moment.
+        # A slice cannot fail, although another thread may take the oldest at any moment.
         for oldest in self._idle[:1]:
             if now - oldest.idle_since <= MOST_IDLE_SECONDS:
                 return
@@ -238,9 +238,9 @@ _pools = PerProcess(_Pools)
 
 
 def pool_of(endpoint: Endpoint) -> Pool:
-    """Return this process's pool for an endpoint and this version of its file of authorities.
+    """Return this process's pool for an endpoint, and a new pool if its CA file has changed.
 
-    Counts its users; `leave` counts them down.
+    Each call adds a user of the pool; call `leave` once for each.
     """
     pools = _pools.get()
     key: tuple[object, ...] = (endpoint, *_version_of(endpoint.ca_path))
@@ -253,7 +253,7 @@ def pool_of(endpoint: Endpoint) -> Pool:
 
 
 def leave(pool: Pool) -> None:
-    """Count down the users of a pool; the last one closes it."""
+    """Remove one user of a pool, and close the pool after the last one."""
     pools = _pools.get()
     with pools.lock:
         pool.users -= 1
@@ -305,7 +305,7 @@ def _would_block_with_tls() -> tuple[type[OSError], ...]:
 
 
 def _readable(of: Any) -> bool:
-    """Return whether something has arrived, an end included."""
+    """Return whether data has arrived, or the end of the connection."""
     if hasattr(select, "poll"):
         poll = select.poll()
         poll.register(of, select.POLLIN)

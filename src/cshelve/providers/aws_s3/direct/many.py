@@ -79,7 +79,7 @@ def all_at_once(
 
 
 class _Job(Generic[T, R]):
-    """An item on its way to its result; it holds the permit of its request."""
+    """An item, its request and its result; the holder of the request's permit (see `Permits`)."""
 
     __slots__ = (
         *("__weakref__", "error", "has_result", "is_repeated", "is_second", "item", "request"),
@@ -90,16 +90,16 @@ class _Job(Generic[T, R]):
         self.item = item
         self.request: Request | None = None
         self.is_second = False
-        """Whether its request is sent again, as the first connection was stale."""
+        """Whether its request was sent again because the first connection was stale."""
         self.is_repeated = False
-        """Whether its request was sent again, as the server was busy."""
+        """Whether its request was sent again because the server was busy."""
         self.has_result = False
         self.result: Any = None
         self.error: BaseException | None = None
 
 
 class _Loop(Generic[T, R]):
-    """All that is in flight of one operation."""
+    """Send the requests for many items, and receive their responses."""
 
     def __init__(
         self,
@@ -110,12 +110,12 @@ class _Loop(Generic[T, R]):
         key_of: Callable[[T], object] | None,
     ) -> None:
         self.order: deque[_Job[T, R]] = deque()
-        """What has begun, in the order of the items, until its result is yielded."""
+        """The jobs that have begun, in the order of the items, until their results are yielded."""
         self.is_over = False
-        """Whether nothing more begins: the items are at their end, or a result was the last."""
+        """Whether no further item begins: there is none, or a result said that it was the last."""
         self._paused_since = 0.0
         self._shift = 0.0
-        """How long we were paused, by which our clock is behind."""
+        """How many seconds the loop was paused in total; they do not count towards time-outs."""
         self._permits = permits
         self._process = os.getpid()
         self._engine = engine

@@ -1,4 +1,4 @@
-"""What a loop over many requests does to each item; `tasks` of the provider implement it."""
+"""The interface between a loop over many requests and what it does; see `tasks`."""
 
 from __future__ import annotations
 
@@ -16,40 +16,43 @@ R = TypeVar("R")
 
 
 class Task(ABC, Generic[T, R]):
-    """What is done to each item: by a request of the engine, or by boto3 in a thread."""
+    """How to process each item: by a request of the engine, or by boto3 in a thread."""
 
     is_worth_an_end = False
-    """Whether an early end waits for what is in flight: for a write, so that it is not stored
-    later; not for a read."""
+    """Whether requests in flight are waited for if the loop ends early. True for writes: else one
+    might still be stored later."""
 
     @abstractmethod
     def request(self, item: T) -> Request | None:
-        """Make the request of an item; None if a thread has to do it."""
+        """Return the request for an item, or None if a thread has to process it."""
 
     @abstractmethod
     def place(self, item: T, reader: Reader) -> memoryview | None:
-        """Return a buffer for the body, if there is one, once the head of its answer is there."""
+        """Return the buffer that is to receive the body of a response, or None for a new one.
+
+        Called when the head of the response has been read.
+        """
 
     @abstractmethod
     def result(self, item: T, answer: Answer) -> R:
-        """Make the result of an answer; raise `NotPlainError` if boto3 has to do it again."""
+        """Return the result of a response; raise `NotPlainError` if boto3 has to send it again."""
 
     @abstractmethod
     def by_boto3(self, item: T) -> R:
-        """Do it by boto3, in a thread, with the permit of the item."""
+        """Process an item by boto3, in a thread; the item already has its permit."""
 
     @abstractmethod
     def apart(self, item: T) -> R:
-        """Do what has no request of the engine, in a thread that takes permits of its own."""
+        """Process an item without a request of the engine, in a thread; acquire permits here."""
 
     @abstractmethod
     def given_up(self, item: T) -> R | None:
-        """Make the result of an item that was never begun; None if it has none."""
+        """Return the result of an item that was never begun, or None if it has none."""
 
     @abstractmethod
     def odd(self, error: NotPlainError) -> None:
-        """Note an answer that is not plain."""
+        """Note that the engine could not use a response, and that boto3 has to send the request."""
 
     @abstractmethod
     def is_last(self, result: R) -> bool:
-        """Return whether nothing more is to begin after a result."""
+        """Return whether no further item may begin after this result."""

@@ -1,8 +1,8 @@
-"""Requests as they are written: what each operation's consists of, and its signature.
+"""Build and sign the HTTP request of each operation.
 
-A template is everything of a request but its key, its parameters and its body. It comes from our
-own rules (`plain`), or from a request that boto3 made (`captured`); a test holds the two to be the
-same. The signature is AWS's Signature Version 4, written as botocore writes it for S3:
+A template is everything in a request except its key, its parameters and its body. It comes from our
+own rules (`plain`), or from a request that boto3 made (`captured`); a test checks that the two are
+the same. The signature is AWS's Signature Version 4, written as botocore writes it for S3:
 https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 """
 
@@ -31,16 +31,16 @@ UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
 CRC32 = "x-amz-checksum-crc32"
 TRACE = "x-amzn-trace-id"
 SAFE_IN_TRACE = "-=;:+&[]{}\"',"
-# Not signed, as with boto3, and without meaning to S3.
+# Not signed, as in boto3, and ignored by S3.
 UNSIGNED = "user-agent: cshelve/2\r\naccept-encoding: identity\r\n"
 
 
 class NoTemplateError(Exception):
-    """The request that boto3 would send is not known, or only boto3 can send it; says why."""
+    """Only boto3 can send a request, or its form is not known. The message says why."""
 
 
 class Operation(NamedTuple):
-    """An operation in the model of S3: its method, and what its address has."""
+    """An operation of S3: its HTTP method, and the fixed parts of its URL."""
 
     method: str
     is_of_key: bool = True

@@ -1,4 +1,4 @@
-"""Threads beside a loop over many requests, for what boto3 has to do."""
+"""Threads in which boto3 processes the items that a loop over many requests leaves to it."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ R = TypeVar("R")
 
 
 class Threads(Generic[T, R]):
-    """Threads that act on items, and wake up a selector when they have.
+    """Process items in threads, and wake up a selector after each item.
 
-    Nothing is made before the first of them is needed.
+    Sockets and threads are created when the first item is started.
     """
 
     def __init__(
         self, selector: selectors.BaseSelector, most: int, is_last: Callable[[R], bool]
     ) -> None:
         self.busy: dict[Future[R], object] = {}
-        """What is done, or has been done and not been collected, and for whom."""
+        """The owner of each item that is in progress, or is finished and not collected yet."""
         self._selector = selector
         self._most = most
         self._is_last = is_last
@@ -38,7 +38,7 @@ class Threads(Generic[T, R]):
         self._theirs: socket.socket | None = None
 
     def start(self, owner: object, act: Callable[[T], R], item: T) -> None:
-        """Act on an item in a thread, or here and now where there can be none."""
+        """Process an item in a thread, or in the caller's if no thread can be started."""
         if self._workers is None:
             self._ours, self._theirs = socket.socketpair()
             self._ours.setblocking(False)
@@ -50,7 +50,7 @@ class Threads(Generic[T, R]):
         future.add_done_callback(self._wake_up)
 
     def collect(self) -> list[tuple[object, Future[R]]]:
-        """Return what is done, and for whom; to be called when the selector has woken up."""
+        """Return each finished item's owner and future; call it when the selector wakes up."""
         if self._ours is not None:
             with suppress(BlockingIOError):
                 self._ours.recv(4096)
@@ -58,7 +58,7 @@ class Threads(Generic[T, R]):
         return [(self.busy.pop(future), future) for future in done]
 
     def stop(self) -> None:
-        """Begin nothing more, and wait for what has begun, up to its next attempt."""
+        """Start no more items, and wait for the current attempts of those that have started."""
         if self._workers is not None:
             self._workers.stop()
 
@@ -69,7 +69,7 @@ class Threads(Generic[T, R]):
                 end.close()
 
     def _wake_up(self, _: object) -> None:
-        # Full means that it will wake up anyway; closed, that nobody waits any more.
+        # If the socket is full, the selector wakes up anyway; if it is closed, nobody waits.
         if self._theirs is not None:
             with suppress(OSError):
                 self._theirs.send(b"\0")
