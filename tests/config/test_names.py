@@ -31,8 +31,20 @@ NAMES = {
     "shelf.cfg": r"\.ini",
     "shelf.conf": r"\.ini",
     ".env": r"\.ini",
+    "": "the name is empty",
+    # As variables have it from a file of settings whose quotes nobody took off.
+    '"aws-s3.ini"': "quotes",
+    "'s3://bucket/prefix'": "quotes",
+    '"shelf.toml"': "quotes",
+    " s3:bucket": "a blank",
+    " s3://bucket/prefix": "a blank",
+    "aws-s3.ini\ufeff": "an invisible character",
+    "\u200bs3://bucket": "an invisible character",
 }
-STILL_LOCAL = ["shelf", "shelf.db", "shelf.ini.bak", "a b", " shelf", "shelf.tomls", "1:2", "./a:b"]
+STILL_LOCAL = [
+    *("shelf", "shelf.db", "shelf.ini.bak", "a b", " shelf", "'shelf'", "shelf.tomls"),
+    *("1:2", "./a:b"),
+]
 
 
 @pytest.fixture(autouse=True)
@@ -62,7 +74,16 @@ def test_a_path_object_is_refused_alike(name: str, folder: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["shelf.toml", "conf/shelf.json", "s3:bucket", "notes:2024", "shelf ", "shelf.ini\n"]
+    "name",
+    [
+        "shelf.toml",
+        "conf/shelf.json",
+        "s3:bucket",
+        "notes:2024",
+        "shelf ",
+        "shelf.ini\n",
+        "'a.ini'",
+    ],
 )
 def test_is_taken_where_there_is_a_local_shelf_of_that_name(name: str) -> None:
     with shelve.open(name) as db:
@@ -100,6 +121,25 @@ def test_every_other_name_is_a_local_shelf_as_before(name: str) -> None:
         db["k"] = 1
     with shelve.open(name, "r") as db:
         assert db["k"] == 1
+
+
+@pytest.mark.parametrize("name", ["prod:eu.ini", "PROD:EU.INI", "s3:lab.ini", "file:shelf.ini"])
+def test_a_colon_may_be_in_the_name_of_a_configuration(name: str, folder: Path) -> None:
+    (folder / name).write_text("[default]\nprovider = in-memory\n")
+    for each in (name, Path(name)):
+        with cshelve.open(each) as db:
+            assert "memory" in repr(db)
+
+
+def test_a_configuration_with_a_colon_that_there_is_not_is_told_as_one() -> None:
+    with pytest.raises(cshelve.ConfigurationError, match=r"prod:eu\.ini: there is no such file"):
+        cshelve.open("prod:eu.ini")
+
+
+def test_quotes_round_a_password_do_not_show_it() -> None:
+    with pytest.raises(cshelve.ConfigurationError, match="quotes") as caught:
+        cshelve.open('"s3://id:hush-hush@bucket"')
+    assert "hush" not in str(caught.value)
 
 
 def test_nothing_but_the_scheme_is_shown_of_a_name_with_one() -> None:

@@ -13,6 +13,8 @@ __all__ = ["FORMS", "Kind", "kind_of"]
 # Of two letters or more: one alone is the drive of a Windows path.
 SCHEME = re.compile("([a-zA-Z][a-zA-Z0-9+.-]+):")
 URL_AS_PATH = re.compile(SCHEME.pattern + r"[/\\](?![/\\])")
+# Blanks, quotes, and what nobody sees, such as a byte-order mark.
+AROUND_A_NAME = " \u00a0\u200b\u200c\u200d\u2060\ufeff\"'`"
 # What a URL of each scheme is short for: the provider, and what such a URL looks like.
 FORMS = {
     "s3": ("aws-s3", "s3://bucket/prefix"),
@@ -49,7 +51,7 @@ def kind_of(filename: str | os.PathLike[str]) -> tuple[str, Kind]:
         raise ConfigurationError(f"filename is a str or a path object, not {type(name).__name__}.")
     # A subclass may override how it is joined with others, as markupsafe's does.
     name = name if type(name) is str else str.__str__(name)
-    if name.lower().endswith(".ini") and not SCHEME.match(name):
+    if _is_file(name):
         return name, Kind.FILE
     problem = _problem_of(name, is_path=not isinstance(filename, str))
     is_known_url = _is_url(name) and name.partition(":")[0].lower() in FORMS
@@ -62,8 +64,23 @@ def kind_of(filename: str | os.PathLike[str]) -> tuple[str, Kind]:
     raise ConfigurationError(problem)
 
 
+def _is_file(name: str) -> bool:
+    """Return whether a name is one of a configuration, as all are that end so and are no URL."""
+    if not name.lower().endswith(".ini"):
+        return False
+    scheme = SCHEME.match(name)
+    if scheme is None:
+        return True
+    if name[scheme.end()] in "/\\":
+        return False
+    # `s3:lab.ini` is a URL without its slashes, unless there is that file.
+    return scheme[1].lower() not in FORMS or os.path.isfile(name)
+
+
 def _problem_of(name: str, *, is_path: bool) -> str | None:
     """Return what is wrong with a name as it is written; None if nothing is."""
+    if not name:
+        return "the name is empty; is the variable empty that it comes from?"
     if CONTROL_CHARACTER.search(name):
         # It may be the whole text of a file.
         return (
@@ -86,6 +103,17 @@ def _problem_of(name: str, *, is_path: bool) -> str | None:
         return (
             f"{name!r}: a configuration is an ini file, whose name ends in .ini; this would be a "
             f"local shelf. {IF_MEANT}"
+        )
+    bare = name.strip(AROUND_A_NAME)
+    if (
+        not scheme
+        and bare != name
+        and (SCHEME.match(bare) or bare.lower().endswith((".ini", *OTHER_ENDINGS)))
+    ):
+        # Nothing of it, as there may be a password in it.
+        return (
+            "there are quotes, or a blank or an invisible character, before or behind the name, "
+            f"which make a local shelf of it; take them away. {IF_MEANT}"
         )
     return None
 
