@@ -184,6 +184,13 @@ class TestARedirect:
         assert s3.proxy.endpoint_url in str(caught.value)
         assert seen.total <= 2
 
+    def test_shows_no_secret_of_where_it_leads(self, s3: S3Rig, engine: str) -> None:
+        there = {"Location": "https://id:hush-hush@127.0.0.1:1/hush-hush?token=hush-hush"}
+        s3.proxy.inject(Answer(308, headers=there, body=b"<html/>"), times=FOR_EVER)
+        with pytest.raises(cshelve.StorageError, match=r"https://127\.0\.0\.1:1;") as caught:
+            cshelve.open_from_dict(s3.config(engine=engine))
+        assert "hush-hush" not in str(caught.value)
+
 
 class TestPopitem:
     def test_passes_over_what_is_no_record(

@@ -12,7 +12,7 @@ from cshelve.providers.aws_s3.errors import Place
 if TYPE_CHECKING:
     from cshelve.providers.aws_s3.options import S3Settings
 
-__all__ = ["LONGEST_KEY", "NO_VERSION", "PROBE", "TOKEN", "Bucket", "etag_of"]
+__all__ = ["LONGEST_KEY", "NO_VERSION", "PROBE", "TOKEN", "Bucket", "etag_of", "given_endpoint"]
 
 # In bytes of UTF-8: https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
 LONGEST_KEY = 1024
@@ -39,6 +39,7 @@ class Bucket:
         self.sends_checksums = True
         """Whether requests carry checksums that S3 does not insist on."""
         self._credentials = _origin_of_credentials(settings)
+        self._address = given_endpoint(settings) or "the network, endpoint_url and region_name"
         self.content_type: str | None = None
         """The media type of every object, unless `[put_params]` has another."""
 
@@ -58,6 +59,7 @@ class Bucket:
             self.location,
             name,
             credentials=self._credentials,
+            address=self._address,
             sends_checksums=self.sends_checksums,
         )
 
@@ -100,6 +102,15 @@ def _origin_of_credentials(settings: S3Settings) -> str:
     if "AWS_ACCESS_KEY_ID" in os.environ:
         return "the environment variables AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
     return "the credentials that boto3 finds (~/.aws, a role)"
+
+
+def given_endpoint(settings: S3Settings) -> str | None:
+    """Return where the address of the server is written, for a message; None if boto3 finds it."""
+    if settings.client_params.get("endpoint_url") is not None:
+        return "[provider_params] endpoint_url"
+    names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
+    name = next((name for name in names if os.environ.get(name)), None)
+    return name and f"the environment variable {name}"
 
 
 def etag_of(answer: Mapping[str, Any], place: Place) -> str:

@@ -16,7 +16,14 @@ from cshelve._config.sections import Section, Sections, closest
 from cshelve.exceptions import AuthArgumentError
 from cshelve.providers.base import MOST_CONCURRENCY
 
-__all__ = ["OPTIONS_OF_BOTO3", "client_parameters", "refuse_control_characters", "session_of"]
+__all__ = [
+    "NO_ADDRESS",
+    "OPTIONS_OF_BOTO3",
+    "client_parameters",
+    "problem_of_address",
+    "refuse_control_characters",
+    "session_of",
+]
 
 
 def boolean_or_text(value: object) -> object:
@@ -64,6 +71,7 @@ OPTIONS_OF_BOTO3: tuple[Option[Any], ...] = (
     ),
     Option(ANY_NAME, any_value, None, "Any other parameter of PutObject.", "put_params"),
 )
+NO_ADDRESS = "gives no address of a server, such as https://s3.example.org."
 # The one parameter of the call that is none of boto3's client.
 SESSION = "boto3_session"
 
@@ -188,20 +196,34 @@ def _client_parameter(section: Section, name: str, value: object) -> object:
         return None
     typed = section.read(name, text if declared is None else declared.type, value)
     if name == "endpoint_url" and typed:
-        _check_endpoint(section, typed)
+        problem = problem_of_address(str(typed))
+        if problem is not None:
+            raise section.error(name, problem)
     if name.startswith("aws_") and typed:
         refuse_control_characters(section, name, typed)
     return typed
 
 
-def _check_endpoint(section: Section, url: str) -> None:
-    """Refuse what boto3 would take and mistake, or quote in an error with a password in it."""
+def problem_of_address(url: str) -> str | None:
+    """Return what is wrong with the address of a server, without showing it; None if nothing is.
+
+    Refused are also a user name and a query, which errors and logs would show.
+    """
     if not url.lower().startswith(("http://", "https://")):
-        raise section.error("endpoint_url", "begins with http:// or https://.")
-    if "@" in urlsplit(url).netloc:
-        raise section.error(
-            "endpoint_url", "holds a user name; S3's credentials go into [default]."
+        return "begins with http:// or https://."
+    try:
+        address = urlsplit(url)
+        has_host = bool(address.hostname) and (address.port is None or address.port > 0)
+    except ValueError:  # Of a port that is none, or of half a pair of brackets.
+        has_host = False
+    if not has_host:
+        return NO_ADDRESS
+    if "@" in address.netloc or address.query or address.fragment:
+        return (
+            "has a user name or a query in it; S3's credentials go into [default], and the "
+            "address is the server's alone."
         )
+    return None
 
 
 def _nest(section: Section, options: dict[str, Any], name: str, value: object) -> None:

@@ -192,18 +192,23 @@ class Clients:
     def _refuse_redirect(self, answer: Mapping[str, Any]) -> None:
         """Raise an error for a redirect that is not S3's, which botocore would follow for ever."""
         headers = answer["headers"]
-        target = urlsplit(headers.get("location") or "")
+        scheme, host = _target_of(headers.get("location") or "")
         endpoint = self.meta.endpoint_url
-        is_to_tls = target.scheme == "https" and urlsplit(endpoint).scheme == "http"
+        is_to_tls = scheme == "https" and urlsplit(endpoint).scheme == "http"
         is_of_s3 = "x-amz-bucket-region" in headers or b"<Code>" in answer["body"]
-        if target.netloc and (is_to_tls or not is_of_s3):
+        if host and (is_to_tls or not is_of_s3):
             error = StorageError(
                 f"s3://{self._settings.bucket_name}: the server at {endpoint} redirects to "
-                f"{target.scheme}://{target.netloc}; if that is where the bucket is, write it as "
-                "endpoint_url."
+                f"{scheme}://{host}; if that is where the bucket is, write it as endpoint_url."
             )
             error.about_shelf = True
             raise error
+
+
+def _target_of(location: str) -> tuple[str, str]:
+    """Return the scheme and the host of a redirect's target, without a user name."""
+    target = urlsplit(location)  # One that is malformed is refused by urllib3.
+    return target.scheme, target.netloc.rpartition("@")[2]
 
 
 class _Nothing(io.BytesIO):

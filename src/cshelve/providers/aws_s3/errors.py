@@ -120,6 +120,8 @@ class Place(NamedTuple):
     conditional: bool = False
     credentials: str = "the credentials"
     """Where the credentials come from."""
+    address: str = "endpoint_url"
+    """Where the address of the server comes from."""
     sends_checksums: bool = True
     """Whether requests carry checksums that S3 does not insist on."""
 
@@ -239,7 +241,7 @@ def _of(error: Exception, place: Place) -> Error:
         return ConfigurationError(
             f"{place}: boto3 refuses a value among the request's parameters; see [put_params]."
         )
-    return StorageError(f"{place}: {_what_happened(error)}")
+    return StorageError(f"{place}: {_what_happened(error, place)}")
 
 
 def _of_answer(error: Exception, place: Place) -> Error:
@@ -340,7 +342,7 @@ def _hint(error: Exception, place: Place) -> str:
     )
 
 
-def _what_happened(error: Exception) -> str:
+def _what_happened(error: Exception, place: Place) -> str:
     if _is(error, "IncompleteReadError", "ResponseStreamingError"):
         return f"the value was cut short on its way, twice ({error})."
     if _is(error, "FlexibleChecksumError"):
@@ -356,7 +358,7 @@ def _what_happened(error: Exception) -> str:
             "endpoint_url if the server has no TLS."
         )
     if _is(error, "HTTPClientError", "ConnectionError"):
-        return f"no connection to the server ({error}); check [provider_params] endpoint_url."
+        return f"no connection to the server ({error}); check {place.address}."
     return f"{type(error).__name__}: {error}"
 
 

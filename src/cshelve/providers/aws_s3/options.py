@@ -195,6 +195,12 @@ def _prefix(config: Sections) -> str:
     """
     written = config.take(KEY_PREFIX)
     prefix = written.rstrip("/")
+    try:
+        prefix.encode()
+    except UnicodeEncodeError:
+        raise config.error(
+            KEY_PREFIX, "has half of a character in it, which UTF-8, and so S3, cannot hold."
+        ) from None
     if written and not prefix:
         raise config.error(
             KEY_PREFIX, "is nothing but slashes; leave it out for a shelf of the whole bucket."

@@ -8,7 +8,6 @@ import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
 
 from boto3.session import Session
 from botocore import UNSIGNED
@@ -23,7 +22,8 @@ from cshelve._concurrency.per_process import PerProcess
 from cshelve._config.options import boolean, integer
 from cshelve._config.sections import Section, closest
 from cshelve.exceptions import AuthArgumentError, ConfigurationError
-from cshelve.providers.aws_s3.bucket import TOKEN
+from cshelve.providers.aws_s3.bucket import TOKEN, given_endpoint
+from cshelve.providers.aws_s3.client_parameters import NO_ADDRESS, problem_of_address
 from cshelve.providers.aws_s3.options import ClientConfig, S3Settings
 
 if TYPE_CHECKING:
@@ -93,7 +93,7 @@ def loader_of(core: BotocoreSession) -> Loader:
 
 def build_session(settings: S3Settings, core: BotocoreSession) -> Session:
     """Return the session whose credentials and data a shelf's clients share."""
-    with _building.get(), _our_errors(settings):
+    with _building.get(), _our_errors(settings, core):
         profile = settings.credentials.get("profile_name")
         if profile is not None:
             # Before anything is asked of the configuration, which would be another profile's.
@@ -112,13 +112,16 @@ def build_client(session: Session, settings: S3Settings, *, sends_once: bool = F
     One that `sends_once` never repeats a request. Raises `ConfigurationError` for parameters that
     boto3 refuses.
     """
-    with _building.get(), _our_errors(settings):
+    core = session._session
+    with _building.get(), _our_errors(settings, core):
         parameters = _parameters(settings)
         if sends_once:
             once = Config(retries={"mode": "standard", "total_max_attempts": 1})
             parameters["config"] = parameters["config"].merge(once)
         client = session.client("s3", **parameters)
-        _check_endpoint(client.meta.endpoint_url, settings)
+        problem = problem_of_address(client.meta.endpoint_url)
+        if problem is not None:
+            raise _refused_address(settings, core, problem)
         return client
 
 
@@ -158,7 +161,7 @@ def client_config_of(meta: Any, settings: S3Settings) -> ClientConfig:
 
 
 @contextmanager
-def _our_errors(settings: S3Settings) -> Iterator[None]:
+def _our_errors(settings: S3Settings, core: BotocoreSession) -> Iterator[None]:
     """Raise, for boto3's errors before any request, what is wrong with the configuration."""
     try:
         yield
@@ -172,13 +175,10 @@ def _our_errors(settings: S3Settings) -> Iterator[None]:
             "~/.aws/credentials."
         ) from error
     except ValueError as error:
-        if not str(error).startswith("Invalid endpoint"):
+        if not str(error).startswith(("Invalid endpoint", "Invalid IPv6 URL")):
             raise _refused_parameters(settings, error) from error
         # Not its text, which quotes an address that may have a password in it.
-        raise ConfigurationError(
-            f"{settings.source}, {_origin_of_endpoint(settings)}: gives no address of a server, "
-            "such as https://s3.example.org."
-        ) from None
+        raise _refused_address(settings, core, NO_ADDRESS) from None
     except (BotoCoreError, TypeError, OSError) as error:
         raise _refused_parameters(settings, error) from error
 
@@ -189,30 +189,32 @@ def _refused_parameters(settings: S3Settings, error: Exception) -> Configuration
     )
 
 
-def _check_endpoint(url: str, settings: S3Settings) -> None:
-    """Refuse an address that contains a password or a query: errors and logs would show it."""
-    address = urlsplit(url)
-    if "@" in address.netloc or address.query:
-        raise ConfigurationError(
-            f"{settings.source}, {_origin_of_endpoint(settings)}: has a user name or a query in "
-            "it; S3's credentials go into [default], and the address is the server's alone."
-        )
+def _refused_address(
+    settings: S3Settings, core: BotocoreSession, problem: str
+) -> ConfigurationError:
+    """Make the error for an address with a problem; it names where the address is set."""
+    origin = given_endpoint(settings) or _endpoint_of_profile(core) or _origin_of_region(settings)
+    return ConfigurationError(f"{settings.source}, {origin}: {problem}")
 
 
-def _origin_of_endpoint(settings: S3Settings) -> str:
-    """Return which option or variable sets the server's address, for a message."""
-    params, environ = settings.client_params, os.environ
-    origins = (
-        ("[provider_params] endpoint_url", params.get("endpoint_url") is not None),
-        ("the environment variable AWS_ENDPOINT_URL_S3", environ.get("AWS_ENDPOINT_URL_S3")),
-        ("the environment variable AWS_ENDPOINT_URL", environ.get("AWS_ENDPOINT_URL")),
-        # AWS's own addresses contain the region.
-        ("[default] region_name", settings.region_name is not None),
-        ("[provider_params] region_name", params.get("region_name") is not None),
-        ("the environment variable AWS_DEFAULT_REGION", "AWS_DEFAULT_REGION" in environ),
-    )
-    of_profile = "endpoint_url or region of the profile in ~/.aws/config"
-    return next((origin for origin, is_given in origins if is_given), of_profile)
+def _endpoint_of_profile(core: BotocoreSession) -> str | None:
+    """Return which profile sets the server's address, for a message; None if none does."""
+    profile = core.get_scoped_config()
+    services = core.full_config.get("services", {}).get(profile.get("services"), {})
+    if not (profile.get("endpoint_url") or services.get("s3", {}).get("endpoint_url")):
+        return None
+    return f"endpoint_url of the profile {core.profile or 'default'!r} in ~/.aws/config"
+
+
+def _origin_of_region(settings: S3Settings) -> str:
+    """Return which option or variable sets the region, which AWS's own addresses contain."""
+    if settings.region_name is not None:
+        return "[default] region_name"
+    if settings.client_params.get("region_name") is not None:
+        return "[provider_params] region_name"
+    if "AWS_DEFAULT_REGION" in os.environ:
+        return "the environment variable AWS_DEFAULT_REGION"
+    return "the region of the profile in ~/.aws/config"
 
 
 def checked_put_params(settings: S3Settings, model: ServiceModel) -> dict[str, Any]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import os
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -126,7 +127,16 @@ def test_a_bucket_name_that_is_too_short_is_not_sent(name: str, s3: S3Rig) -> No
 
 @pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
 @pytest.mark.parametrize(
-    "url", ["http://user:hush-hush@127.0.0.1:1", "http://127.0.0.1:1/?token=hush-hush"]
+    "url",
+    [
+        "http://user:hush-hush@127.0.0.1:1",
+        "http://127.0.0.1:1/?token=hush-hush",
+        "http://127.0.0.1:1/#hush-hush",
+        "http://127.0.0.1:1;token=hush-hush",
+        "http://127.0.0.1:hush-hush",
+        "user:hush-hush@127.0.0.1",
+        "ftp://127.0.0.1/hush-hush",
+    ],
 )
 def test_a_secret_in_the_address_of_a_variable_is_refused_and_not_shown(
     url: str,
@@ -150,15 +160,69 @@ def test_a_secret_in_the_address_of_a_variable_is_refused_and_not_shown(
     assert "hush-hush" not in caplog.text
 
 
+@pytest.mark.parametrize("engine", ["auto", "boto3"])
+@pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL", "AWS_ENDPOINT_URL_S3"])
+@pytest.mark.parametrize(
+    "url", ["no address", "http://", "http://[::1", "http://localhost:99999", "http://a:port"]
+)
 def test_an_address_that_is_none_is_blamed_on_its_variable(
-    s3: S3Rig, monkeypatch: pytest.MonkeyPatch
+    url: str, variable: str, engine: str, s3: S3Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    config = s3.config()
+    config = s3.config(engine=engine)
     del config["provider_params"]
-    monkeypatch.setenv("AWS_ENDPOINT_URL", "no address")
+    monkeypatch.setenv(variable, url)
+    with pytest.raises(
+        cshelve.ConfigurationError, match=rf"environment variable {variable}: gives no addr"
+    ):
+        Place(config).open("r")
+
+
+@pytest.mark.parametrize(
+    ("settings", "problem"),
+    [
+        ("endpoint_url = http://user:hush-hush@127.0.0.1:1", "has a user name"),
+        ("endpoint_url = hush-hush", "gives no address"),
+        (
+            "services = ours\n[services ours]\ns3 =\n  endpoint_url = http://a/?token=hush-hush",
+            "has a user name or a query",
+        ),
+    ],
+)
+@pytest.mark.parametrize("profile", ["default", "elsewhere"])
+def test_an_address_of_a_profile_is_blamed_on_it_and_not_shown(
+    profile: str,
+    settings: str,
+    problem: str,
+    s3: S3Rig,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    name = "default" if profile == "default" else f"profile {profile}"
+    (tmp_path / "config").write_text(f"[{name}]\n{settings}\n")
+    monkeypatch.setenv("AWS_CONFIG_FILE", str(tmp_path / "config"))
+    monkeypatch.setenv("AWS_PROFILE", profile)
+    config = s3.config(region_name="eu-west-1")
+    del config["provider_params"]
     with pytest.raises(
         cshelve.ConfigurationError,
-        match=r"environment variable AWS_ENDPOINT_URL: gives no addr",
+        match=rf"endpoint_url of the profile '{profile}' in ~/\.aws/config: {problem}",
+    ) as caught:
+        Place(config).open("r")
+    assert "hush-hush" not in str(caught.value)
+
+
+@pytest.mark.parametrize("engine", ["auto", "boto3"])
+def test_a_server_that_is_not_there_is_looked_for_where_its_address_comes_from(
+    engine: str, s3: S3Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = s3.config(total_max_attempts=1, engine=engine)
+    config["provider_params"]["endpoint_url"] = "http://127.0.0.1:1"
+    with pytest.raises(cshelve.StorageError, match=r"check \[provider_params\] endpoint_url\.$"):
+        Place(config).open("r")
+    del config["provider_params"]
+    monkeypatch.setenv("AWS_ENDPOINT_URL", "http://127.0.0.1:1")
+    with pytest.raises(
+        cshelve.StorageError, match=r"check the environment variable AWS_ENDPOINT_URL\.$"
     ):
         Place(config).open("r")
 

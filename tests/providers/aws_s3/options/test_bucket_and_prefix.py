@@ -44,6 +44,20 @@ class TestPrefix:
         with pytest.raises(cshelve.ConfigurationError, match="key_prefix: begins with a slash"):
             cshelve.open(f"s3://{s3.bucket}/{written.format('x')}")
 
+    @pytest.mark.parametrize("check_bucket", [True, False])
+    def test_that_cannot_be_encoded_is_refused_and_nothing_is_sent(
+        self, check_bucket: bool, s3: S3Rig
+    ) -> None:
+        config = s3.config(key_prefix="half of \ud83d", check_bucket=check_bucket)
+        with (
+            s3.proxy.counting() as seen,
+            pytest.raises(cshelve.ConfigurationError, match="key_prefix: has half of a character"),
+        ):
+            Place(config).open()
+        with pytest.raises(cshelve.ConfigurationError, match="key_prefix: has half of a character"):
+            cshelve.open(f"s3://{s3.bucket}/\udcfc")
+        assert seen.total == 0
+
     def test_the_consoles_marker_is_no_key_of_it_and_stays(self, s3: S3Rig) -> None:
         config = s3.config()
         marker = config["default"]["key_prefix"] + "/"

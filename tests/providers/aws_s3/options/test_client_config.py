@@ -134,6 +134,12 @@ class TestClientConfig:
             ("use_ssl", "perhaps", "is true or false"),
             ("endpoint_url", "127.0.0.1:9000", "begins with http"),
             ("endpoint_url", "http://", "endpoint_url: gives no address"),
+            ("endpoint_url", "http://[::1", "endpoint_url: gives no address"),
+            ("endpoint_url", "http://localhost:99999", "endpoint_url: gives no address"),
+            ("endpoint_url", "http://localhost:0", "endpoint_url: gives no address"),
+            ("endpoint_url", "http://localhost:port", "endpoint_url: gives no address"),
+            ("endpoint_url", "http://localhost/?a=b", "a query"),
+            ("endpoint_url", "http://localhost/#a", "a query"),
         ],
     )
     def test_a_mistake_is_told_before_any_request(
