@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import shutil
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -33,6 +35,7 @@ CALLS = (
     "unlink",
     "link",
     "stat",
+    "access",
 )
 DAY_SECONDS = 24 * 60 * 60
 
@@ -520,3 +523,19 @@ def test_what_an_alarm_of_the_program_raises_goes_through(name: str, folder: Pat
         store.put("k", b"value")
         outcomes.append(alarmed_at_call(len(outcomes) - 1, lambda: ACTS[name](store)))
     assert False not in outcomes
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGALRM"), reason="there are no alarms on this system")
+@pytest.mark.usefixtures("_alarms")
+def test_what_an_alarm_raises_is_freed_when_it_is_handled(store: Filesystem) -> None:
+    """With the value that was being written, which may be large."""
+
+    value = bytes(100)
+    gc.disable()
+    try:
+        assert alarmed_at_call(1, lambda: store.put("k", value))
+        references = sys.getrefcount(value)
+        assert alarmed_at_call(1, lambda: store.put("k", value))
+        assert sys.getrefcount(value) == references
+    finally:
+        gc.enable()
