@@ -34,6 +34,8 @@ CALLS = (
     "rmdir",
     "unlink",
     "link",
+    "readlink",
+    "symlink",
     "stat",
     "access",
 )
@@ -284,6 +286,28 @@ class TestAValueThatBecomesADirectory:
             assert value_of(store, "a") == b"old"
             assert set(store.names()) == {"a", "a/b"}
         pytest.fail("it has no end")
+
+    @pytest.mark.parametrize("exchanges", [True, False])
+    def test_is_there_if_it_is_a_relative_link(
+        self, folder: Path, exchanges: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Which leads elsewhere once it lies in another directory."""
+        if exchanges:
+            monkeypatch.setattr(folder_module, "exchange", exchange)
+        store = Filesystem(folder)
+
+        def begin_with_link() -> None:
+            store.create()
+            (folder / "target").write_bytes(b"old")
+            (folder / "a").symlink_to("target")
+
+        for _ in deaths(folder, begin_with_link, lambda: store.put("a/b", b"new")):
+            assert value_of(store, "a") == b"old"
+            store.prepare("w")
+            assert value_of(store, "a") == b"old"
+        assert (folder / "a/%@").is_symlink()
+        assert store.delete("a")
+        assert value_of(store, "target") == b"old"
 
     def test_is_there_when_a_real_process_ends_at_any_moment(self, folder: Path) -> None:
         with python(ENDS_AT_EACH_CALL, str(folder)) as process:
