@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import errno
+import gc
 import os
 import shutil
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
@@ -32,7 +34,10 @@ CALLS = (
     "rmdir",
     "unlink",
     "link",
+    "readlink",
+    "symlink",
     "stat",
+    "access",
 )
 DAY_SECONDS = 24 * 60 * 60
 
@@ -282,6 +287,28 @@ class TestAValueThatBecomesADirectory:
             assert set(store.names()) == {"a", "a/b"}
         pytest.fail("it has no end")
 
+    @pytest.mark.parametrize("exchanges", [True, False])
+    def test_is_there_if_it_is_a_relative_link(
+        self, folder: Path, exchanges: bool, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        """Which leads elsewhere once it lies in another directory."""
+        if exchanges:
+            monkeypatch.setattr(folder_module, "exchange", exchange)
+        store = Filesystem(folder)
+
+        def begin_with_link() -> None:
+            store.create()
+            (folder / "target").write_bytes(b"old")
+            (folder / "a").symlink_to("target")
+
+        for _ in deaths(folder, begin_with_link, lambda: store.put("a/b", b"new")):
+            assert value_of(store, "a") == b"old"
+            store.prepare("w")
+            assert value_of(store, "a") == b"old"
+        assert (folder / "a/%@").is_symlink()
+        assert store.delete("a")
+        assert value_of(store, "target") == b"old"
+
     def test_is_there_when_a_real_process_ends_at_any_moment(self, folder: Path) -> None:
         with python(ENDS_AT_EACH_CALL, str(folder)) as process:
             answer = process.communicate(timeout=120)[0]
@@ -520,3 +547,19 @@ def test_what_an_alarm_of_the_program_raises_goes_through(name: str, folder: Pat
         store.put("k", b"value")
         outcomes.append(alarmed_at_call(len(outcomes) - 1, lambda: ACTS[name](store)))
     assert False not in outcomes
+
+
+@pytest.mark.skipif(not hasattr(signal, "SIGALRM"), reason="there are no alarms on this system")
+@pytest.mark.usefixtures("_alarms")
+def test_what_an_alarm_raises_is_freed_when_it_is_handled(store: Filesystem) -> None:
+    """With the value that was being written, which may be large."""
+
+    value = bytes(100)
+    gc.disable()
+    try:
+        assert alarmed_at_call(1, lambda: store.put("k", value))
+        references = sys.getrefcount(value)
+        assert alarmed_at_call(1, lambda: store.put("k", value))
+        assert sys.getrefcount(value) == references
+    finally:
+        gc.enable()

@@ -111,6 +111,7 @@ class Folder:
         with self.locked(_lock_name(path[len(self.base) :])):
             if not is_file(path):
                 return
+            self._make_link_absolute(path)
             staging = self._scratch + os.urandom(8).hex().encode()
             inside = staging + INSIDE
             os.mkdir(staging)
@@ -123,6 +124,20 @@ class Folder:
                 os.unlink(inside)
             os.rmdir(staging)
             self._move_in_two_steps(path)
+
+    def _make_link_absolute(self, path: bytes) -> None:
+        """Replace a relative symbolic link, which would lead elsewhere from another directory."""
+        try:
+            target = os.readlink(path)
+        except OSError as error:
+            # What is no link is EINVAL, and on Windows an error of its own.
+            if is_from_signal_handler(error):
+                raise
+            return
+        if not os.path.isabs(target):
+            link = self._scratch + os.urandom(8).hex().encode()
+            os.symlink(os.path.join(os.path.dirname(path), target), link)
+            os.replace(link, path)
 
     def _move_in_two_steps(self, path: bytes) -> None:
         # From now on, and for good, whoever finds nothing waits for the lock, and looks in the
@@ -165,7 +180,9 @@ class Folder:
         return [self.staging_of(path) for path in paths] if self._has_two_steps() else []
 
     def _has_two_steps(self) -> bool:
-        return is_there(self._two_step_mark)
+        # Each write asks. `os.stat` would take longer, as it raises an exception where there is
+        # nothing, which is nearly everywhere.
+        return os.access(self._two_step_mark, os.F_OK)
 
     def forget(self, stagings: Sequence[bytes]) -> None:
         """Remove what killed processes left in these directories.

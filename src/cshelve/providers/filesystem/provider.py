@@ -450,7 +450,12 @@ class Filesystem(Provider):
     def _failure(self, error: OSError, name: str, done: str) -> Exception:
         """Return the error to raise for an `OSError`, with advice if there is any."""
         if is_from_signal_handler(error):
-            raise error
+            try:
+                raise error
+            finally:
+                # Else its traceback, with this frame, and the error would keep each other, and the
+                # value that was being written, until the garbage is collected.
+                del error
         if isinstance(error, FileNotFoundError) and not self.exists():
             return self._no_folder()
         what = f"{name!r} in {self._location} could not be {done}: {error.strerror or error}"
