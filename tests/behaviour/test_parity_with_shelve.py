@@ -52,7 +52,7 @@ class NoMapping:
 
 
 def ending_of(act: Callable[[], object]) -> tuple[object, Exception | None]:
-    """Tell how an act ends: with a result, or with an exception."""
+    """Return how an act ends: with a result, or with an exception."""
     try:
         return act(), None
     except Exception as error:  # noqa: BLE001  # which one it is, is what is compared

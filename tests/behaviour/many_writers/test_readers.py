@@ -34,7 +34,7 @@ def write_or_read(number: int, config: Any) -> set[str]:
 
 
 def summary(text: str) -> str:
-    """Tell a value that is whole from half of it, or one half of each of two."""
+    """Return a text that differs for a whole value, half of it, and halves of two."""
     return f"{len(text)} of {''.join(sorted(set(text)))}"
 
 

@@ -17,7 +17,7 @@ pytestmark = pytest.mark.old
 class TestOnS3:
     @pytest.fixture
     def bucket(self, s3: S3Rig) -> str:
-        """Give the options of a bucket of its own, which 1.x has no prefixes in."""
+        """Return the options of a bucket of its own, as 1.x has no prefixes."""
         admin = s3.server.admin
         return "\n".join(
             [

@@ -54,7 +54,7 @@ def threads_left() -> list[str]:
 
 @contextmanager
 def without_pauses() -> Iterator[None]:
-    """Take what is only waiting out of the attempts, and never run out of them."""
+    """Retry without pauses, and as often as is asked for."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("botocore.retries.standard.ExponentialBackoff.delay_amount", lambda *_: 0.001)
         patch.setattr("botocore.retries.quota.RetryQuota.acquire", lambda *_: True)

@@ -61,7 +61,7 @@ class Answering:
         return AWSResponse(request.url, 200, {}, Raw(self.body))  # type: ignore[arg-type]
 
     def reads(self, body: bytes) -> object:
-        """Give what boto3 reads on a page; None if it refuses that."""
+        """Return what boto3 reads on a page; None if it refuses the page."""
         self.body = body
         try:
             answer = self.client.list_objects_v2(Bucket="bucket")
@@ -75,7 +75,7 @@ class Answering:
 
 
 def said_by(page: Page | None) -> object:
-    """Give all that a page says; None if it is not read."""
+    """Return all that a page says; None if it is not read."""
     objects = None if page is None else page.objects()
     if page is None or objects is None:
         return None
@@ -83,7 +83,7 @@ def said_by(page: Page | None) -> object:
 
 
 def is_read_alike(body: bytes, boto3: Answering) -> bool:
-    """Tell whether a page that we read ourselves is read as by boto3, which has all others."""
+    """Return whether boto3 reads the same on a page that we read ourselves; it reads all others."""
     try:
         ours = said_by(plain_page(body))
     except ValueError:

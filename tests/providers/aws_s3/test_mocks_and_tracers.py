@@ -55,7 +55,7 @@ def use(db: cshelve.CloudShelf) -> None:
 
 
 def told(caplog: pytest.LogCaptureFixture) -> list[str]:
-    """Give the levels of what was said about another engine than the shelf's."""
+    """Return the levels of log records about another engine than the shelf's."""
     said = [each for each in caplog.records if "engine boto3 for as long as" in each.getMessage()]
     return [each.levelname for each in said]
 

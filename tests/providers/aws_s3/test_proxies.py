@@ -93,7 +93,7 @@ def filled(settings: dict[str, str], proxy: ScriptedServer) -> dict[str, str]:
 
 
 def goes_by(proxy: ScriptedServer, act: Any) -> bool:
-    """Tell whether what is done goes by the proxy."""
+    """Return whether an act sends its requests by the proxy."""
     before = len(proxy.requests)
     with suppress(Exception):  # There is no server: only the way to it is of interest.
         act()

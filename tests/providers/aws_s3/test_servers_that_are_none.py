@@ -46,7 +46,7 @@ def empty(status: str) -> Callable[[int, ScriptedRequest], bytes]:
 
 
 def all_of(pairs: Any) -> list[tuple[str, Any]]:
-    """Take all pairs, and leave no iteration behind where there are none."""
+    """Return all pairs, and close the iteration even if it fails."""
     with closing(pairs):
         return list(pairs)
 

@@ -60,7 +60,7 @@ def is_by_boto3(request: Seen) -> bool:
 
 
 def key_ids(seen: Count) -> list[str]:
-    """Give the keys by which requests were signed, in their order."""
+    """Return the keys by which requests were signed, in their order."""
     return [
         each.headers["Authorization"].split("Credential=")[1].split("/")[0]
         for each in seen.requests
@@ -198,7 +198,7 @@ def test_one_with_handlers_of_events_is_boto3s(
 
 
 def state_of(session: boto3.Session) -> Any:
-    """Give all that clients of a session could change in it, in a form that can be compared."""
+    """Return all that clients could change in a session, in a form that can be compared."""
     core: Any = session._session
     emitter = core.get_component("event_emitter")._emitter
     handlers = []

@@ -38,7 +38,7 @@ def etag(s3: S3Rig, db: cshelve.CloudShelf, key: str = "k") -> str:
 
 
 def tokens(seen: Count) -> list[str | None]:
-    """Give the tokens of the puts, in their order."""
+    """Return the tokens of the puts, in their order."""
     return [request.headers.get(TOKEN) for request in seen.requests if request.operation == PUT]
 
 
@@ -77,14 +77,14 @@ def unknown(operation: Callable[[], object]) -> cshelve.OutcomeUnknownError:
 
 
 def is_lost_answer(cause: BaseException | None) -> bool:
-    """Tell whether it is what is raised for a broken connection or a server's failure."""
+    """Return whether an error is one of a broken connection or of a server's failure."""
     if isinstance(cause, ClientError | RefusalError):
         return int(cause.response["ResponseMetadata"]["HTTPStatusCode"]) >= 500
     return isinstance(cause, BotoCoreError | AnswerLostError)
 
 
 def conditions_of(request: Seen) -> tuple[str | None, ...]:
-    """Give what the outcome of a request hangs on, and its token."""
+    """Return what decides the outcome of a request, and its token."""
     headers = ("If-Match", "If-None-Match", TOKEN)
     return tuple(request.headers.get(header) for header in headers)
 

@@ -29,7 +29,7 @@ def provider_from(config: dict[str, dict[str, Any]]) -> Provider:
 
 
 def is_direct(request: Seen) -> bool:
-    """Tell which engine sent a request: boto3 numbers its own."""
+    """Return whether the direct engine sent a request: boto3 numbers its own."""
     return "amz-sdk-invocation-id" not in request.headers
 
 

@@ -20,7 +20,7 @@ pytestmark = [pytest.mark.s3, pytest.mark.once]
 
 @pytest.fixture(scope="module")
 def certificates(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
-    """Give two certificates for this machine, each its own authority."""
+    """Make two certificates for this machine, each its own authority."""
     folder = tmp_path_factory.mktemp("certificates")
     ours, theirs = folder / "ours.pem", folder / "theirs.pem"
     write_certificate(ours)

@@ -14,7 +14,7 @@ from tests.rigs import S3Rig
 
 @pytest.fixture(scope="package", autouse=True)
 def _no_pauses(boto3s_data: None) -> Iterator[None]:
-    """Take what is only waiting out of the attempts, and never run out of them."""
+    """Retry without pauses, and as often as is asked for."""
     with without_pauses():
         yield
 

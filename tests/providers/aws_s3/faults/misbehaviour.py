@@ -32,7 +32,7 @@ QUICK_SECONDS = 4.0
 
 
 def after_the_server_acted(answer: Answer) -> Fault:
-    """Give this answer in place of the server's own."""
+    """Send this answer in place of the server's own."""
     return EditResponse(
         lambda _: error_response(answer.status, answer.code or "", answer.message)
     )  # fmt: skip
@@ -132,7 +132,7 @@ def each_request(
 
 
 def is_botos(error: BaseException | None) -> bool:
-    """Tell whether an error is boto3's, or the direct engine's in the form of boto3's."""
+    """Return whether an error is boto3's, or the direct engine's in the form of boto3's."""
     of_engine = RefusalError, AnswerLostError
     return isinstance(error, (ClientError, BotoCoreError, *of_engine))
 

@@ -97,7 +97,7 @@ class Case:
             shelf.close()
 
     def _listed(self) -> dict[str, str]:
-        """Give keys and ETags."""
+        """Return keys and ETags."""
         prefix = self.name("")
         listed = self.s3.client.list_objects_v2(Bucket=self._bucket, Prefix=prefix)
         return {

@@ -14,7 +14,7 @@ from tests.rigs import S3Rig
 
 @pytest.fixture(scope="package")
 def _no_pauses() -> Iterator[None]:
-    """Take what is only waiting out of the attempts, and never run out of them."""
+    """Retry without pauses, and as often as is asked for."""
     with without_pauses():
         yield
 
