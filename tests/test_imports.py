@@ -58,7 +58,7 @@ def run(program: str) -> str:
 
 
 def imported_by(program: str) -> list[str]:
-    """Return the modules that a program imports beyond those of `shelve`, and of `os` with `site`."""
+    """Return the modules that a program imports beyond those of `shelve`, `os` and `site`."""
     return run(
         "import os, shelve; before = set(sys.modules); "
         f"{program}; print(*sorted(set(sys.modules) - before))"
