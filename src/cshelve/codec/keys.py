@@ -21,7 +21,7 @@ __all__ = [
     "KEY_ID_BYTES",
     "Key",
     "Keys",
-    "Written",
+    "UndecodedKey",
     "generate_key",
     "is_key",
     "previous_keys",
@@ -43,7 +43,7 @@ def generate_key() -> str:
     return base64.b64encode(os.urandom(KEY_BYTES)).decode()
 
 
-class Written(NamedTuple):
+class UndecodedKey(NamedTuple):
     """A key as the configuration or the environment contains it, not decoded yet."""
 
     text: bytes = b""
@@ -78,7 +78,9 @@ class Keys:
     previous: Sequence[Key] = ()
 
     @classmethod
-    def from_section(cls, section: Section, algorithm: str, previous: Sequence[Written]) -> Keys:
+    def from_section(
+        cls, section: Section, algorithm: str, previous: Sequence[UndecodedKey]
+    ) -> Keys:
         """Return the keys of a section; raise `ConfigurationError` unless each has 32 bytes."""
         present = Key.of(_decoded(section, written_key(section)), algorithm)
         return cls(present, [Key.of(_decoded(section, each), algorithm) for each in previous])
@@ -88,7 +90,7 @@ class Keys:
         yield from self.previous
 
 
-def written_key(section: Section) -> Written:
+def written_key(section: Section) -> UndecodedKey:
     """Return the key as it is written; `environment_key` takes precedence over `key`, as in 1.x."""
     if variable := section.take(ENVIRONMENT_KEY):
         return _of_variable(section, ENVIRONMENT_KEY.name, variable)
@@ -99,25 +101,25 @@ def written_key(section: Section) -> Written:
             "the environment variable that holds it, or `key`."
         )
     if isinstance(key, bytes):
-        return Written(key, KEY.name, is_raw=True)
+        return UndecodedKey(key, KEY.name, is_raw=True)
     if key.startswith("$") and not key.startswith("$$"):
         return _of_variable(section, KEY.name, key[1:])
     key = key.removeprefix("$")
-    return Written(key.encode(errors="surrogateescape"), KEY.name)
+    return UndecodedKey(key.encode(errors="surrogateescape"), KEY.name)
 
 
-def previous_keys(section: Section) -> list[Written]:
+def previous_keys(section: Section) -> list[UndecodedKey]:
     """Return the keys of `previous_environment_keys`, as they are written."""
     option = PREVIOUS_ENVIRONMENT_KEYS
     return [_of_variable(section, option.name, name) for name in section.take(option)]
 
 
-def is_key(written: Written) -> bool:
+def is_key(written: UndecodedKey) -> bool:
     """Return whether a written key is 32 bytes, or base64 of 32 bytes."""
     return len(_bytes_of(written)) == KEY_BYTES
 
 
-def _decoded(section: Section, written: Written) -> bytes:
+def _decoded(section: Section, written: UndecodedKey) -> bytes:
     key = _bytes_of(written)
     if len(key) != KEY_BYTES:
         raise section.error(
@@ -128,7 +130,7 @@ def _decoded(section: Section, written: Written) -> bytes:
     return key
 
 
-def _bytes_of(written: Written) -> bytes:
+def _bytes_of(written: UndecodedKey) -> bytes:
     """Decode base64 of either alphabet, with or without padding; return nothing if invalid."""
     if written.is_raw and len(written.text) == KEY_BYTES:
         return written.text
@@ -139,7 +141,7 @@ def _bytes_of(written: Written) -> bytes:
         return b""
 
 
-def _of_variable(section: Section, option: str, variable: str) -> Written:
+def _of_variable(section: Section, option: str, variable: str) -> UndecodedKey:
     if variable not in os.environ:
         shown = (
             f"variable {variable!r}" if USUAL_NAME.fullmatch(variable) else "variable named here"
@@ -148,4 +150,4 @@ def _of_variable(section: Section, option: str, variable: str) -> Written:
             f"{section.where(option)}the environment {shown} is not set."
         )
     # The bytes of the variable, since a key of random bytes need not be text.
-    return Written(os.fsencode(os.environ[variable]), option)
+    return UndecodedKey(os.fsencode(os.environ[variable]), option)

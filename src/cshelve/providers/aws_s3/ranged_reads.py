@@ -203,7 +203,7 @@ class _Reading(BucketTask[int, None]):
             return None  # boto3 has the answer of that.
         return self.made("GetObject", self._key, self._parameters(start))
 
-    def place(self, start: int, reader: Reader) -> memoryview | None:
+    def body_buffer(self, start: int, reader: Reader) -> memoryview | None:
         if start:
             stop = self._stop(start)
             found = reader.headers.get("content-range"), reader.headers.get("etag")
@@ -217,7 +217,7 @@ class _Reading(BucketTask[int, None]):
             reader = Reader("GET")
             reader.status, reader.headers = answer.status, answer.headers
             reader.length = len(answer.body)
-            place = self.place(start, reader)
+            place = self.body_buffer(start, reader)
             assert place is not None
             place[:] = answer.body
             return

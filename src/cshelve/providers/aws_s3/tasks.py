@@ -51,7 +51,7 @@ class BucketTask(Task[T, R]):
             # The engine has its answer, and may send nothing now: it begins again.
             begun[1].connection.close()
             items = chain((begun[0],), items)
-        return map_in_order(self.apart, items, most, apart=key_of, is_last=self.is_last)
+        return map_in_order(self.without_engine, items, most, apart=key_of, is_last=self.is_last)
 
     def made(
         self,
@@ -64,7 +64,7 @@ class BucketTask(Task[T, R]):
         engine = self._requests.direct()
         return None if engine is None else engine.request(operation, key, parameters, body)
 
-    def place(self, item: T, reader: Reader) -> memoryview | None:
+    def body_buffer(self, item: T, reader: Reader) -> memoryview | None:
         return None
 
     def given_up(self, item: T) -> R | None:
@@ -73,10 +73,10 @@ class BucketTask(Task[T, R]):
     def is_last(self, result: R) -> bool:
         return False
 
-    def odd(self, error: NotPlainError) -> None:
+    def note_unusable(self, error: NotPlainError) -> None:
         self._requests.note_failure(error)
 
-    def apart(self, item: T) -> R:
+    def without_engine(self, item: T) -> R:
         with self._requests.permit():
             return self.by_boto3(item)
 
@@ -92,8 +92,8 @@ class ReadMany(BucketTask[str, "Item | None"]):
         self._requests.judged("GetObject", answer)
         return None if answer.status == 404 else self._requests.item_of(answer)
 
-    def apart(self, name: str) -> Item | None:
-        return None if self._requests.key_of(name) is None else super().apart(name)
+    def without_engine(self, name: str) -> Item | None:
+        return None if self._requests.key_of(name) is None else super().without_engine(name)
 
     def by_boto3(self, name: str) -> Item | None:
         try:
@@ -132,7 +132,7 @@ class WriteMany(BucketTask["tuple[str, bytes]", Outcome]):
     def by_boto3(self, item: tuple[str, bytes]) -> Outcome:
         return self._outcome(item, self._requests.boto3.put)
 
-    def apart(self, item: tuple[str, bytes]) -> Outcome:
+    def without_engine(self, item: tuple[str, bytes]) -> Outcome:
         return self._outcome(item, self._put)
 
     def given_up(self, item: tuple[str, bytes]) -> Outcome:

@@ -62,7 +62,7 @@ def all_at_once(
                 if loop.is_over:
                     return
             elif not loop.order[0].has_result:
-                loop.turn()
+                loop.process_events()
             else:
                 job = loop.order.popleft()
                 if isinstance(job.error, StoppedError):
@@ -180,12 +180,12 @@ class _Loop(Generic[T, R]):
         exchange.until = time.monotonic() + self._engine.patience_seconds
         self._in_flight[exchange] = None
         self._permits.acquire(job, self)
-        if (place := self._task.place(job.item, begun.reader)) is not None:
+        if (place := self._task.body_buffer(job.item, begun.reader)) is not None:
             begun.reader.receive_into(place)
         if begun.reader.is_done:
             self._completed(exchange, job, begun.reader)
 
-    def turn(self) -> None:
+    def process_events(self) -> None:
         """Wait until something arrives, or is late, and deal with it."""
         first = next(iter(self._in_flight), None)
         now = time.monotonic() - self._shift
@@ -215,7 +215,7 @@ class _Loop(Generic[T, R]):
             if os.getpid() == self._process and self._task.is_worth_an_end:
                 until = time.monotonic() + self._engine.patience_seconds
                 while self._in_flight and time.monotonic() < until:
-                    self.turn()
+                    self.process_events()
         finally:
             try:
                 self._close_connections()
@@ -258,7 +258,7 @@ class _Loop(Generic[T, R]):
         if self._key_of is not None:
             self._busy_keys.add(key)
         if job.request is None:
-            self._in_thread(job, self._task.apart)
+            self._in_thread(job, self._task.without_engine)
         else:
             self._send(job)
         return True
@@ -318,7 +318,7 @@ class _Loop(Generic[T, R]):
     def _move(self, exchange: Exchange, events: int) -> None:
         job: _Job[T, R] = exchange.job
         try:
-            is_done = exchange.move(events, lambda reader: self._task.place(job.item, reader))
+            is_done = exchange.move(events, lambda reader: self._task.body_buffer(job.item, reader))
         except (OSError, NotPlainError) as error:
             self._failed(exchange, error)
             return
@@ -357,7 +357,7 @@ class _Loop(Generic[T, R]):
         if is_from_signal_handler(error):
             raise error
         if isinstance(error, NotPlainError):
-            self._task.odd(error)
+            self._task.note_unusable(error)
         if not exchange.is_open:
             self._pool.forget_address()
         job: _Job[T, R] = exchange.job

@@ -27,7 +27,7 @@ class Task(ABC, Generic[T, R]):
         """Return the request for an item, or None if a thread has to process it."""
 
     @abstractmethod
-    def place(self, item: T, reader: Reader) -> memoryview | None:
+    def body_buffer(self, item: T, reader: Reader) -> memoryview | None:
         """Return the buffer that is to receive the body of a response, or None for a new one.
 
         Called when the head of the response has been read.
@@ -42,7 +42,7 @@ class Task(ABC, Generic[T, R]):
         """Process an item by boto3, in a thread; the item already has its permit."""
 
     @abstractmethod
-    def apart(self, item: T) -> R:
+    def without_engine(self, item: T) -> R:
         """Process an item without a request of the engine, in a thread; acquire permits here."""
 
     @abstractmethod
@@ -50,7 +50,7 @@ class Task(ABC, Generic[T, R]):
         """Return the result of an item that was never begun, or None if it has none."""
 
     @abstractmethod
-    def odd(self, error: NotPlainError) -> None:
+    def note_unusable(self, error: NotPlainError) -> None:
         """Note that the engine could not use a response, and that boto3 has to send the request."""
 
     @abstractmethod
