@@ -50,17 +50,20 @@ PROVIDER = Option(
     "provider",
     text,
     "",
-    "What stores values: `aws-s3`, `dbm`, `filesystem`, `in-memory`.",
+    "Where to store values: `aws-s3`, `dbm`, `filesystem`, `in-memory`.",
     required=True,
 )
 WRITEBACK_LIMIT = Option(
-    "writeback_limit", integer, 0, "How many values writeback keeps; 0 is no limit.", least=0
+    "writeback_limit", integer, 0, "The most values that `writeback` keeps; 0 is no limit.", least=0
 )
 MODIFY_TIMEOUT_SECONDS = Option(
-    "modify_timeout_seconds", seconds, DEFAULT_TIMEOUT_SECONDS, "How long `modify` keeps trying."
+    "modify_timeout_seconds",
+    seconds,
+    DEFAULT_TIMEOUT_SECONDS,
+    "How long `modify` retries while others write.",
 )
 LOGGING = tuple(
-    Option(name, any_value, None, "Ignored: files of cshelve 1.x have it.", "logging")
+    Option(name, any_value, None, "Accepted but ignored, for files of cshelve 1.x.", "logging")
     for name in ("http", "credentials", "level", "enabled")
 )
 OF_VALUES: tuple[Option[Any], ...] = (

@@ -276,9 +276,9 @@ _BY_LETTER: dict[bytes, Callable[[], Serializer]] = {
 }
 
 _NAMES = ("pickle", "bytes", "json", "msgpack")
-SERIALIZER = Option("serializer", word, "pickle", "How values become bytes.", choices=_NAMES)
+SERIALIZER = Option("serializer", word, "pickle", "How to convert values to bytes.", choices=_NAMES)
 USE_PICKLE = Option(
-    "use_pickle", boolean, True, "Whether values are pickled; `false` means `serializer = bytes`."
+    "use_pickle", boolean, True, "Whether to pickle values; `false` means `serializer = bytes`."
 )
 UNPICKLE_ONLY: Option[tuple[str, ...] | None] = Option(
     "unpickle_only",

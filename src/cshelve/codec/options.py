@@ -45,40 +45,45 @@ def _of_key(name: str, type: Callable[[object], T], default: T, meaning: str) ->
 
 
 USE_VERSIONING = Option(
-    "use_versioning", boolean, True, "Whether records have a header that says how they were made."
+    "use_versioning", boolean, True, "Whether each record has a header that describes its format."
 )
 USE_VERSIONNING = Option(
-    "use_versionning", boolean, True, "The same as `use_versioning`, as cshelve 1.x spells it."
+    "use_versionning", boolean, True, "How cshelve 1.x spells `use_versioning`."
 )
-CHECKSUM = Option("checksum", boolean, False, "Whether every record has a CRC-32.")
+CHECKSUM = Option("checksum", boolean, False, "Whether to add a CRC-32 to every record.")
 MAX_VALUE = Option(
-    "max_value_bytes", integer, MAX_VALUE_BYTES, "What a compressed record may expand to.", least=1
+    "max_value_bytes", integer, MAX_VALUE_BYTES, "The limit for decompressed values.", least=1
 )
 SHELF_NAME = Option(
-    "shelf_name", text, "", "What sealed and signed records are bound to, besides their keys."
+    "shelf_name", text, "", "With `aes256-gcm` or signing, records are valid only with this name."
 )
 COMPATIBILITY = Option(
-    "compatibility", word, None, "Settings that 1.x could not read are errors.", choices=("1.x",)
+    "compatibility", word, None, "Refuse options whose records 1.x cannot read.", choices=("1.x",)
 )
 
-COMPRESSION = _algorithm("compression", "How values are compressed.", "zlib", "zstd", "lz4")
+COMPRESSION = _algorithm("compression", "The compression algorithm.", "zlib", "zstd", "lz4")
 LEVEL = Option(
     "level", integer, None, "The compression level, in the algorithm's own range.", "compression"
 )
 MIN_SIZE_BYTES = Option(
-    "min_size_bytes", integer, 0, "Smaller values are not compressed.", "compression", least=0
+    "min_size_bytes",
+    integer,
+    0,
+    "Values smaller than this are not compressed.",
+    "compression",
+    least=0,
 )
-ENCRYPTION = _algorithm("encryption", "How values are encrypted.", "aes256-gcm", "aes256")
-SIGNING = _algorithm("signing", "How values are signed.", "hmac-sha256")
+ENCRYPTION = _algorithm("encryption", "The encryption algorithm.", "aes256-gcm", "aes256")
+SIGNING = _algorithm("signing", "The signature algorithm.", "hmac-sha256")
 ENVIRONMENT_KEY = _of_key(
-    "environment_key", variable_name, "", "The environment variable with the key, without `$`."
+    "environment_key", variable_name, "", "The variable that holds the key, without `$`."
 )
-KEY = _of_key("key", text_or_bytes, None, "The key itself, unless `environment_key` is given.")
+KEY = _of_key("key", text_or_bytes, None, "The key itself, if there is no `environment_key`.")
 PREVIOUS_ENVIRONMENT_KEYS: Option[tuple[str, ...]] = _of_key(
-    "previous_environment_keys", variable_names, (), "Variables with keys that can still be read."
+    "previous_environment_keys", variable_names, (), "Variables that hold older keys, for reading."
 )
 ACCEPT_UNPROTECTED = Option(
-    "accept_unprotected", boolean, False, "Whether unprotected values are read too.", "encryption"
+    "accept_unprotected", boolean, False, "Whether to read unprotected values too.", "encryption"
 )
 
 _OF_KEYS: tuple[Option[Any], ...] = (

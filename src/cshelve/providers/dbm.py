@@ -48,7 +48,7 @@ SUFFIXES = ("", ".dat", ".db", ".pag", "-wal")
 LOCKED = (errno.EAGAIN, errno.EACCES)
 
 PATH = Option(
-    "path", text, "", "The name of a local shelf, as `shelve.open` takes it.", required=True
+    "path", text, "", "The name of a local shelf, as passed to `shelve.open`.", required=True
 )
 
 # Shelves of one file share a lock. Not by `setdefault`, which is not atomic with weak references.

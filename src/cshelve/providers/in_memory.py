@@ -19,9 +19,9 @@ if TYPE_CHECKING:
 __all__ = ["InMemory"]
 
 PERSIST_KEY = Option(
-    "persist-key", text, None, "Shelves with the same name share their values within the process."
+    "persist-key", text, None, "Shelves of a process that have the same name share their values."
 )
-EXISTS = Option("exists", boolean, False, "Whether the shelf is taken to exist already.")
+EXISTS = Option("exists", boolean, False, "Whether the shelf exists already.")
 
 
 class _Held(NamedTuple):

@@ -45,12 +45,12 @@ def connections(value: object) -> int:
 _PARAMETERS: tuple[tuple[str, Callable[[object], object], str], ...] = (
     ("endpoint_url", text, "The URL of the server, if it is not AWS."),
     ("region_name", text, "The region, if `[default]` has none."),
-    ("use_ssl", boolean, "Whether a connection is encrypted, if `endpoint_url` does not say."),
-    ("verify", boolean_or_text, "Whether certificates are checked, or the file of authorities."),
+    ("use_ssl", boolean, "Whether to use HTTPS, if `endpoint_url` is not set."),
+    ("verify", boolean_or_text, "Whether to verify TLS certificates, or the path of a CA bundle."),
     ("aws_access_key_id", text, "The same as `[default] key_id`."),
     ("aws_secret_access_key", text, "The same as `[default] key_secret`."),
     ("aws_session_token", text, "The same as `[default] session_token`."),
-    (ANY_NAME, any_value, "Any other parameter of `boto3.client`, or `config.…` of `Config`."),
+    (ANY_NAME, any_value, "Any other parameter of `boto3.client`, or of `Config` as `config.…`."),
 )
 _SECRETS = frozenset({"aws_secret_access_key", "aws_session_token"})
 # boto3 surely has these, so that it need not be imported to ask it. `direct.plain` knows what they
@@ -60,12 +60,19 @@ OPTIONS_OF_BOTO3: tuple[Option[Any], ...] = (
         Option(name, kind, None, meaning, "provider_params", secret=name in _SECRETS)
         for name, kind, meaning in _PARAMETERS
     ),
-    Option("SSECustomerKey", any_value, None, "The key for S3 to use.", "put_params", secret=True),
+    Option(
+        "SSECustomerKey",
+        any_value,
+        None,
+        "The key of server-side encryption (SSE-C).",
+        "put_params",
+        secret=True,
+    ),
     Option(
         "SSECustomerKeyBase64",
         text,
         None,
-        "The same in base64, for a key of random bytes.",
+        "The same key in base64, for random bytes.",
         "put_params",
         secret=True,
     ),

@@ -24,7 +24,7 @@ BUCKET_NAME = Option(
     "bucket_name", text, "", "The bucket, or the ARN of an access point.", required=True
 )
 KEY_PREFIX = Option(
-    "key_prefix", text, "", "What the names of the shelf's objects begin with, followed by one `/`."
+    "key_prefix", text, "", "The prefix of the shelf's object names; one `/` follows it."
 )
 # Which options each way to authenticate needs, and which it may have.
 AUTH_TYPES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
@@ -43,40 +43,48 @@ CREDENTIALS = (
     Option("profile_name", text, None, "The profile to use; required with `profile`."),
 )
 REGION_NAME = Option(
-    "region_name", text, None, "The bucket's region; it goes before one in `[provider_params]`."
+    "region_name", text, None, "The bucket's region; overrides the one in `[provider_params]`."
 )
 CHECK_BUCKET = Option(
     "check_bucket", boolean, True, "Whether `open` checks that the bucket exists."
 )
 MISSING_ON_FORBIDDEN = Option(
-    "missing_on_forbidden", boolean, False, "With flag `r`, a denied read counts as a missing key."
+    "missing_on_forbidden", boolean, False, "With flag `r`, treat a denied read as a missing key."
 )
 CONNECT_TIMEOUT_SECONDS = Option(
     "connect_timeout_seconds", seconds, 10.0, "How long to wait for a connection."
 )
 READ_TIMEOUT_SECONDS = Option(
-    "read_timeout_seconds", seconds, 20.0, "How long to wait for the server's next bytes."
+    "read_timeout_seconds", seconds, 20.0, "How long to wait for more bytes from the server."
 )
 TOTAL_MAX_ATTEMPTS = Option(
-    "total_max_attempts", integer, 5, "How often a request is tried, the first included.", least=1
+    "total_max_attempts", integer, 5, "The most attempts per request, including the first.", least=1
 )
 CONCURRENCY = Option(
     "concurrency",
     integer,
     DEFAULT_CONCURRENCY,
-    "The most requests in flight at a time.",
+    "The most requests in flight at once.",
     least=1,
     most=MOST_CONCURRENCY,
 )
 MULTIPART_THRESHOLD_BYTES = Option(
-    "multipart_threshold_bytes", integer, 16 << 20, "Larger values travel in parts.", least=0
+    "multipart_threshold_bytes", integer, 16 << 20, "Transfer larger values in parts.", least=0
 )
 # The least is S3's: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
 MULTIPART_CHUNK_BYTES = Option(
-    "multipart_chunk_bytes", integer, 8 << 20, "The size of each part but the last.", least=5 << 20
+    "multipart_chunk_bytes",
+    integer,
+    8 << 20,
+    "The size of each part except the last.",
+    least=5 << 20,
 )
 ENGINE = Option(
-    "engine", word, "auto", "What sends the requests.", choices=("auto", "boto3", "direct")
+    "engine",
+    word,
+    "auto",
+    "What sends the requests: boto3, or cshelve itself.",
+    choices=("auto", "boto3", "direct"),
 )
 OPTIONS: tuple[Option[Any], ...] = (
     *(BUCKET_NAME, KEY_PREFIX, AUTH_TYPE, *CREDENTIALS, REGION_NAME),

@@ -81,9 +81,9 @@ __all__ = ["Filesystem"]
 
 T = TypeVar("T")
 
-FOLDER_PATH = Option("folder_path", text, None, "The folder; without one, the current folder.")
+FOLDER_PATH = Option("folder_path", text, None, "The folder; by default, the current one.")
 ENCODING = Option(
-    "encoding", encoding_name, "utf-8", "What the bytes of a key mean as the name of its file."
+    "encoding", encoding_name, "utf-8", "How to decode the UTF-8 bytes of a key to its file name."
 )
 
 _ADVICE = {
