@@ -1,4 +1,4 @@
-"""How a program that is checked with `mypy --strict` uses cshelve; checked, never run."""
+"""How a program that is checked with mypy or pyright uses cshelve; checked, never run."""
 
 from __future__ import annotations
 
