@@ -16,7 +16,7 @@ BARE_READY := $(BARE_VENV)/.ready
 help:
 	@echo "make demo   start a real S3 server here and watch two processes share a shelf in it"
 	@echo "make test   run the whole test suite, real servers included"
-	@echo "make lint   ruff, mypy and import-linter"
+	@echo "make lint   ruff, mypy, pyright and import-linter"
 	@echo "make contest measure cshelve beside 1.6 and bare clients, in ten minutes"
 	@echo "make clean  remove .venv, .venv-1.x, .venv-bare, .nox and caches"
 

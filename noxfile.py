@@ -30,6 +30,7 @@ def lint(session: nox.Session) -> None:
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
+    session.run("basedpyright", "--level", "error")
     session.run("lint-imports", "--no-logo")
 
 

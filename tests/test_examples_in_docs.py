@@ -1,4 +1,4 @@
-"""The examples of the pages and docstrings are correct in the eyes of `mypy --strict`.
+"""The examples of the pages and docstrings are correct in the eyes of mypy and of pyright.
 
 The blocks of one page are one program. One that is no program, only a part of one, is marked by
 the line `<!-- fragment -->` above it; it is not checked.
@@ -7,6 +7,7 @@ the line `<!-- fragment -->` above it; it is not checked.
 from __future__ import annotations
 
 import ast
+import json
 import re
 import subprocess
 import sys
@@ -15,8 +16,12 @@ from pathlib import Path
 
 import pytest
 
-pytest.importorskip("mypy", reason="it is in the dependency group `lint`")
+for package in ("mypy", "basedpyright"):
+    pytest.importorskip(package, reason="it is in the dependency group `lint`")
 
+# pyright, in a package that brings its Node.js.
+PYRIGHT = [sys.executable, "-m", "basedpyright", "--pythonpath", sys.executable]
+MYPY = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary"]
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
 # Whose docstrings programs are written after.
@@ -95,14 +100,21 @@ def examples_of(module: Path) -> Iterator[tuple[str, str]]:
                     yield name, f"    {example}".rstrip()
 
 
-def checked(tmp_path: Path, programs: dict[str, str]) -> str:
-    """Check programs with `mypy --strict`, and return what it says of them."""
+def refused(tmp_path: Path, programs: dict[str, str]) -> str:
+    """Return what mypy and pyright say of programs if one of them finds an error."""
     for name, program in programs.items():
         (tmp_path / name).write_text(program, encoding="utf-8")
-    command = [sys.executable, "-m", "mypy", "--strict", "--no-error-summary"]
     files = [str(tmp_path / name) for name in programs]
-    ended = subprocess.run([*command, *files], cwd=ROOT, capture_output=True, text=True)
-    return (ended.stdout + ended.stderr).replace(f"{tmp_path}/", "")
+    settings = tmp_path / "pyrightconfig.json"
+    settings.write_text(
+        json.dumps({"include": files, "typeCheckingMode": "basic", "extraPaths": [f"{ROOT}/src"]})
+    )
+    commands = ([*MYPY, *files], [*PYRIGHT, "--level", "error", "--project", str(settings)])
+    ended = [
+        subprocess.run(command, cwd=ROOT, capture_output=True, text=True) for command in commands
+    ]
+    said = "".join(each.stdout + each.stderr for each in ended if each.returncode)
+    return said.replace(f"{tmp_path}/", "")
 
 
 def test_the_pages(tmp_path: Path) -> None:
@@ -112,7 +124,7 @@ def test_the_pages(tmp_path: Path) -> None:
         for page, text in pages.items()
         if any(not is_fragment for _, _, is_fragment in blocks_of(text))
     }
-    assert checked(tmp_path, programs) == ""
+    assert refused(tmp_path, programs) == ""
 
 
 def test_the_docstrings(tmp_path: Path) -> None:
@@ -123,7 +135,12 @@ def test_the_docstrings(tmp_path: Path) -> None:
         for number, (module, name, example) in enumerate(examples)
     ]
     assert len(functions) > 10
-    assert checked(tmp_path, {"docstrings.py": "\n\n".join((BEFORE_DOCSTRINGS, *functions))}) == ""
+    assert refused(tmp_path, {"docstrings.py": "\n\n".join((BEFORE_DOCSTRINGS, *functions))}) == ""
+
+
+def test_both_see_the_types_of_cshelve(tmp_path: Path) -> None:
+    program = "import cshelve\n\nkey: int = cshelve.generate_key()\n"
+    assert refused(tmp_path, {"wrong.py": program}).count("wrong.py:3") == 2
 
 
 def test_few_blocks_are_no_programs() -> None:

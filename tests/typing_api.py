@@ -1,4 +1,4 @@
-"""How a program that is checked with `mypy --strict` uses cshelve; checked, never run."""
+"""How a program that is checked with mypy or pyright uses cshelve; checked, never run."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from typing import Any, assert_type
 import cshelve
 import cshelve.providers
 from cshelve._config.sections import Sections
+from cshelve._shelf.read_many import OnError
 from cshelve.options import Option, boolean, integer, options_of, text
 from cshelve.providers.base import Entry, Item, Provider
 from cshelve.testing import CountingProvider, shelf_over
@@ -68,9 +69,9 @@ with cshelve.open_from_dict(config, flag="n", logger=logging.getLogger("mine")) 
     assert_type(shelf.get_many(["a"]), Iterator[tuple[str, Any]])
     assert_type(shelf.get_many(["a"], on_error="skip"), Iterator[tuple[str, Any]])
     for _key, value in shelf.items(on_error="return"):
-        assert_type(value, Any)
+        assert_type(value, Any | cshelve.RecordError)
     assert_type(list(shelf.values(on_error="raise")), list[Any])
-    shelf.get_many(["a"], on_error="ignore")  # type: ignore[arg-type]
+    shelf.get_many(["a"], on_error="ignore")  # type: ignore[call-overload]
     shelf.delete_many({"a"})
     assert_type(shelf.prefix("users/"), cshelve.CloudShelf)
     assert_type(shelf.modify("n", lambda n: n + 1, default=0), Any)
@@ -145,6 +146,22 @@ def with_values_of_one_type(ada: User) -> None:
     assert_type(db.writeback, bool)
     again: cshelve.Shelf[User] = pickle.loads(pickle.dumps(db))
     print(same, as_before, mapping, again)
+
+
+def with_records_that_cannot_be_read(db: cshelve.Shelf[User], on_error: OnError) -> None:
+    assert_type(db.get_many(["ada"], on_error="skip"), Iterator[tuple[str, User]])
+    assert_type(db.items(on_error="raise"), ItemsView[str, User])
+    assert_type(db.values(on_error="skip"), ValuesView[User])
+
+    unread = db.get_many(["ada"], progress=print, on_error="return")
+    assert_type(unread, Iterator[tuple[str, User | cshelve.RecordError]])
+    assert_type(db.items(on_error="return"), ItemsView[str, User | cshelve.RecordError])
+    assert_type(db.values(on_error=on_error), ValuesView[User | cshelve.RecordError])
+    for name, user in unread:
+        if isinstance(user, cshelve.RecordError):
+            print(name, user)
+        else:
+            assert_type(user, User)
 
 
 def visited(user: User) -> User:

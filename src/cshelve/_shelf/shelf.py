@@ -27,6 +27,7 @@ from cshelve.exceptions import (
     KeyNotStorableError,
     KeyTypeError,
     NotPicklableError,
+    RecordError,
     ValueTypeError,
 )
 
@@ -195,27 +196,51 @@ class CloudShelf(shelve.Shelf[V]):
         except KeyNotFoundError:
             return default
 
-    def items(self, *, on_error: OnError = "raise") -> ItemsView[str, V]:
+    @overload
+    def items(self, *, on_error: Literal["raise", "skip"] = "raise") -> ItemsView[str, V]: ...
+    @overload
+    def items(self, *, on_error: OnError) -> ItemsView[str, V | RecordError]: ...
+    def items(self, *, on_error: OnError = "raise") -> ItemsView[str, Any]:
         """Return a view of the pairs; iterating costs the listing and one request a key.
 
         `on_error` says what becomes of a record that cannot be read, as with `get_many`.
         """
         return Items(self, checked_on_error(on_error))
 
-    def values(self, *, on_error: OnError = "raise") -> ValuesView[V]:
+    @overload
+    def values(self, *, on_error: Literal["raise", "skip"] = "raise") -> ValuesView[V]: ...
+    @overload
+    def values(self, *, on_error: OnError) -> ValuesView[V | RecordError]: ...
+    def values(self, *, on_error: OnError = "raise") -> ValuesView[Any]:
         """Return a view of the values; iterating costs the listing and one request a key.
 
         `on_error` says what becomes of a record that cannot be read, as with `get_many`.
         """
         return ValuesOfShelf(self, checked_on_error(on_error))
 
+    @overload
+    def get_many(
+        self,
+        keys: Iterable[str],
+        *,
+        progress: ProgressCallback | None = None,
+        on_error: Literal["raise", "skip"] = "raise",
+    ) -> Iterator[tuple[str, V]]: ...
+    @overload
+    def get_many(
+        self,
+        keys: Iterable[str],
+        *,
+        progress: ProgressCallback | None = None,
+        on_error: OnError,
+    ) -> Iterator[tuple[str, V | RecordError]]: ...
     def get_many(
         self,
         keys: Iterable[str],
         *,
         progress: ProgressCallback | None = None,
         on_error: OnError = "raise",
-    ) -> Iterator[tuple[str, V]]:
+    ) -> Iterator[tuple[str, Any]]:
         """Read many keys in parallel, and yield their pairs in the order of the keys.
 
         Missing keys are left out. Costs one request a key, none for values in the writeback cache;
