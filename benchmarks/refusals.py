@@ -32,7 +32,7 @@ def main() -> None:
     ):
         plain.update(values)
         assert dict(plain.get_many(values)) == dict(refused.get_many(values)) == values
-        none, some = "no answer is 503", f"{1 / REFUSED:.0%} of the answers are 503"
+        none, some = "no response is 503", f"{1 / REFUSED:.0%} of the responses are 503"
         acts = {none: lambda: dict(plain.get_many(values))}
         acts[some] = lambda: dict(refused.get_many(values))
         taken = medians(acts, ROUNDS)

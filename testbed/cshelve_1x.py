@@ -96,9 +96,9 @@ class Cshelve1x:
         assert stdout is not None
         pickle.dump((os.getcwd(), dict(os.environ), operation, arguments), stdin)
         stdin.flush()
-        # The answer is one pickle, which is read completely: nothing stays in this buffer.
+        # The response is one pickle, which is read completely: nothing stays in this buffer.
         if not select.select([stdout], [], [], _ANSWER_SECONDS)[0]:
-            raise TimeoutError(f"cshelve {VERSION} gave no answer in {_ANSWER_SECONDS} s")
+            raise TimeoutError(f"cshelve {VERSION} gave no response in {_ANSWER_SECONDS} s")
         refusal, answer = pickle.load(stdout)
         if refusal is not None:
             raise RefusedBy1x(refusal)
@@ -149,7 +149,7 @@ def _do(
 
 
 def _main() -> None:
-    # Keeps other output out of the answers.
+    # Keeps other output out of the responses.
     answers = os.fdopen(os.dup(sys.stdout.fileno()), "wb")
     os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
     with refuse_other_hosts():

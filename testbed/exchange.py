@@ -90,7 +90,7 @@ class Upstream:
             raise UpstreamError(f"{type(error).__name__}: {error}") from error
         if response is None:
             self.close()
-            raise UpstreamError("closed without an answer")
+            raise UpstreamError("closed without a response")
         if response.closes:
             self.close()
         return response

@@ -75,7 +75,7 @@ class Reset:
 
 @dataclass(frozen=True)
 class Hang:
-    """Never answers; the connection is closed when the rule is removed or the proxy ends."""
+    """Never responds; the connection is closed when the rule is removed or the proxy ends."""
 
     forward_first: bool = False
 

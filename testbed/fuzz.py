@@ -2,7 +2,7 @@
 
     python -m testbed.fuzz ini|url|record|listing [--seconds 600]
 
-Each reader may answer with a value or with an error of cshelve's; anything else ends the run, with
+Each reader may respond with a value or with an error of cshelve's; anything else ends the run, with
 the smallest input that Hypothesis finds for it.
 """
 

@@ -1,4 +1,4 @@
-"""An HTTP server that answers with exactly the bytes a test gives it.
+"""An HTTP server that responds with exactly the bytes a test gives it.
 
 ::
 
@@ -6,8 +6,9 @@
         ...  # talk to server.endpoint_url
     assert server.requests[0].headers[0] == ("Host", "…")
 
-The first answer is for the first request, over whichever connection it arrives, and so on; requests
-after the last answer are never answered. If a list is not enough, the script can be a function.
+The first response is for the first request, over whichever connection it arrives, and so on.
+Requests after the last response are never answered. If a list is not enough, the script can be a
+function.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ _PATIENCE_SECONDS = 60.0
 
 
 class Step(Enum):
-    """What an answer can do besides sending bytes and pausing."""
+    """What a response can do besides sending bytes and pausing."""
 
     READ_BODY = "read the rest of the request, where the server does not do that by itself"
     CLOSE = "close: FIN (but RST if the client sent what was not read); over TLS no close_notify"
@@ -75,8 +76,8 @@ class ScriptedServer:
     """Listens on 127.0.0.1, with TLS if there is a certificate; a context manager.
 
     The certificate comes from ``testbed.tls_front.write_certificate``. With ``reads_bodies`` off,
-    an answer begins as soon as the head has arrived, for example with 100 Continue or a refusal.
-    The rest of the body is read after the answer, so that the next request is found.
+    a response begins as soon as the head has arrived, for example with 100 Continue or a refusal.
+    The rest of the body is read after the response, so that the next request is found.
     """
 
     def __init__(
@@ -101,7 +102,7 @@ class ScriptedServer:
         return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
 
     def answers(self, *script: Answer) -> None:
-        """Answer the next requests with these answers, and forget earlier requests."""
+        """Answer the next requests with these responses, and forget earlier requests."""
         with self._lock:
             self.requests, self._script = [], script
 
@@ -143,7 +144,7 @@ class ScriptedServer:
                     self._open.discard(client)
 
     def _answer_one(self, client: socket.socket, stream: BufferedReader, number: int) -> bool:
-        """Read a request and answer it; return whether another one may follow."""
+        """Read a request and respond to it; return whether another one may follow."""
         request = _read_head(stream, number)
         if request is None:
             return False

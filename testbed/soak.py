@@ -20,11 +20,11 @@ leveldb are written by write(2), and data in the kernel's page cache survives wh
 killed (but not when a machine loses power). Six kills during the writes of eight threads of plain
 boto3 (puts of 10 bytes to 9 MB, overwrites, deletes; 912 keys whose last request had been
 acknowledged) lost none. While it starts, the server refuses connections and then answers some GETs
-with 500. But in eight starts under load it never gave a false answer: no NoSuchKey for an existing
-key, no incomplete listing, no condition decided wrongly. Because this was observed and is not
-promised, there is a control group: two threads of plain boto3 do the same to keys of their own,
-directly on the server, and are judged by the same rules. Errors that they find are the server's,
-and are reported as such.
+with 500. But in eight starts under load it never sent a false response: no NoSuchKey for an
+existing key, no incomplete listing, no wrong decision about a condition. Because this was observed
+and is not promised, there is a control group: two threads of plain boto3 do the same to keys of
+their own, directly on the server, and are judged by the same rules. Errors that they find are the
+server's, and are reported as such.
 
 As with any S3 server, a request that is delayed for longer than a client waits may be carried out
 after the client has gone on. That is not the client's fault: the keys of such requests are listed

@@ -1,4 +1,4 @@
-"""The contestant's side: do an act with a number of values on request, and answer with the time.
+"""The contestant's side: do an act with a number of values on request, and report the time.
 
 This module runs in every environment, so it needs no packages.
 """
@@ -52,7 +52,7 @@ class Turns:
     """The conversation with the contest, over this process's stdin and stdout."""
 
     def __init__(self) -> None:
-        # Keeps other output out of the answers.
+        # Keeps other output out of the responses.
         self._answers = os.fdopen(os.dup(sys.stdout.fileno()), "w")
         os.dup2(sys.stderr.fileno(), sys.stdout.fileno())
         self.place = Place(**json.loads(sys.stdin.readline()))

@@ -8,14 +8,15 @@
         db["greeting"] = {"text": "hello"}      # one PUT; the object is named `greeting`
         print(db["greeting"]["text"])           # one GET
         print("greeting" in db)                 # one HEAD
-        for key, value in db.items():           # the listing and one GET a key, in parallel
+        for key, value in db.items():           # a listing, and one GET for each key, in parallel
             print(key, value)
         db["greeting"]["text"] = "lost"         # changes a copy, as with `shelve`: see writeback
 
-Values are pickled: open only a shelf whose writers you trust, or one that is sealed or signed. A
-value travels from the shelf (`_shelf`) to its values (`_values`), which serialize it, through a
-codec (`codec`), which compresses, encrypts, seals and frames it, to a provider (`providers`), which
-stores it. `_open` and `_assembly` put all of that together from a configuration (`_config`).
+Values are pickled: open only a shelf whose writers you trust, or one that is signed or sealed (that
+is, encrypted and authenticated with aes256-gcm). A value passes from the shelf (`_shelf`) to
+`_values`, which serializes it, to a codec (`codec`), which compresses, protects and frames it, to a
+provider (`providers`), which stores it. `_open` and `_assembly` put these parts together, following
+a configuration (`_config`).
 """
 
 from cshelve._open import open, open_from_dict, open_provider
@@ -53,7 +54,7 @@ from cshelve.exceptions import (
     ValueTypeError,
 )
 
-# What type checkers take for the constant of `typing`, which is a slow import.
+# Type checkers treat this like the constant of `typing`, which would be a slow import.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cshelve._concurrency.outcomes import Progress
@@ -105,8 +106,8 @@ __all__ = [
     "open_provider",
 ]
 
-# Of these names the modules are imported when somebody asks for them. `open` needs none of them
-# before it is called, and a program should not wait for them only because it imports cshelve.
+# The modules of these names are imported when a program first uses a name. Importing cshelve does
+# not need them, and should not take longer because of them.
 _MODULES = {
     "DELETE": "cshelve._shelf.atomic",
     "CloudShelf": "cshelve._shelf.shelf",
@@ -115,7 +116,7 @@ _MODULES = {
     "generate_key": "cshelve.codec.keys",
 }
 
-# Type checkers know those names from above. With this they would take any other name for one too.
+# Type checkers know those names from the imports above. With this, they would accept any name.
 if not TYPE_CHECKING:
 
     def __getattr__(name):
@@ -123,7 +124,7 @@ if not TYPE_CHECKING:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         from importlib import import_module
 
-        # Kept, so that it is asked for once.
+        # Kept, so that this function is called only once for each name.
         globals()[name] = value = getattr(import_module(_MODULES[name]), name)
         return value
 

@@ -1,4 +1,4 @@
-"""From a configuration to a shelf: everything that a shelf is made of comes together here."""
+"""Put a shelf together from its parts, as a configuration describes them."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def shelf_from_sections(
     from_file: bool = False,
     from_url: bool = False,
 ) -> CloudShelf[Any]:
-    """Open the shelf that the sections of a configuration describe."""
+    """Open the shelf that the sections of a configuration describe, and return it."""
     config = Sections(
         source=source,
         contents=contents,
@@ -71,7 +71,7 @@ def shelf_over_provider(
     config: Mapping[str, Mapping[str, Any]] | None,
     logger: logging.Logger | None,
 ) -> CloudShelf[Any]:
-    """Open a shelf over a provider that the caller made; on failure, close the provider."""
+    """Open a shelf over the caller's provider, and return it; on failure, close the provider."""
     if not isinstance(provider, Provider):
         raise ConfigurationError(
             f"provider is a cshelve.providers.Provider, not of type {type(provider).__name__}."
@@ -90,7 +90,7 @@ def shelf_over_provider(
 
 
 def _opened(config: Sections, arguments: OpenArguments) -> CloudShelf[Any]:
-    """Open the shelf that a configuration describes, including its provider."""
+    """Open the shelf that a configuration describes, and return it."""
     config.declare(SHELF_OPTIONS)
     name = config.take(PROVIDER)
     provider_class = load(name, config.where(PROVIDER))
@@ -110,7 +110,7 @@ def _opened(config: Sections, arguments: OpenArguments) -> CloudShelf[Any]:
 
 
 def _sort_own_sections(config: Sections, chosen: str, provider_class: type[Provider]) -> None:
-    """Read the sections of the chosen provider, and set aside those of others."""
+    """Read the own sections of the chosen provider, and set aside those of other providers."""
     from cshelve._config.own_sections import adopt, set_aside
 
     adopt(config, chosen, provider_class.options)
@@ -147,7 +147,7 @@ def _finished(
     parts: _Parts,
     reopen: tuple[Callable[[Sections, OpenArguments], CloudShelf], OpenArguments] | None = None,
 ) -> CloudShelf[Any]:
-    """Carry out the flag, and return the shelf; `reopen` opens it again when it is unpickled."""
+    """Do what the flag demands, and return the shelf; `reopen` opens it again after unpickling."""
     serializer, codec, cache, atomic = parts
     if serializer.content_type is not None and not codec.versioned:
         provider.content_type = serializer.content_type
@@ -155,7 +155,7 @@ def _finished(
     runs_code = isinstance(serializer, PickleSerializer) and serializer.only is None
     if runs_code and provider.is_shared and not codec.is_protected:
         config.logger.info(
-            "%s: values are pickles that nothing protects, so whoever can write there can run code "
+            "%s: values are pickles without protection, so anyone who can write there can run code "
             "in the programs that read them; [signing], [encryption] or [default] unpickle_only "
             "prevents that.",
             provider.location,
@@ -190,7 +190,7 @@ def _values_class(provider: Provider) -> Callable[..., Values]:
 
 
 def _refuse_what_shelve_lacks(config: Sections, arguments: OpenArguments) -> None:
-    """Raise `ConfigurationError` for any option that would make files that `shelve` cannot read."""
+    """Raise `ConfigurationError` for an option that would make the files unreadable to `shelve`."""
     why = "a local shelf has only pickles, as shelve writes them, so that shelve can read them."
     for section in ("compression", "encryption", "signing"):
         if config.has(section):
@@ -201,4 +201,4 @@ def _refuse_what_shelve_lacks(config: Sections, arguments: OpenArguments) -> Non
         if name in (*lacking, "key_prefix"):
             raise default.error(name, why)
     if arguments.serializer is not None or arguments.deserializer is not None:
-        raise ConfigurationError(f"{config.source}, no serializer can be given: {why}")
+        raise ConfigurationError(f"{config.source}: a serializer is not allowed here: {why}")

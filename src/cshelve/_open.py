@@ -1,6 +1,6 @@
-"""`open`, `open_from_dict` and `open_provider`: from a name, a dict or a provider to a shelf.
+"""`open`, `open_from_dict` and `open_provider`, which open a shelf.
 
-Everything that a shelf is made of is imported when the first one is opened (`_assembly`), so that a
+The modules that a shelf needs are imported when the first shelf is opened (`_assembly`), so a
 program that only imports cshelve starts as fast as with `shelve`.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Mapping
 
 from cshelve.exceptions import ConfigurationError
 
-# What type checkers take for the constant of `typing`, which is a slow import.
+# Type checkers treat this like the constant of `typing`, which would be a slow import.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     import logging
@@ -36,19 +36,21 @@ def open(
     serializer: Serialize | None = None,
     deserializer: Deserialize | None = None,
 ) -> CloudShelf[Any]:
-    """Open the shelf that a name stands for; close it when you are done.
+    """Open a shelf and return it; close it when you are done.
 
-    A name that ends in `.ini` is a configuration file. A `str` such as `s3://bucket/prefix`,
+    If `filename` ends in `.ini`, it is a configuration file. A `str` such as `s3://bucket/prefix`,
     `file:///folder`, `memory://name` or `dbm:///path` is a URL, which may have options after a `?`;
-    a bucket's credentials are then boto3's default ones. Any other name is a local shelf, whose
-    files are those of the standard library's `shelve.open`. The flags are those of `shelve`: `r`
-    reads an existing shelf, `w` writes one, `c` creates it if need be, `n` empties it first; a
-    local shelf takes what `dbm.open` takes. `serializer(obj, protocol)` and `deserializer(data)`
-    take the place of pickle; give both or neither.
+    for a bucket, boto3's default credentials are used. Any other name is a local shelf, in the same
+    files as with the standard library's `shelve.open`.
 
-    Costs one request; with `n` a listing, and one more request for each 1,000 keys it deletes.
-    Raises `ConfigurationError` before anything is sent, `DBDoesNotExistsError` for a missing bucket
-    or folder with `r` and `w`, and `AuthError` where the store refuses.
+    The flags are those of `shelve`: `r` reads an existing shelf, `w` reads and writes one, `c`
+    creates it if necessary, and `n` empties it first. (A local shelf accepts the flags of
+    `dbm.open`.) `serializer(obj, protocol)` and `deserializer(data)` replace pickle; pass both or
+    neither.
+
+    Sends one request. With `n`, sends a listing, and one more request for each 1,000 keys that it
+    deletes. Raises `ConfigurationError` before anything is sent, `DBDoesNotExistsError` for a
+    missing bucket or folder with `r` or `w`, and `AuthError` if the store denies access.
 
         with cshelve.open("aws-s3.ini") as db:
             db["greeting"] = "hello"
@@ -89,8 +91,8 @@ def open(
             )
     from cshelve._assembly import OpenArguments, shelf_from_sections
 
-    # Where the program is now, so that a pickle of the shelf leads there. A path that begins with a
-    # slash is none that refers to the environment.
+    # An absolute path, so that a pickle of the shelf leads to the same place. It begins with a
+    # slash, so it cannot refer to an environment variable either.
     path = name if os.path.isabs(name) else os.path.join(os.getcwd(), name)
     contents = {"default": {"provider": "dbm", "path": path}}
     arguments = OpenArguments(protocol, writeback)
@@ -108,10 +110,10 @@ def open_from_dict(
     serializer: Serialize | None = None,
     deserializer: Deserialize | None = None,
 ) -> CloudShelf[Any]:
-    """Open a shelf as `open` does, from a dict of sections in place of a file.
+    """Open a shelf with a configuration in a dict of sections, and return it; see `open`.
 
-    Values may have their natural types. A text that begins with `$` is looked up in the environment
-    as in a file. A `configparser.ConfigParser` counts as the file that it has read.
+    Values may have their natural types. A text that begins with `$` names an environment variable,
+    as in a file. A `configparser.ConfigParser` is treated like the file that it has read.
 
         cshelve.open_from_dict({"default": {"provider": "in-memory"}})
     """
@@ -119,7 +121,7 @@ def open_from_dict(
     from cshelve._config.mapping import sections_from_dict
 
     source = "the configuration"
-    # Not imported for this: if nobody has, it is none.
+    # Not imported for this: if the module is not loaded, `config` is not a parser.
     parser_class = getattr(sys.modules.get("configparser"), "RawConfigParser", ())
     is_parser = isinstance(config, parser_class)
     if is_parser:
@@ -145,11 +147,11 @@ def open_provider(
     serializer: Serialize | None = None,
     deserializer: Deserialize | None = None,
 ) -> CloudShelf[Any]:
-    """Open a shelf over a provider that you made; closing the shelf closes the provider.
+    """Open a shelf over a provider, and return it; closing the shelf also closes the provider.
 
-    `config` may have the sections that are not the provider's: `[compression]`, `[encryption]`,
-    `[signing]`, and in `[default]` what is about values, such as `serializer`. Costs and raises
-    what `open` does; if it raises, the provider is closed. Such a shelf cannot be pickled.
+    `config` may have the sections `[compression]`, `[encryption]` and `[signing]`, and in
+    `[default]` the options about values, such as `serializer`. Sends the same requests and raises
+    the same errors as `open`, and closes the provider if it raises. The shelf cannot be pickled.
 
         from cshelve.providers import Filesystem
 

@@ -1,4 +1,4 @@
-"""All errors that cshelve raises, and the builtin that each of them is as well.
+"""All errors that cshelve raises, with the builtin exception that each is also an instance of.
 
 ::
 
@@ -86,14 +86,14 @@ class Error(Exception):
 
     about_shelf: bool = False
     """Whether every other key would fail for the same reason. An operation on many keys stops at
-    such an error, raises it as it is, and sets the three numbers below on it."""
+    such an error, sets the three numbers below on it, and raises it unchanged."""
     stored: int | None = None
-    """How many keys were written or deleted before the operation stopped."""
+    """The number of keys that were written or deleted before the operation stopped."""
     failed: int | None = None
-    """How many keys were tried and failed, or were given up."""
+    """The number of keys that were tried and failed, or were given up."""
     not_attempted: int | None = None
-    """How many keys were never tried; None if the number of keys is unknown, as for a
-    generator."""
+    """The number of keys that were never tried; None if the number of all keys is unknown, as for
+    a generator."""
 
 
 class ConfigurationError(Error, ValueError, RuntimeError):
@@ -126,7 +126,7 @@ class MissingDependencyError(Error, ImportError):
 class StorageError(Error, OSError):
     """The store failed: the network, throttling, a full disk, or an unexpected response.
 
-    It is raised after the retries; its `__cause__` is the error of the client or the system.
+    Raised after all retries. The `__cause__` is the error of the client library or the system.
     """
 
 
@@ -135,7 +135,7 @@ class AuthError(StorageError, PermissionError):
 
 
 class AuthTypeError(AuthError, ConfigurationError):
-    """`[default] auth_type` is missing, or the provider does not know it."""
+    """`[default] auth_type` is missing, or the provider does not support its value."""
 
 
 class AuthArgumentError(AuthError, ConfigurationError):
@@ -165,20 +165,20 @@ class ConflictError(StorageError):
 
 
 class OutcomeUnknownError(StorageError):
-    """The response to a conditional write was lost, and nobody can know whether it was done.
+    """The response to a conditional write was lost, and it is unknown whether it was carried out.
 
-    Read the key again, and decide by what it has now.
+    Read the key again, and decide by its current value.
     """
 
 
 class ConditionsNotSupportedError(StorageError):
-    """The store does not honour the conditions that the operation needs; nothing was done."""
+    """The store does not support the conditions that the operation needs; nothing was done."""
 
 
 class BulkError(StorageError):
-    """Some of many keys failed, and all others are done.
+    """An operation on many keys failed for some of them, and succeeded for all others.
 
-    `failures` maps each key that failed to its error; the first of them is the `__cause__`.
+    `failures` maps each failed key to its error. The first of these errors is the `__cause__`.
 
         try:
             db.set_many(users)
@@ -193,38 +193,41 @@ class BulkError(StorageError):
 
 
 class KeyNotStorableError(Error, ValueError):
-    """The store cannot hold such a key: empty, too long, or with characters that are refused."""
+    """The store cannot hold a key that is empty, too long, or contains certain characters."""
 
 
 class KeyTypeError(Error, TypeError, AttributeError):
-    """A key is not a `str`, or many keys are one. An `AttributeError` too, as `shelve` raises."""
+    """A key is not a `str`, or a single `str` was passed as many keys.
+
+    This is also an `AttributeError`, which `shelve` raises for such a key.
+    """
 
 
 class ValueTypeError(Error, TypeError):
     """The shelf's serializer cannot store a value, or a version is not a `str`.
 
-    With `use_pickle = false`, for example, values have to be bytes. `modify` raises it too, if its
-    function has changed the value and not returned it.
+    With `use_pickle = false`, for example, values have to be bytes. `modify` also raises this error
+    if its function has changed the value but not returned it.
     """
 
 
 class ValueTooLargeError(Error, ValueError):
-    """A value is larger than the limit of the configured compression or encryption.
-
-    Nothing was sent.
-    """
+    """A value is larger than the configured compression or encryption allows; nothing was sent."""
 
 
 class NotPicklableError(Error, PicklingError):
-    """A shelf cannot be pickled: the pickle would contain a secret, or could not be opened."""
+    """A shelf cannot be pickled: the pickle would contain a secret, or could not be reopened."""
 
 
 class RecordError(Error, ValueError):
-    """This shelf cannot read the record of a key; other keys are not affected."""
+    """This shelf cannot read the record of a key. (A record is the bytes stored for a value.)
+
+    Other keys are not affected.
+    """
 
 
 class DataProcessingSignatureError(RecordError, RuntimeError):
-    """A record has a compression, protection or serializer that this shelf does not have."""
+    """A record has a compression, protection or serializer that differs from this shelf's."""
 
 
 class EncryptedDataCorruptionError(RecordError, RuntimeError):
@@ -232,19 +235,19 @@ class EncryptedDataCorruptionError(RecordError, RuntimeError):
 
 
 class CorruptRecordError(RecordError):
-    """A record is truncated or damaged, or the object is no record."""
+    """A record is truncated or damaged, or the object is not a record."""
 
 
 class ClassNotFoundError(RecordError):
-    """A record is whole, but the class of its value cannot be imported in this program."""
+    """A record is intact, but the class of its value cannot be imported in this program."""
 
 
 class UntrustedRecordError(RecordError):
     """A record lacks the protection that this shelf demands, or its signature is invalid.
 
-    Or it is a pickle of something that `unpickle_only` does not list.
+    Also raised for a pickle that needs a class or function that `unpickle_only` does not list.
     """
 
 
 class KeyNotFoundError(Error, KeyError):
-    """The key is missing. `args` is the key alone, as in the `KeyError` of a dict."""
+    """The key is missing. The only item of `args` is the key, as in the `KeyError` of a dict."""

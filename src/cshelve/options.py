@@ -1,4 +1,4 @@
-"""Every option that a configuration can have: for editors, checkers and documentation.
+"""All options that a configuration can have, for editors, checkers and documentation.
 
 ::
 
@@ -7,8 +7,8 @@
     for option in options_of("aws-s3"):
         print(f"[{option.section}] {option.name}: {option.type_name}. {option.meaning}")
 
-A provider lists its own options, made of `Option` and a type from here, in its class attribute
-`options`; `config.take(option)` reads them in its `from_config`. Nothing here imports an SDK.
+A provider lists its own options in its class attribute `options`; each is an `Option` with a type
+from here. Its `from_config` reads them by `config.take(option)`. Nothing here imports an SDK.
 """
 
 from __future__ import annotations
@@ -87,7 +87,7 @@ def all_options() -> list[Option[Any]]:
 def options_of(provider: str) -> list[Option[Any]]:
     """Return the options that a configuration with this provider can have.
 
-    `option.provider` is `any` for those of every shelf. Raises `UnknownProviderError`, or
+    `option.provider` is `any` for options of every shelf. Raises `UnknownProviderError`, or
     `MissingDependencyError` if the provider's package is not installed.
     """
     return [*SHELF_OPTIONS, *_own_options_of(provider)]

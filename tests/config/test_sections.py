@@ -156,16 +156,16 @@ MISTAKES = {
     ),
     "misspelt, and required": (
         "[default]\nprovidr = in-memory",
-        r"\[default\] provider: .*required.*\(did you mean it by providr\?\)",
+        r"\[default\] provider: .*required.*\(did you misspell it as providr\?\)",
     ),
     "capital in default": ("[Default]\nprovider = in-memory", r"\[Default\].*\[default\]"),
     "default misspelt": (
         "[defalt]\nprovider = in-memory",
-        r"no section \[default\] \(did you mean it by \[defalt\]\?\)",
+        r"no section \[default\] \(did you misspell it as \[defalt\]\?\)",
     ),
     "indented line": (
         "[default]\nprovider = in-memory\n  key_secret = hush",
-        r"\[default\] provider: the line behind it is indented",
+        r"\[default\] provider: the next line is indented",
     ),
     "unknown section": (
         "[default]\nprovider = in-memory\n[compresion]\nalgorithm = zlib",

@@ -95,7 +95,7 @@ def test_a_provider_that_cannot_be_imported_is_a_missing_dependency(
 
 def test_a_class_that_is_no_provider_is_refused(folder: Path) -> None:
     install(folder, "package_of_ours", "ours = package_of_ours:NO_PROVIDER")
-    with pytest.raises(cshelve.ConfigurationError, match="is no subclass of"):
+    with pytest.raises(cshelve.ConfigurationError, match="is not a subclass of"):
         cshelve.open_from_dict(config_of("ours"))
 
 

@@ -1,1 +1,1 @@
-"""Threads, processes and operations on many keys, for every layer."""
+"""Threads, forks, and the outcomes of operations on many keys; every layer uses these."""

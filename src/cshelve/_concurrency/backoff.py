@@ -1,4 +1,4 @@
-"""How long to wait between two attempts."""
+"""The pause between two attempts."""
 
 from __future__ import annotations
 
@@ -6,11 +6,11 @@ __all__ = ["full_jitter"]
 
 
 def full_jitter(attempt: int, first_seconds: float, longest_seconds: float) -> float:
-    """Return a random time up to a bound that doubles with each attempt, of which 0 is the first.
+    """Return a random pause up to a bound that doubles with each attempt; the first attempt is 0.
 
-    "Full jitter": programs that collided once do not go on colliding in step.
+    This is "full jitter": programs that collided once do not collide again in step.
     https://aws.amazon.com/blogs/architecture/exponential-backoff-and-jitter/
     """
-    import random  # Only for those whose first attempt did not do.
+    import random  # Imported late: most first attempts succeed.
 
     return random.uniform(0, min(first_seconds * 2**attempt, longest_seconds))

@@ -1,4 +1,4 @@
-"""A lock for each key, for the threads of a process."""
+"""A lock for each key, between the threads of a process."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ __all__ = ["KeyLocks"]
 
 
 class _KeyLock:
-    """A lock, and how many hold it or wait for it."""
+    """A lock, and the number of threads that hold it or wait for it."""
 
     __slots__ = ("lock", "users")
 
@@ -26,16 +26,16 @@ class _Locks:
 
 
 class KeyLocks:
-    """A lock for each key, kept only as long as a thread holds it or waits for it.
+    """A lock for each key, which exists only while a thread holds it or waits for it.
 
-    A thread that holds a lock may acquire it again. In a forked child none is held.
+    A thread that holds a lock may acquire it again. In a forked child, no lock is held.
     """
 
     def __init__(self) -> None:
         self._locks = PerProcess(_Locks)
 
     def acquire(self, key: str, timeout_seconds: float) -> bool:
-        """Wait for the lock of a key, and return whether it was acquired in time."""
+        """Wait for the lock of a key; return whether it was acquired in time."""
         locks = self._locks.get()
         with locks.guard:
             key_lock = locks.of.setdefault(key, _KeyLock())
@@ -49,7 +49,7 @@ class KeyLocks:
         return acquired
 
     def release(self, key: str) -> None:
-        """Release the lock of a key; the thread that acquired it does."""
+        """Release the lock of a key; only the thread that acquired the lock may call this."""
         locks = self._locks.get()
         key_lock = locks.of.get(key)
         if key_lock is None:

@@ -1,4 +1,4 @@
-"""The outcome of each key of an operation on many, and the error of the whole operation."""
+"""The outcomes of an operation on many keys, and the error of the whole operation."""
 
 from __future__ import annotations
 
@@ -15,48 +15,48 @@ __all__ = [
     *("finish", "length_of", "outcome_of"),
 ]
 
-# How many failed keys a message names.
+# The number of failed keys that a message names.
 NAMED = 3
 
 
 class Outcome(NamedTuple):
-    """What became of one name of an operation on many."""
+    """The outcome of an operation for one name."""
 
     name: str
     failure: Error | None = None
     size_bytes: int = 0
-    """How much was stored or read under it."""
+    """The number of bytes that were stored or read."""
 
     def ends_all(self) -> bool:
-        """Return whether it failed as every other name would."""
+        """Return whether the operation failed in a way that every other name would share."""
         return self.failure is not None and self.failure.about_shelf
 
 
 class Progress(NamedTuple):
-    """How far an operation on many keys has come."""
+    """The progress of an operation on many keys."""
 
     done: int
-    """Keys dealt with, the failed and the missing ones included."""
+    """The number of keys that are finished, including failed and missing ones."""
     total: int | None
-    """Keys in all; None if what was given has no length, or only a listing could tell."""
+    """The number of all keys; None if it is unknown, as for a generator or a listing."""
     bytes: int
-    """Bytes stored or read so far, as they are in the store."""
+    """The number of bytes stored or read so far, in the form in which the store holds them."""
 
 
 ProgressCallback = Callable[[Progress], object]
 
 
 class Outcomes:
-    """Count the outcomes of an operation on many keys, and raise its error at the end.
+    """Counts the outcomes of an operation on many keys, and raises its error at the end.
 
-    Use it as a context manager round the operation. An error about the whole shelf that comes from
-    elsewhere, such as a listing, gets the numbers of keys on its way out.
+    Use it as a context manager around the operation. If the operation raises an error about the
+    whole shelf by itself, as a listing may, the numbers of keys are set on this error.
     """
 
     def __init__(
         self, done: str, *, total: int | None = None, progress: ProgressCallback | None = None
     ) -> None:
-        """`done` is what becomes of the keys, such as `written`; a message uses it."""
+        """`done` is the participle for messages, such as `written`."""
         self._done = done
         self._total = total
         self._progress = progress
@@ -78,7 +78,7 @@ class Outcomes:
 
     @property
     def is_over(self) -> bool:
-        """Whether a failure occurred that would occur for every other key too."""
+        """Whether a failure has occurred that every other key would share."""
         return self._about_shelf is not None
 
     def add(self, outcome: Outcome) -> None:
@@ -86,7 +86,7 @@ class Outcomes:
         self._count += 1
         if outcome.failure is None:
             self._stored += 1
-            self._failures.pop(outcome.name, None)  # Given twice, and the later write counts.
+            self._failures.pop(outcome.name, None)  # The later write of a repeated key counts.
         else:
             self._failed += 1
             self._failures[outcome.name] = outcome.failure
@@ -103,7 +103,7 @@ class Outcomes:
 
     def add_all(self, outcomes: Generator[Outcome]) -> None:
         """Iterate over the outcomes, which runs the operation, and count each of them."""
-        # Else the traceback of an error would keep the generator, and its threads, alive.
+        # Otherwise, an error's traceback would keep the generator, and its threads, alive.
         with closing(outcomes):
             for outcome in outcomes:
                 self.add(outcome)
@@ -119,7 +119,7 @@ class Outcomes:
             failure.not_attempted = max(0, self._total - self._count)
 
     def _raise_failures(self) -> None:
-        """Raise the error about the shelf, or one `BulkError` for all keys that failed."""
+        """Raise the error about the shelf, or one `BulkError` for all failed keys, if any."""
         if self._about_shelf is not None:
             self._put_numbers_on(self._about_shelf)
             raise self._about_shelf
@@ -136,13 +136,13 @@ class Outcomes:
 
 
 def finish(outcomes: Generator[Outcome], done: str) -> None:
-    """Run an operation on many names to its end; raise a `BulkError` if some failed."""
+    """Run an operation on many names to its end; raise `BulkError` if some names failed."""
     with Outcomes(done) as counted:
         counted.add_all(outcomes)
 
 
 def outcome_of(name: str, location: str, act: Callable[[], object], size_bytes: int = 0) -> Outcome:
-    """Call `act` for one name, and return the outcome; `size_bytes` is how much it stores."""
+    """Call `act` for one name, and return the outcome; `size_bytes` is the size of its data."""
     try:
         act()
     except Error as error:
@@ -152,14 +152,14 @@ def outcome_of(name: str, location: str, act: Callable[[], object], size_bytes: 
             name,
             StorageError(
                 f"{name!r} in {location}: given up between two attempts, since the operation "
-                "ended; whether it was done is not known"
+                "ended; it is not known whether the request was carried out"
             ),
         )
     return Outcome(name, None, size_bytes)
 
 
 def length_of(keys: object) -> int | None:
-    """Return the number of keys, or None if only iterating over them would tell."""
+    """Return the number of keys; None if only iterating over them would show it."""
     if isinstance(keys, shelve.Shelf) or isinstance(getattr(keys, "_mapping", None), shelve.Shelf):
-        return None  # The length of a shelf, or of a view of one, is a listing.
+        return None  # The length of a shelf, or of its view, needs a listing.
     return len(keys) if isinstance(keys, Sized) else None

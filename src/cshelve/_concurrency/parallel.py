@@ -1,6 +1,7 @@
-"""The threads of operations on many keys, all of which are started here.
+"""Run a function for many items in threads.
 
-`map_in_order` returns results in order, bounds what is in flight, and leaves no thread at its end.
+`map_in_order` yields results in order, limits the calls in flight, and leaves no thread behind. All
+threads of cshelve are started here.
 """
 
 from __future__ import annotations
@@ -30,18 +31,18 @@ __all__ = [
 T = TypeVar("T")
 R = TypeVar("R")
 
-# The events that are set when the map that this thread works for ends, or a map around that. A
-# context variable, since greenlets have contexts of their own too, even where the program patched
-# `threading` after we were imported.
+# The events that are set when the map that this thread works for ends, or when a map around that
+# map ends. A context variable, since greenlets have contexts of their own, too, even if the program
+# patched `threading` after it imported this module.
 _ends: ContextVar[tuple[threading.Event, ...]] = ContextVar("ends", default=())
 
 
 class StoppedError(Exception):
-    """The map has ended, and nobody waits for the result. Raised in threads of a map only."""
+    """Raised in a thread whose map has ended, so that nobody waits for the result."""
 
 
 def refuse_if_stopped() -> None:
-    """Raise `StoppedError` if this thread works for a map that has ended, or one inside of it.
+    """Raise `StoppedError` if this thread works for a map that has ended, or for a map inside it.
 
     Call this before each attempt of a request, so that the end of the map does not wait for more
     attempts.
@@ -52,7 +53,7 @@ def refuse_if_stopped() -> None:
 
 @contextmanager
 def unstoppable() -> Iterator[None]:
-    """Suspend `refuse_if_stopped` in this thread, to send requests that clean up after an end."""
+    """Suspend `refuse_if_stopped` in this thread, for requests that clean up after a map's end."""
     ends = _ends.get()
     _ends.set(())
     try:
@@ -71,18 +72,18 @@ def map_in_order(
 ) -> Generator[tuple[T, R]]:
     """Yield each item with the function's result for it, in the order of the items.
 
-    At most `concurrency` calls are in flight, and no more items than that are taken from the source
-    in advance, so that memory is bounded, however long the source is. Only the caller's thread
-    iterates over the source.
+    At most `concurrency` calls are in flight, and no more items than that are taken in advance, so
+    memory is bounded, however many items there are. Only the caller's thread iterates over the
+    items.
 
     The first exception is raised in the place of its item. After that, on Ctrl-C, and when the
-    iterator is closed, no new call starts, and those in flight are waited for until they return or
-    would begin another attempt; a second Ctrl-C ends the waiting.
+    iterator is closed, no new call starts, and the iterator waits until each call in flight returns
+    or would begin another attempt. A second Ctrl-C ends the waiting.
 
-    Items for which `apart` returns equal values are never in flight at the same time, so that of
-    two writes of one key the later one stays. After a result for which `is_last` is true, no new
-    call starts either, but the results of those in flight are still yielded; the function has to
-    return a result where it catches `StoppedError`.
+    Items for which `apart` returns equal values are never in flight at the same time, so that the
+    later of two writes of one key stays. After a result for which `is_last` is true, no new call
+    starts either, but the results of calls in flight are still yielded. For this, the function has
+    to catch `StoppedError` and return a result.
     """
     if concurrency <= 1:
         for item in items:
@@ -124,10 +125,10 @@ def map_in_order(
 
 
 class Workers(Generic[T, R]):
-    """Threads that call one function for items, until a result for which `is_last` is true.
+    """Threads that call a function for items until a result for which `is_last` is true.
 
-    Not the standard library's executor: the interpreter waits for its threads at exit, so that a
-    program could not be interrupted while a server does not respond.
+    The standard library's executor is not used, as the interpreter waits for its threads at exit:
+    a program could not be interrupted while a server does not respond.
     """
 
     def __init__(self, function: Callable[[T], R], most: int, is_last: Callable[[R], bool]) -> None:
@@ -153,25 +154,25 @@ class Workers(Generic[T, R]):
         """Call the function for an item in a thread, and return the future of its result.
 
         Starts a new thread as long as there are fewer than allowed. The future is cancelled if
-        `stop` comes before the call.
+        `stop` is called before the function.
         """
         future = self._new_future()
         if is_finalizing():
-            # At the end of the interpreter no thread runs any more, and starting one would wait
-            # for ever.
+            # At the end of the interpreter, no other thread runs, and starting one would wait
+            # forever.
             self._call(item, future)
             return future
         self._tasks.put((item, future))
         if len(self._threads) < self._most:
             name = f"cshelve_{len(self._threads)}"
             thread = threading.Thread(target=self._work, name=name, daemon=True)
-            # Noted before it starts: Ctrl-C may interrupt `start` when the thread runs already.
+            # Added before it starts: Ctrl-C may interrupt `start` when the thread runs already.
             self._threads.append(thread)
             try:
                 thread.start()
             except RuntimeError:
-                # The system allows no more threads. The existing ones will call the function, or
-                # we do.
+                # The system allows no more threads. Existing ones will call the function; if there
+                # are none, this thread does.
                 self._threads.remove(thread)
                 if not self._threads:
                     self._tasks.get()
@@ -179,7 +180,7 @@ class Workers(Generic[T, R]):
         return future
 
     def stop(self) -> None:
-        """Start no new call, and wait for those in flight until they return or would try again."""
+        """Start no new call, and wait until each call in flight returns or would try again."""
         self._stopped.set()
         if os.getpid() != self._process or is_finalizing():
             return  # The threads belong to the parent, or do not run any more.
@@ -193,7 +194,7 @@ class Workers(Generic[T, R]):
         _ends.set(self._ends)
         while (task := self._tasks.get()) is not None:
             self._call(*task)
-            del task  # Else an idle thread would keep its last item, which may be large.
+            del task  # Otherwise an idle thread would keep its last item, which may be large.
 
     def _call(self, item: T, future: Future[R]) -> None:
         if self._stopped.is_set():

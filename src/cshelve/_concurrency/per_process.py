@@ -12,11 +12,11 @@ T = TypeVar("T")
 
 
 class PerProcess(Generic[T]):
-    """An object of which each process creates its own, when it first needs it.
+    """Holds an object that each process creates for itself when it first needs it.
 
-    A child that is forked while another thread holds a lock would wait for it for ever, and two
-    processes that write to one socket garble each other's requests. The child keeps a reference to
-    the object of its parent, so that it is not closed there.
+    A child that is forked while another thread holds a lock would wait for it forever, and two
+    processes that write to one socket would garble each other's requests. The child keeps a
+    reference to its parent's object, so that the child does not close it by garbage collection.
 
         lock = PerProcess(threading.Lock)
         with lock.get():
@@ -28,22 +28,21 @@ class PerProcess(Generic[T]):
         self._made: dict[int, T] = {}
 
     def made(self) -> T | None:
-        """Return the object of this process if it was created already, else None."""
+        """Return the object of this process; None if it has not been created yet."""
         return self._made.get(os.getpid())
 
     def of_others(self) -> list[T]:
-        """Return the objects that the parents of this process had created when it was forked."""
+        """Return the objects that the parents of this process had created before the fork."""
         return [made for process, made in self._made.items() if process != os.getpid()]
 
     def drop(self) -> T | None:
-        """Remove the object of this process and return it, if any; the next `get` creates one."""
+        """Remove the object of this process, and return it or None; the next `get` creates one."""
         return self._made.pop(os.getpid(), None)
 
     def get(self) -> T:
-        """Return the object of this process, creating it if it is missing.
+        """Return the object of this process, which is created if it does not exist yet.
 
-        Many threads may call this at once; all get the same object, and any others that were
-        created meanwhile are dropped.
+        Safe in many threads: all get the same object, and others created meanwhile are dropped.
         """
         process = os.getpid()
         try:

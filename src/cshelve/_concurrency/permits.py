@@ -1,4 +1,4 @@
-"""Permits, which bound how many requests of a shelf are in flight, whichever engine sends them."""
+"""Permits, which limit the requests of a shelf that are in flight, whichever engine sends them."""
 
 from __future__ import annotations
 
@@ -19,44 +19,44 @@ PAUSE_SECONDS = 0.05
 class Permits:
     """A semaphore that knows the holder of each permit. Safe in many threads.
 
-    A permit is acquired and noted under its holder in one step, and releasing a permit that is not
-    held does nothing: so code that releases it in a `finally` may be interrupted anywhere. If
-    Ctrl-C interrupts the release itself, the permit is released when its holder is collected.
-    (This is also why there is no `threading.Condition` here: its methods are written in Python, and
-    Ctrl-C in one of them leaves its lock locked for ever.)
+    Acquiring a permit and recording its holder is one step, and releasing a permit that is not held
+    does nothing. So code that releases a permit in a `finally` may be interrupted anywhere. If
+    Ctrl-C interrupts the release itself, the permit is released when its holder is garbage
+    collected. (`threading.Condition` is not used for the same reason: its methods are written in
+    Python, and Ctrl-C in one of them would leave its lock locked forever.)
 
-    The caller of an iteration over many keys may pause for any time, and use the shelf in between.
-    The responses to the iteration's requests arrive in the buffers of the sockets during the pause.
-    Therefore, if no permit is free, `acquire` withdraws one from an iteration that has been paused
-    for `PAUSE_SECONDS`, or at once from one that the calling thread itself has paused. A paused
-    iteration never blocks other operations.
+    The caller of an iteration over many keys may pause for any time, and use the shelf meanwhile.
+    During the pause, the responses to the iteration's requests arrive in the buffers of the
+    sockets. Therefore, if no permit is free, `acquire` withdraws one from an iteration that has
+    been paused for `PAUSE_SECONDS`, or at once from one that the calling thread itself has paused.
+    So a paused iteration never blocks other operations.
     """
 
     def __init__(self, most: int) -> None:
         self.most = most
         self._holders: dict[int, tuple[object, int]] = {}
-        """By the `id` of each holder: a weak reference to it, and the `id` of its iteration."""
+        """A weak reference to each holder and the `id` of its iteration, by the holder's `id`."""
         self._paused: dict[int, tuple[float, int]] = {}
-        """By the `id` of each paused iteration: when, and by which thread, it was paused."""
+        """The time and the thread of each pause, by the `id` of the paused iteration."""
         self._deciding = threading.Lock()
         self._waiting: deque[threading.Lock] = deque()
 
     @property
     def taken(self) -> int:
-        """How many permits are held now."""
+        """The number of permits that are held now."""
         return len(self._holders)
 
     def acquire(self, holder: object, iteration: object = None) -> None:
-        """Wait for a permit, and acquire it for a holder, which may be part of an iteration.
+        """Wait for a permit, and acquire it for a holder, which may belong to an iteration.
 
-        Raises `StoppedError` if nobody waits for the result any more when the wait is over.
+        Raises `StoppedError` if this thread's map has ended meanwhile (see `refuse_if_stopped`).
         """
         while not self.try_acquire(holder, iteration):
             wakeup = threading.Lock()
             wakeup.acquire()
             self._waiting.append(wakeup)
             try:
-                # One may have been released before `wakeup` was in the queue.
+                # A permit may have been released before `wakeup` was in the queue.
                 if self.try_acquire(holder, iteration):
                     return
                 wakeup.acquire(timeout=PAUSE_SECONDS)
@@ -66,7 +66,7 @@ class Permits:
             refuse_if_stopped()
 
     def try_acquire(self, holder: object, iteration: object = None) -> bool:
-        """Acquire a permit if one is free or can be withdrawn, and return whether it was."""
+        """Acquire a permit if one is free or can be withdrawn; return whether it was acquired."""
         with self._deciding:
             if len(self._holders) >= self.most and not self._withdraw():
                 return False
@@ -79,21 +79,21 @@ class Permits:
         self._free(id(holder))
 
     def pause(self, iteration: object) -> None:
-        """Note that the caller of an iteration runs code of its own."""
+        """Record that the caller of an iteration runs its own code, so permits may be withdrawn."""
         self._paused[id(iteration)] = time.monotonic(), threading.get_ident()
 
     def resume(self, iteration: object) -> None:
-        """Note that the caller continues the iteration."""
+        """Record that the caller continues the iteration."""
         self._paused.pop(id(iteration), None)
 
     def _free(self, identity: int) -> None:
-        # Without the lock: this is called when a holder is collected, maybe while we hold it.
+        # Without the lock: a holder may be garbage collected while this thread holds the lock.
         if self._holders.pop(identity, None) is not None:
             with suppress(IndexError):  # Nobody waits.
                 self._waiting.popleft().release()
 
     def _withdraw(self) -> bool:
-        """Withdraw a permit from a paused iteration, and return whether there was one."""
+        """Withdraw a permit from a paused iteration; return whether there was one."""
         if not self._paused:
             return False
         before, ours = time.monotonic() - PAUSE_SECONDS, threading.get_ident()
@@ -108,7 +108,7 @@ class Permits:
 
 
 class Permit:
-    """A context that holds one permit."""
+    """A context manager that holds one permit."""
 
     __slots__ = ("__weakref__", "_permits")
 

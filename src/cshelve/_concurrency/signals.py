@@ -1,4 +1,4 @@
-"""Errors that the program's signal handlers raise, possibly in the middle of our code."""
+"""Recognize errors that the program's signal handlers raise in the middle of our code."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ def is_from_signal_handler(error: BaseException) -> bool:
     """Return whether a signal handler of the program raised an error.
 
     A handler of SIGALRM may raise any error in the middle of our code, most likely a
-    `TimeoutError`. That is no failure of our operation, and has to reach the program.
+    `TimeoutError`. Such an error is not a failure of our operation, and has to reach the program.
     """
     codes = set()
     trace = error.__traceback__

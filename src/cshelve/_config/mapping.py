@@ -1,4 +1,4 @@
-"""A dict of dicts becomes sections of options."""
+"""Turn a dict of dicts into sections of options."""
 
 from __future__ import annotations
 
@@ -9,14 +9,17 @@ from cshelve.exceptions import ConfigurationError
 
 __all__ = ["checked_names", "sections_from_dict", "with_folded_names"]
 
-# Their options are somebody else's parameters, which tell upper from lower case.
+# The options of these sections are parameters of other libraries, which distinguish case.
 CASE_SENSITIVE_SECTIONS = frozenset({"provider_params", "put_params"})
 
 
 def sections_from_dict(
     config: Mapping[str, Mapping[str, object]], source: str
 ) -> dict[str, dict[str, object]]:
-    """Read sections out of a mapping of mappings, values of any type."""
+    """Return the sections in a mapping of mappings, whose values may have any type.
+
+    Raises `ConfigurationError` for other types, and for names that differ only in case.
+    """
     if not isinstance(config, Mapping):
         raise ConfigurationError(f"{source} is a dict of sections, not {type_of(config)}.")
     for name, options in config.items():
@@ -29,14 +32,17 @@ def sections_from_dict(
 def with_folded_names(
     source: str, contents: Mapping[str, Mapping[str, object]]
 ) -> dict[str, dict[str, object]]:
-    """Make option names lower-case where case does not count, refusing two that become one."""
+    """Return sections with option names in lower case, unless case matters in a section.
+
+    Raises `ConfigurationError` for two names that differ only in case.
+    """
     folded: dict[str, dict[str, object]] = {}
     for name, options in contents.items():
         if name != "default" and name.lower() == "default":
             raise ConfigurationError(f"{source}, [{name}]: write [default], in lower case.")
         section: dict[str, object] = {}
         for option, value in options.items():
-            # Those of a provider's own section, such as `[aws-s3.put_params]`, too.
+            # This includes a provider's own section, such as `[aws-s3.put_params]`.
             is_case_sensitive = name.rpartition(".")[2] in CASE_SENSITIVE_SECTIONS
             known_as = option if is_case_sensitive else option.lower()
             if known_as in section:
@@ -47,7 +53,7 @@ def with_folded_names(
 
 
 def checked_names(source: str, section: str, options: object) -> Mapping[str, object]:
-    """Refuse what is no dict of options by name."""
+    """Return `options`; raise `ConfigurationError` unless it is a dict whose keys are texts."""
     if not isinstance(options, Mapping):
         raise ConfigurationError(
             f"{source}, [{section}] is a dict of options, not {type_of(options)}."

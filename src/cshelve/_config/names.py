@@ -1,4 +1,4 @@
-"""What the name that `open` is given stands for: a configuration file, a URL or a local shelf."""
+"""Tell whether the name in a call to `open` is a configuration file, a URL or a local shelf."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from cshelve.exceptions import ConfigurationError
 
 __all__ = ["FORMS", "Kind", "kind_of"]
 
-# Of two letters or more: one alone is the drive of a Windows path.
+# Two letters or more: a single letter is the drive of a Windows path.
 SCHEME = re.compile("([a-zA-Z][a-zA-Z0-9+.-]+):")
 URL_AS_PATH = re.compile(SCHEME.pattern + r"[/\\](?![/\\])")
-# Blanks, quotes, and what nobody sees, such as a byte-order mark.
+# Blanks, quotes, and invisible characters such as a byte-order mark.
 AROUND_A_NAME = " \u00a0\u200b\u200c\u200d\u2060\ufeff\"'`"
-# What a URL of each scheme is short for: the provider, and what such a URL looks like.
+# The provider that each scheme stands for, and an example of its URLs.
 FORMS = {
     "s3": ("aws-s3", "s3://bucket/prefix"),
     "file": ("filesystem", "file:///folder"),
     "memory": ("in-memory", "memory://name"),
     "dbm": ("dbm", "dbm:///path"),
 }
-# Of a null `dbm` has something to say.
+# Without the null character, which `dbm` itself refuses.
 CONTROL_CHARACTER = re.compile("[\x01-\x1f\x7f-\x9f]")
-# Of configurations in formats that are not read here.
+# The endings of configurations in formats that are not supported.
 OTHER_ENDINGS = (
     *(".toml", ".yaml", ".yml", ".json", ".jsonc", ".json5", ".xml"),
     *(".cfg", ".conf", ".config", ".env", ".properties"),
 )
-IF_MEANT = "If you mean that, write dbm:///path, or a configuration with provider = dbm and path."
+IF_MEANT = "If you want one, write dbm:///path, or a configuration with provider = dbm and path."
 
 
 class Kind(Enum):
-    """What a name stands for."""
+    """The kinds of things that a name can stand for."""
 
     FILE = "a configuration file"
     URL = "a URL"
@@ -41,15 +41,15 @@ class Kind(Enum):
 
 
 def kind_of(filename: str | os.PathLike[str]) -> tuple[str, Kind]:
-    """Return the text of a name and what it stands for.
+    """Return the text of a name, and the kind of thing that it stands for.
 
-    Raises `ConfigurationError` for a name that is most likely meant as something else than a local
-    shelf, unless there is a local shelf of that name.
+    Raises `ConfigurationError` for a name that is probably not meant as a local shelf, unless there
+    is a local shelf with that name.
     """
     name = os.fspath(filename)
     if not isinstance(name, str):
         raise ConfigurationError(f"filename is a str or a path object, not {type(name).__name__}.")
-    # A subclass may override how it is joined with others, as markupsafe's does.
+    # A subclass of `str` may override how it is joined with other texts, as markupsafe's does.
     name = name if type(name) is str else str.__str__(name)
     if _is_file(name):
         return name, Kind.FILE
@@ -60,12 +60,12 @@ def kind_of(filename: str | os.PathLike[str]) -> tuple[str, Kind]:
     if not is_known_url and _is_local_shelf(name):
         return name, Kind.LOCAL
     if problem is None:
-        return name, Kind.URL  # Of a scheme that there is not, which is then told.
+        return name, Kind.URL  # The scheme is unknown, and `sections_from_url` reports that.
     raise ConfigurationError(problem)
 
 
 def _is_file(name: str) -> bool:
-    """Return whether a name is one of a configuration, as all are that end so and are no URL."""
+    """Return whether a name is a configuration's: it ends in `.ini` and is not a URL."""
     if not name.lower().endswith(".ini"):
         return False
     scheme = SCHEME.match(name)
@@ -78,26 +78,26 @@ def _is_file(name: str) -> bool:
 
 
 def _problem_of(name: str, *, is_path: bool) -> str | None:
-    """Return what is wrong with a name as it is written; None if nothing is."""
+    """Return what is wrong with the spelling of a name; None if it is right."""
     if not name:
-        return "the name is empty; is the variable empty that it comes from?"
+        return "the name is empty; is the variable that it comes from empty?"
     if CONTROL_CHARACTER.search(name):
         # It may be the whole text of a file.
         return (
-            f"{name[:40]!r}: a control character is in the name, such as the end of a line; "
-            "strip what the name was read from."
+            f"{name[:40]!r}: the name contains a control character, such as a line end; strip the "
+            "text that the name was read from."
         )
     if is_path and URL_AS_PATH.match(name):
-        return f"{name!r} is a URL that lost a slash when it was made a path: give it as a str."
+        return f"{name!r} is a URL that lost a slash when it became a path: pass it as a str."
     if name != name.rstrip():
-        return f"{name[-40:]!r}: there is a blank at the end of the name; take it away."
+        return f"{name[-40:]!r}: there is a blank at the end of the name; remove it."
     scheme = SCHEME.match(name)
     if scheme and not _is_url(name):
         _, form = FORMS.get(scheme[1].lower(), FORMS["s3"])
-        # No more of it, as there may be a password in it.
+        # The message does not quote the name, which may contain a password.
         return (
-            f"a name that begins with {scheme[1]}: and is no URL, such as {form}, would be a local "
-            f"shelf. {IF_MEANT}"
+            f"a name that begins with {scheme[1]}: but is not a URL such as {form} would be a "
+            f"local shelf. {IF_MEANT}"
         )
     if name.lower().endswith(OTHER_ENDINGS) and not scheme:
         return (
@@ -110,10 +110,10 @@ def _problem_of(name: str, *, is_path: bool) -> str | None:
         and bare != name
         and (SCHEME.match(bare) or bare.lower().endswith((".ini", *OTHER_ENDINGS)))
     ):
-        # Nothing of it, as there may be a password in it.
+        # The message does not quote the name, which may contain a password.
         return (
-            "there are quotes, or a blank or an invisible character, before or behind the name, "
-            f"which make a local shelf of it; take them away. {IF_MEANT}"
+            "there are quotes, blanks or invisible characters before or after the name, which make "
+            f"it the name of a local shelf; remove them. {IF_MEANT}"
         )
     return None
 
@@ -124,7 +124,7 @@ def _is_url(name: str) -> bool:
 
 
 def _is_local_shelf(name: str) -> bool:
-    """Return whether `dbm` recognizes files of that name."""
+    """Return whether `dbm` recognizes existing files with that name."""
     import dbm
 
     try:

@@ -1,9 +1,10 @@
-"""What an option is, and the types that values are read as.
+"""Declarations of options, and the types of their values.
 
-An option is declared once, beside what it configures. Reading it (`Sections.take`), refusing
-unknown names, keeping secrets out of pickles, the documentation and tools (`cshelve.options`) all
-use that declaration. A type is a function that returns the value it reads, or raises a `ValueError`
-that says what the value must be; it never guesses from the look of a text.
+Each option is declared once, next to the code that it configures. The declaration is used to read
+the option (`Sections.take`), to refuse unknown names, to keep secrets out of pickles, and by
+documentation and tools (`cshelve.options`). A type is a function that returns the value in the
+right type, or raises a `ValueError` that says what the value must be. It never guesses a type from
+the form of a text.
 """
 
 from __future__ import annotations
@@ -44,54 +45,54 @@ class Option(NamedTuple, Generic[T]):
     """
 
     name: str
-    """`ANY_NAME` in a section whose names belong to another library."""
+    """The option's name; `ANY_NAME` in a section whose names another library defines."""
     type: Callable[[object], T]
-    """Reads a value, of a text or of its natural type; raises `ValueError` if it cannot."""
+    """Converts a text, or a value of the natural type; raises `ValueError` for any other."""
     default: T
-    """Not used if the option is required."""
+    """The value if the option is not set. It is not used if the option is required."""
     meaning: str
-    """One sentence, in Markdown."""
+    """A sentence in Markdown that explains the option."""
     section: str = "default"
     required: bool = False
     secret: bool = False
-    """A shelf whose configuration spells out the value refuses to be pickled."""
+    """Whether the value is secret: a shelf whose configuration contains it cannot be pickled."""
     literal: bool = False
-    """A `$` at the beginning names no environment variable."""
+    """Whether a `$` at the beginning is literal, and not the mark of an environment variable."""
     choices: tuple[str, ...] = ()
-    """The values that there are, if the type is `word`; empty if others are allowed too."""
+    """The allowed values, if the type is `word`; empty if there is no fixed set."""
     least: int | None = None
     most: int | None = None
     provider: str = "any"
-    """Which provider has it; `cshelve.options` fills this in."""
+    """The name of the provider that has the option; `cshelve.options` fills this in."""
 
     @property
     def type_name(self) -> str:
-        """The type as documentation shows it, such as `boolean or text`."""
+        """The name of the type for documentation, such as `boolean or text`."""
         return self.type.__name__.replace("_", " ")
 
 
 def any_value(value: object) -> object:
-    """Return any value as it is."""
+    """Return a value of any type, unchanged."""
     return value
 
 
 def text(value: object) -> str:
-    """Read a text; a path object counts as its text."""
+    """Return a text, or the text of a path object; raise `ValueError` for anything else."""
     if isinstance(value, os.PathLike):
         value = os.fspath(value)
     if not isinstance(value, str):
         raise ValueError(f"is a text, not {type_of(value)}.")
-    # A subclass may override how it is joined with others, as markupsafe's does.
+    # A subclass of `str` may override how it is joined with other texts, as markupsafe's does.
     return value if type(value) is str else str.__str__(value)
 
 
 def word(value: object) -> str:
-    """Read a text in which upper and lower case are the same; return it in lower case."""
+    """Return a text in lower case, for options whose case does not matter."""
     return text(value).lower()
 
 
 def boolean(value: object) -> bool:
-    """Read true, yes, on or 1, or false, no, off or 0, in any case."""
+    """Return a bool for true, yes, on, 1, false, no, off or 0, in upper or lower case."""
     if isinstance(value, bool):
         return value
     written = str(value).strip().lower()
@@ -101,7 +102,7 @@ def boolean(value: object) -> bool:
 
 
 def integer(value: object) -> int:
-    """Read a whole number."""
+    """Return a whole number; raise `ValueError` for anything else."""
     if isinstance(value, int) and not isinstance(value, bool):
         return value
     try:
@@ -111,7 +112,7 @@ def integer(value: object) -> int:
 
 
 def number(value: object) -> float:
-    """Read a number."""
+    """Return a number; raise `ValueError` for anything else."""
     if isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
     try:
@@ -124,7 +125,7 @@ def number(value: object) -> float:
 
 
 def seconds(value: object) -> float:
-    """Read a duration: a number greater than zero."""
+    """Return a duration: a number greater than zero; raise `ValueError` for anything else."""
     read = number(value)
     if not 0 < read < inf:
         raise ValueError(f"must be greater than zero, not {read:g}.")
@@ -132,13 +133,13 @@ def seconds(value: object) -> float:
 
 
 def type_of(value: object) -> str:
-    """Name the type of a value for a message that must not show the value."""
+    """Return a text with the type of a value, for a message that must not show the value."""
     return f"of type {type(value).__name__}"
 
 
 def closest(name: str, known: Iterable[str], form: str = "did you mean {}?") -> str:
-    """Name, in brackets, the known name that is most like this one; nothing if none is."""
-    # Only for who has made a mistake.
+    """Return a hint, in brackets, at the known name that is most similar; empty if none is."""
+    # Imported late: needed only for error messages.
     import difflib
 
     by_lower_case = {each.lower(): each for each in known}
@@ -147,12 +148,12 @@ def closest(name: str, known: Iterable[str], form: str = "did you mean {}?") -> 
 
 
 def listed(known: Iterable[str]) -> str:
-    """Name what there is, to end a sentence with; nothing if there is nothing."""
+    """Return the known names as the end of a sentence; empty if there are none."""
     names = sorted(known)
     return f"; there are {', '.join(names)}" if names else ""
 
 
 def _shown(value: object) -> str:
-    """Quote a short value; a long one might be something that was put in the wrong place."""
+    """Return a short value in quotes; for a long one, which may be a misplaced secret, its type."""
     quoted = repr(value)
     return quoted if len(quoted) <= 20 else type_of(value)

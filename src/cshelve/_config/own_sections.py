@@ -1,7 +1,7 @@
-"""Sections of one provider, such as `[aws-s3]`, in a configuration that may choose another.
+"""Sections of one provider, such as `[aws-s3]`, in a configuration that may choose another one.
 
-What stands in `[aws-s3]` counts as part of `[default]`, and in `[aws-s3.put_params]` as part of
-`[put_params]`, when that provider is chosen. Otherwise only names are checked.
+If that provider is chosen, `[aws-s3]` counts as a part of `[default]`, and `[aws-s3.put_params]` as
+a part of `[put_params]`. Otherwise, only the names in these sections are checked.
 """
 
 from __future__ import annotations
@@ -18,22 +18,22 @@ Options = Iterable[Option[Any]]
 
 
 def is_own(section: str, provider: str) -> bool:
-    """Return whether a section is a provider's own by its name."""
+    """Return whether the name of a section makes it a provider's own."""
     return section == provider or section.startswith(f"{provider}.")
 
 
 def adopt(config: Sections, provider: str, options: Options) -> None:
-    """Read the own sections of the chosen provider as parts of those that every provider has."""
+    """Add the options in the chosen provider's own sections to the common sections."""
     for name, own in _checked(config, provider, options).items():
         config.section(name).adopt(own)
     config.own_names.update(_names(provider, options))
 
 
 def set_aside(config: Sections, provider: str, options: Options | None) -> None:
-    """Check the names in the own sections of a provider that is not chosen, and forget them.
+    """Check the names in the own sections of a provider that is not chosen; remove the sections.
 
-    They are in no pickle of the shelf, nor are their secrets. Without the options, nothing about
-    them can be checked.
+    So a pickle of the shelf contains neither the sections nor their secrets. `options` is None if
+    the provider cannot be imported: then nothing is checked.
     """
     theirs = [name for name in config.contents if is_own(name, provider)]
     if options is not None:
@@ -45,7 +45,10 @@ def set_aside(config: Sections, provider: str, options: Options | None) -> None:
 
 
 def _checked(config: Sections, provider: str, options: Options) -> dict[str, Section]:
-    """Return a provider's own sections by what they are part of, with their names checked."""
+    """Return a provider's own sections, by the common section that each belongs to.
+
+    Raises `ConfigurationError` for an unknown option.
+    """
     found: dict[str, Section] = {}
     for option in options:
         name = _name(provider, option)

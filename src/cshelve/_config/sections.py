@@ -1,7 +1,7 @@
-"""A configuration is sections of options, each of which is declared once (`options`).
+"""Sections of options, which make up a configuration; each option is declared once (`options`).
 
-`take` is how an option is read, and `refuse_unknown` refuses what nobody declared, with the closest
-name that is declared. Every error names the file, the section and the option.
+`take` reads an option. `refuse_unknown` raises an error for an option that is not declared, and
+suggests the most similar name that is. Every error names the file, the section and the option.
 """
 
 from __future__ import annotations
@@ -26,11 +26,11 @@ T = TypeVar("T")
 
 
 class Section:
-    """The options of one section, as they are written and as they are declared. It shows no values.
+    """The values and declarations of the options of one section. The `repr` shows no values.
 
-    A value that begins with `$` is looked up in the environment, `$$` begins a literal dollar.
-    In a file, quotes round the value come off before that. In a URL a dollar means nothing, and
-    secrets are refused.
+    A value that begins with `$` names an environment variable, and `$$` stands for a literal
+    dollar. In a file, quotes around the value are removed first. In a URL, a dollar has no special
+    meaning, and secrets are refused.
     """
 
     def __init__(
@@ -51,19 +51,19 @@ class Section:
         self._is_from_url = from_url
         self._looks_up = looks_up and not from_url
         self._secrets: set[str] = set()
-        # The sections that options were adopted from.
+        # The section that each adopted option comes from.
         self._written_in: dict[str, str] = {}
 
     def where(self, option: Option[Any] | str) -> str:
-        """Return the beginning of a message about an option: where it is written."""
+        """Return the place of an option, with a colon, to begin a message."""
         return f"{self._place(option if isinstance(option, str) else option.name)}: "
 
     def error(self, option: Option[Any] | str, problem: str) -> ConfigurationError:
-        """Make the error that says what is wrong with an option, for the caller to raise."""
+        """Return the error for an option with a problem; the caller raises it."""
         return ConfigurationError(self.where(option) + problem)
 
     def warn(self, option: Option[Any] | str, problem: str) -> None:
-        """Warn of what is legal and unwise, at the line of the program that opens the shelf."""
+        """Warn of an allowed but unwise option; the warning points to the caller of `open`."""
         warnings.warn(self.where(option) + problem, stacklevel=_depth_of_package())
 
     def take(
@@ -75,8 +75,9 @@ class Section:
     ) -> T:
         """Return the value of a declared option, or its default.
 
-        Raises `error` for an option that is `required` here, or always, and is not given, and for a
-        value that is none of its choices.
+        Raises `error` if the option is `required`, here or by its declaration, and is not set, or
+        if the value is not one of the choices. Raises `ConfigurationError` for any other wrong
+        value.
         """
         assert option.name in self.declared, f"nobody declares {option.name} in [{self.name}]"
         value = self.value(option.name, literal=option.literal)
@@ -86,7 +87,7 @@ class Section:
             return option.default
         typed = self.read(option, option.type, value)
         if option.choices and typed not in option.choices:
-            # No more of it, as it may be a key that was put in the wrong place.
+            # The message quotes only the beginning: the value may be a misplaced secret.
             problem = f"there is no choice {typed!r:.14}{closest(str(typed), option.choices)}"
             one_of = "one of " if len(option.choices) > 1 else ""
             choices = f"{one_of}{', '.join(option.choices)}"
@@ -98,14 +99,17 @@ class Section:
         return typed
 
     def read(self, option: Option[Any] | str, read: Callable[[object], T], value: object) -> T:
-        """Read a value as a type; the error names the option."""
+        """Return `read(value)`, and turn a `ValueError` into an error that names the option."""
         try:
             return read(value)
         except ValueError as error:
             raise self.error(option, str(error)) from None
 
     def value(self, name: str, *, literal: bool = False) -> object:
-        """Return a value of any type, looked up unless it is `literal`; None if it is not given."""
+        """Return the value of an option, or of the environment variable that it names.
+
+        With `literal`, a `$` has no special meaning. Return None if the option is not set.
+        """
         value = self._options.get(name)
         if not isinstance(value, str):
             return value
@@ -114,20 +118,20 @@ class Section:
         return self._looked_up(name, value) if self._looks_up and not literal else value
 
     def written(self, option: Option[Any]) -> object:
-        """Return a value as it is written, quotes and all; None if it is not given."""
+        """Return a value exactly as it is written, including quotes; None if it is not set."""
         return self._options.get(option.name)
 
     def options(self) -> list[str]:
-        """Return the names that are given."""
+        """Return the names of the options that are set."""
         return list(self._options)
 
     def keep_secret(self, name: str) -> None:
-        """Keep a value out of pickles and URLs whose option is not declared as secret."""
+        """Treat the value of an option as secret, although its declaration does not say so."""
         self._secrets.add(name)
         self._refuse_secret_in_url(name)
 
     def literal_secrets(self) -> list[str]:
-        """Return where secrets are written out, not as a reference to the environment."""
+        """Return the places of secrets that are written out, not read from the environment."""
         secrets = {name for name, option in self.declared.items() if option.secret} | self._secrets
         return [
             self._place(name)
@@ -136,7 +140,7 @@ class Section:
         ]
 
     def adopt(self, own: Section) -> None:
-        """Add the options of a provider's own section, which are none of this one as well."""
+        """Add the options of a provider's own section; raise an error for one that is here, too."""
         for name, value in own._options.items():
             if name in self._options:
                 raise own.error(name, f"the option is in [{self.name}] too; give it once.")
@@ -144,7 +148,10 @@ class Section:
             self._written_in[name] = own.name
 
     def refuse_unknown(self, others: Iterable[Section] = ()) -> None:
-        """Refuse an option that nobody declared, and in a URL one that is secret."""
+        """Raise `ConfigurationError` for an option that is not declared, or for a secret in a URL.
+
+        The message says so if one of the sections `others` has that option.
+        """
         for name in self._options:
             option = self.declared.get(name)
             if option is None and ANY_NAME not in self.declared:
@@ -164,15 +171,15 @@ class Section:
         if self._is_from_url:
             raise self.error(
                 name,
-                "a secret has no place in a URL, which is logged and shown; write a configuration "
-                "file, or leave it to the environment.",
+                "a secret has no place in a URL, which is logged and shown; write it in a "
+                "configuration file or in the environment.",
             )
 
     def _missing(self, option: Option[Any], value: object) -> str:
         problem = "this option is required" if value is None else "must not be empty"
-        # A misspelt one is what is most likely, and nobody has complained of it yet.
+        # The most likely reason is a misspelt name, which has not been reported yet.
         unknown = set(self._options).difference(self.declared)
-        instead = closest(option.name, unknown, "did you mean it by {}?")
+        instead = closest(option.name, unknown, "did you misspell it as {}?")
         return f"{problem}; write it under [{self.name}]{instead}."
 
     def _is_reference(self, name: str) -> bool:
@@ -190,7 +197,7 @@ class Section:
         variable = value[1:]
         if not variable or variable.startswith("{"):
             raise self.error(
-                name, "a dollar stands before the name of a variable, without braces; $$ is a $."
+                name, "write the name of a variable after a dollar, without braces, or $$ for a $."
             )
         try:
             return os.environ[variable]
@@ -198,12 +205,12 @@ class Section:
             raise self.error(
                 name,
                 f"the environment variable {variable!r} is not set. "
-                "(A value that really begins with a dollar is written with two.)",
+                "(For a value that begins with a dollar, write two dollars.)",
             ) from None
 
 
 class Sections:
-    """A configuration: its sections, and what the call to `open` said beside it."""
+    """A configuration: its sections, and the parameters of the call to `open`."""
 
     def __init__(
         self,
@@ -216,9 +223,9 @@ class Sections:
         call_params: Mapping[str, object] | None = None,
         logger: logging.Logger | None = None,
     ) -> None:
-        """`source` is the file's name, or what else a message calls the configuration.
+        """`source` is the file's name, or another text that stands for the configuration.
 
-        `call_params` are `provider_params` of the call; the same ones in the configuration take
+        `call_params` are the `provider_params` of the call; those in the configuration take
         precedence.
         """
         self.source = source
@@ -230,19 +237,19 @@ class Sections:
         self.logger_of_call = logger
         self._sections: dict[str, Section] = {}
         self.own_names: set[str] = set()
-        """The sections that the chosen provider may have of its own (`own_sections`)."""
+        """The names of the chosen provider's own sections (see `own_sections`)."""
         of_call = "the call to open"
         parameters = checked_names(of_call, "provider_params", self.call_params)
         self.call = Section(of_call, "provider_params", parameters, from_file=False, looks_up=False)
-        """`provider_params` of the call: Python values, in which `$` means nothing."""
+        """The `provider_params` of the call: Python values, in which `$` has no special meaning."""
 
     @property
     def logger(self) -> logging.Logger:
-        """The logger of the call, or ours."""
+        """The logger of the call, or the default one."""
         return logger_or_own(self.logger_of_call)
 
     def declare(self, options: Iterable[Option[Any]]) -> None:
-        """Make options known, which can then be taken."""
+        """Declare options, so that they are allowed and can be taken."""
         for option in options:
             section = self._sections.get(option.section) or self.section(option.section)
             section.declared[option.name] = option
@@ -256,55 +263,55 @@ class Sections:
         required: bool = False,
         error: type[ConfigurationError] = ConfigurationError,
     ) -> T:
-        """Return the value of a declared option, or its default, as `Section.take` does."""
+        """Return the value of a declared option, or its default; see `Section.take`."""
         if option.required and not self.has(option.section):
-            instead = closest(option.section, self.contents, "did you mean it by [{}]?")
+            instead = closest(option.section, self.contents, "did you misspell it as [{}]?")
             problem = f"there is no section [{option.section}]{instead}"
             raise ConfigurationError(f"{self.source}: {problem}.")
         return self.section(option.section).take(option, required=required, error=error)
 
     def where(self, option: Option[Any]) -> str:
-        """Return the beginning of a message about an option: where it is written."""
+        """Return the place of an option, with a colon, to begin a message."""
         return self.section(option.section).where(option)
 
     def error(self, option: Option[Any], problem: str) -> ConfigurationError:
-        """Make the error that says what is wrong with an option, for the caller to raise."""
+        """Return the error for an option with a problem; the caller raises it."""
         return self.section(option.section).error(option, problem)
 
     def section(self, name: str) -> Section:
-        """Return a section; one that is not written is empty."""
+        """Return a section; it is empty if the configuration does not have it."""
         if name not in self._sections:
             self._sections[name] = self.written(name)
         return self._sections[name]
 
     def written(self, name: str) -> Section:
-        """Return a section as it is written, without declarations."""
+        """Return a new object for a section, with its values but without declarations."""
         options = self.contents.get(name, {})
         return Section(self.source, name, options, from_file=self.from_file, from_url=self.from_url)
 
     def has(self, name: str) -> bool:
-        """Return whether a section is written."""
+        """Return whether the configuration has a section."""
         return name in self.contents
 
     def unknown(self) -> list[str]:
-        """Return the names of sections that nobody has declared."""
+        """Return the names of sections for which no option is declared."""
         known = {name for name, section in self._sections.items() if section.declared}
         return [name for name in self.contents if name not in known | self.own_names]
 
     def literal_secrets(self) -> list[str]:
-        """Return where secrets are written out."""
+        """Return the places of all secrets that are written out."""
         sections = (*self._sections.values(), self.call)
         return [place for section in sections for place in section.literal_secrets()]
 
     def refuse_unknown(self) -> None:
-        """Refuse sections, options and parameters of the call that nobody declared."""
+        """Raise an error for a section, option or parameter of the call that is not declared."""
         known = {name for name, section in self._sections.items() if section.declared}
         self.refuse_unknown_sections(known | self.own_names, self.contents)
         for section in (*self._sections.values(), self.call):
             section.refuse_unknown(self._sections.values())
 
     def refuse_unknown_sections(self, known: Iterable[str], written: Iterable[str]) -> None:
-        """Refuse those of the written sections that are not known."""
+        """Raise `ConfigurationError` for a written section that is not known."""
         for name in written:
             if name not in known:
                 hint = closest(name, known, "did you mean [{}]?")
@@ -315,14 +322,14 @@ class Sections:
 
 
 def without_quotes(text: str) -> str:
-    """Return a text without the pair of single or double quotes round all of it."""
+    """Return a text without the single or double quotes around it."""
     if len(text) >= 2 and text[0] == text[-1] and text[0] in "'\"":
         return text[1:-1]
     return text
 
 
 def _depth_of_package() -> int:
-    """Count the calls from the caller of this function's caller to the first one from outside."""
+    """Return the `stacklevel` that makes a warning point to the first caller outside cshelve."""
     package = os.path.dirname(os.path.dirname(__file__))
     frame, depth = sys._getframe(2), 2
     while frame.f_back is not None and frame.f_code.co_filename.startswith(package):

@@ -1,7 +1,7 @@
-"""A URL such as `s3://bucket/prefix?serializer=json`, written out as sections of a configuration.
+"""Turn a URL such as `s3://bucket/prefix?serializer=json` into sections of a configuration.
 
-Everything in a URL is meant as it stands there, once its percent-encoding is decoded: `$`, `+` and
-`#` are characters like others. The first `?` ends the place, and options follow it.
+After percent-decoding, everything in a URL is literal: `$`, `+` and `#` have no special meaning.
+The first `?` ends the place of the shelf, and options follow it.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from cshelve.exceptions import ConfigurationError
 
 __all__ = ["sections_from_url"]
 
-# Options that are written without a section although they are not in `[default]`.
+# Options that a URL has without their section, although they are not in `[default]`.
 SECTION_OF = {"endpoint_url": "provider_params"}
 WHOLE_BUCKET = "whole_bucket"
 MALFORMED_ESCAPE = re.compile("%(?![0-9a-fA-F]{2})")
@@ -27,27 +27,28 @@ Contents = dict[str, dict[str, object]]
 
 
 def sections_from_url(url: str, flag: str) -> tuple[str, Contents]:
-    """Return what messages call a URL, without its options, and the configuration it stands for.
+    """Return a URL without its options, for messages, and the configuration that it stands for.
 
-    With flag `n`, a bucket without a prefix is refused unless the URL says `whole_bucket=true`.
+    Raises `ConfigurationError` for a wrong URL, and, with flag `n`, for a bucket without a prefix
+    unless the URL has `whole_bucket=true`.
     """
     before, _, query = url.partition("?")
     scheme, _, place = before.partition("://")
     scheme = scheme.lower()
     if scheme not in FORMS:
         known = ", ".join(f"{each}://" for each in FORMS)
-        # No more of it, as there may be a password in it.
+        # The message does not quote the rest, which may contain a password.
         raise ConfigurationError(f"there is no scheme {scheme}://; there are {known}.")
     provider, form = FORMS[scheme]
     if scheme != "memory" and "@" in place.partition("/")[0]:
         raise ConfigurationError(
-            f"a URL that begins with {scheme}:// has a user name or a password in it, which belong "
-            f"into a configuration file or the environment: write {form}."
+            f"a URL that begins with {scheme}:// contains a user name or a password, which belong "
+            f"in a configuration file or the environment: write {form}."
         )
     if place.lower().endswith(".ini"):
         raise ConfigurationError(
-            f"{before!r}: the name of a configuration ends in .ini, and only a local file can be "
-            "one. (If the shelf's own name really ends so, write %2Eini.)"
+            f"{before!r}: a name that ends in .ini is a configuration's, which has to be a local "
+            "file. (If the shelf's own name ends in .ini, write %2Eini.)"
         )
     options = _place(before, scheme, place, form)
     contents: Contents = {"default": {"provider": provider, **options}}
@@ -59,7 +60,7 @@ def sections_from_url(url: str, flag: str) -> tuple[str, Contents]:
 
 
 def _place(source: str, scheme: str, place: str, form: str) -> dict[str, object]:
-    """Return the options that say where the shelf is."""
+    """Return the options for the place of the shelf; raise an error if the URL has none."""
     host, slash, rest = place.partition("/")
     if scheme == "s3":
         if not host:
@@ -72,8 +73,8 @@ def _place(source: str, scheme: str, place: str, form: str) -> dict[str, object]
         return {"persist-key": _decoded(source, place)}
     if host.lower() not in ("", "localhost"):
         raise ConfigurationError(
-            f"{source!r} names a path on the computer {host!r}: a path of this one begins with a "
-            f"third slash, as in {form}."
+            f"{source!r} names a path on the computer {host!r}: a path on this computer begins "
+            f"with a third slash, as in {form}."
         )
     path = _decoded(source, slash + rest)
     if os.name == "nt" and PATH_WITH_DRIVE.match(path):
@@ -84,14 +85,14 @@ def _place(source: str, scheme: str, place: str, form: str) -> dict[str, object]
 
 
 def _add_options(source: str, query: str, contents: Contents) -> None:
-    """Put each `name=value` of a query into its section; a name without one is in `[default]`."""
+    """Put each `name=value` of a query into its section; without a section, into `[default]`."""
     for part in query.split("&") if query else []:
         written, equals, value = part.partition("=")
         name = _decoded(source, written)
         if not equals or not name:
             raise ConfigurationError(
-                f"{source}: what stands behind the question mark are options, written name=value "
-                "with & between them. (A question mark in a name is written %3F.)"
+                f"{source}: after the question mark, write options as name=value, with & between "
+                "them. (A question mark in a name is written %3F.)"
             )
         section, dot, option = name.partition(".")
         if not dot:
@@ -104,7 +105,7 @@ def _add_options(source: str, query: str, contents: Contents) -> None:
 
 
 def _check_whole_bucket(source: str, flag: str, options: dict[str, object]) -> None:
-    """Remove the one option that only a URL has, and refuse to empty a bucket by mistake."""
+    """Remove the option `whole_bucket`; raise an error if flag `n` needs it and it is not set."""
     try:
         is_meant = boolean(options.pop(WHOLE_BUCKET, "false"))
     except ValueError as error:
@@ -114,22 +115,22 @@ def _check_whole_bucket(source: str, flag: str, options: dict[str, object]) -> N
             raise ConfigurationError(f"{source}, {WHOLE_BUCKET}: the URL has a prefix.")
     elif flag == "n" and not is_meant:
         raise ConfigurationError(
-            f"{source}: flag 'n' would delete every object of the bucket, other programs' too. "
-            "Write s3://bucket/prefix for a shelf that is a part of it, or, if you mean it, "
-            f"{source}?{WHOLE_BUCKET}=true."
+            f"{source}: flag 'n' would delete every object of the bucket, even those of other "
+            "programs. Write s3://bucket/prefix for a shelf in a part of it, or, to empty the "
+            f"whole bucket, {source}?{WHOLE_BUCKET}=true."
         )
 
 
 def _decoded(source: str, text: str) -> str:
-    """Decode the percent-encoding of a part of a URL."""
+    """Return a part of a URL, percent-decoded; raise `ConfigurationError` if it is malformed."""
     if MALFORMED_ESCAPE.search(text):
         raise ConfigurationError(
-            f"{source}: a percent sign is written %25; else two hexadecimal digits follow it."
+            f"{source}: two hexadecimal digits have to follow a percent sign; write %25 for %."
         )
     try:
         decoded = unquote(text, errors="strict")
     except UnicodeDecodeError:
-        raise ConfigurationError(f"{source}: what is percent-encoded is not UTF-8.") from None
+        raise ConfigurationError(f"{source}: the percent-encoded text is not UTF-8.") from None
     if "\0" in decoded:
-        raise ConfigurationError(f"{source}: %00 can be in no name.")
+        raise ConfigurationError(f"{source}: a name cannot contain %00.")
     return decoded

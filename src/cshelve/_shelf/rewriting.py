@@ -18,7 +18,7 @@ def rewrite_all(values: Values, atomic: Atomic, outcomes: Outcomes, *, exclusive
     """Rewrite every value, in parallel, and return how many of them were written.
 
     Unless it is `exclusive`, nothing is written to a store that does not honour conditions: the
-    first such answer ends it.
+    first such response ends it.
     """
     written = 0
     with outcomes, closing(_rewriting(values, atomic, exclusive=exclusive)) as rewritten:

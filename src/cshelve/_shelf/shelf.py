@@ -308,7 +308,7 @@ class CloudShelf(shelve.Shelf[V]):
         """Delete a key and return its value; if many callers do so, only one of them gets it.
 
         A missing key returns the default, or raises `KeyNotFoundError` without one. Two requests,
-        or one if the key is missing. Raises `OutcomeUnknownError` if the answer to the delete was
+        or one if the key is missing. Raises `OutcomeUnknownError` if the response to the delete was
         lost and nobody can know what happened: nobody gets the value rather than two callers.
         """
         try:
@@ -342,7 +342,7 @@ class CloudShelf(shelve.Shelf[V]):
         nothing is written. Two requests a try; the threads of this process take turns.
 
         Raises `KeyNotFoundError` if the key is missing and there is no default, `ConflictError`
-        after `modify_timeout_seconds`, `OutcomeUnknownError` if an answer was lost and nobody can
+        after `modify_timeout_seconds`, `OutcomeUnknownError` if a response was lost and nobody can
         know what happened, and `ConditionsNotSupportedError` where the store cannot do it.
 
             db.modify("visits", lambda count: count + 1, default=0)

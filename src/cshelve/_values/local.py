@@ -1,4 +1,4 @@
-"""The values of a local shelf: bare pickles in the files of `shelve`, by the shortest way."""
+"""The values of a local shelf: bare pickles in the files of `shelve`."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ __all__ = ["LocalValues"]
 
 
 class LocalValues(Values):
-    """Values that are read and written without records and versions, where nobody asks for them.
+    """Values that are read and written without records, and without versions if not needed.
 
-    A file answers in a microsecond or two, so that what `Values` does beside the reading and the
-    pickling would take twice as long as `shelve` does altogether.
+    A file operation takes a microsecond or two. The work that `Values` does besides reading and
+    pickling would take twice as long as `shelve` needs altogether.
     """
 
     provider: Dbm
-    unreadable = Exception  # What unpickling raises, as it is.
+    unreadable = Exception  # Unpickling may raise anything.
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class LocalValues(Values):
         try:
             data = self.provider.read(self.prefix + key)
         except KeyNotFoundError:
-            raise KeyNotFoundError(key) from None  # Named as the caller names it.
+            raise KeyNotFoundError(key) from None  # The caller's key, without the prefix.
         return pickle.loads(data)
 
     def fetch_many(self, keys: Iterable[str], outcomes: Outcomes) -> Generator[Fetched]:
@@ -66,13 +66,13 @@ class LocalValues(Values):
     def write(
         self, key: str, value: Any, *, if_absent: bool = False, if_version: str | None = None
     ) -> str:
-        """Store a value; its version is returned only where there is a condition, else nothing."""
+        """Store a value; return its version if there is a condition, otherwise an empty text."""
         if self.read_only or if_absent or if_version is not None:
             return super().write(key, value, if_absent=if_absent, if_version=if_version)
         try:
             payload = pickle.dumps(value, self._protocol)
         except Exception:
-            self.dumps(key, value)  # Which raises the same, with the key noted.
+            self.dumps(key, value)  # Raises the same error, with a note about the key.
             raise
         self.provider.write(self.prefix + key, payload)
         return ""

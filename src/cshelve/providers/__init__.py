@@ -1,8 +1,8 @@
-"""Providers: where shelves are stored. Everything that authors of a provider need is here.
+"""Providers, which store shelves; this module has everything that authors of a provider need.
 
-A provider has a name, by which `[default] provider` chooses it: one of the table below, or of an
-entry point in the group `cshelve.providers` of an installed package. Nothing is registered at
-import, and none of the names below is imported before it is used.
+`[default] provider` chooses a provider by its name. The name is in the table below, or it is an
+entry point of an installed package, in the group `cshelve.providers`. No provider is registered at
+import, and nothing below is imported before it is used.
 """
 
 from __future__ import annotations
@@ -64,9 +64,9 @@ class _Where(NamedTuple):
     module: str
     class_name: str
     extra: str | None = None
-    """What to install with it: ``pip install 'cshelve[extra]'``."""
+    """The extra that it needs: ``pip install 'cshelve[extra]'``."""
     package: str | None = None
-    """What the extra brings. It is not imported to see whether it is there, which may take long."""
+    """A package of the extra; it is looked for without importing it, which may take long."""
 
 
 _TABLE = {
@@ -76,7 +76,7 @@ _TABLE = {
     "in-memory": _Where("cshelve.providers.in_memory", "InMemory"),
 }
 
-# What 1.x has beside these.
+# The other providers of 1.x.
 _OF_1X = frozenset({"azure-blob", "sftp"})
 
 _MODULES = {
@@ -102,14 +102,15 @@ _MODULES = {
 
 
 def names() -> list[str]:
-    """Return the names of the providers that a configuration may name here, installed ones too."""
+    """Return the names of all providers, including those of installed packages."""
     return sorted({*_TABLE, *(point.name for point in _entry_points())})
 
 
 def load(name: str, where: str = "") -> type[Provider]:
     """Import a provider and return its class; `where` begins the message of an error.
 
-    Raises `UnknownProviderError`, or `MissingDependencyError` with the command that helps.
+    Raises `UnknownProviderError`, or `MissingDependencyError` with the command that installs what
+    is missing.
     """
     if name not in _TABLE:
         return _load_installed(name, where)
@@ -124,10 +125,9 @@ def load(name: str, where: str = "") -> type[Provider]:
 
 
 def declared_options(name: str) -> tuple[Option[Any], ...] | None:
-    """Return the options of a provider that need not be usable here.
+    """Return the options of a provider, even if the packages of its extra are not installed.
 
-    What its extra installs is neither needed nor imported. None for a provider of another package
-    that cannot be imported.
+    Return None for a provider of another package that cannot be imported.
     """
     if name in _TABLE:
         return _class_of(_TABLE[name]).options
@@ -138,10 +138,10 @@ def declared_options(name: str) -> tuple[Option[Any], ...] | None:
 
 
 def owner_of(section: str) -> str | None:
-    """Return the provider whose own section it is by its name, such as `aws-s3.put_params`."""
+    """Return the provider that a section such as `aws-s3.put_params` belongs to; None if none."""
     from cshelve._config.own_sections import is_own
 
-    # Ours first, since looking for others is slow.
+    # cshelve's own providers first: searching for others is slow.
     for find in (_TABLE.keys, names):
         owners = [name for name in find() if is_own(section, name)]
         if owners:
@@ -155,13 +155,13 @@ def _class_of(where: _Where) -> type[Provider]:
 
 
 def _load_installed(name: str, where: str) -> type[Provider]:
-    """Load a provider of another package, which it announces as an entry point."""
+    """Load a provider from the entry points of other packages, and return its class."""
     points = [point for point in _entry_points() if point.name == name]
     if not points and name in _OF_1X:
         raise UnknownProviderError(
             f"{where}cshelve 1.x has the provider {name}, and this version does not have it yet. "
-            f"`pip install 'cshelve[{name}]<2'` goes on using the shelf; to move it, read it with "
-            "that and write it to another place, which both versions understand."
+            f"To continue to use the shelf: `pip install 'cshelve[{name}]<2'`. To move it, copy it "
+            "with that version to a provider that both versions have."
         )
     if not points:
         known = names()
@@ -186,14 +186,14 @@ def _load_installed(name: str, where: str) -> type[Provider]:
 
     if not (isinstance(loaded, type) and issubclass(loaded, Provider)):
         raise ConfigurationError(
-            f"{where}what the package {packages[0]} calls the provider {name} is no subclass of "
+            f"{where}the provider {name} of the package {packages[0]} is not a subclass of "
             "cshelve.providers.Provider."
         )
     return loaded
 
 
 def _entry_points() -> Any:
-    from importlib.metadata import entry_points  # Slow, and only for names that we don't know.
+    from importlib.metadata import entry_points  # Slow to import, and only needed for other names.
 
     return entry_points(group=ENTRY_POINTS)
 
@@ -204,7 +204,7 @@ def _is_installed(package: str) -> bool:
     return importlib.util.find_spec(package) is not None
 
 
-# Type checkers know the names from above. With this they would take any other name for one too.
+# Type checkers know the names from the imports above. With this, they would accept any other name.
 if not TYPE_CHECKING:
 
     def __getattr__(name):

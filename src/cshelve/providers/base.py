@@ -1,6 +1,6 @@
-"""The contract between a shelf and a store.
+"""The interface between a shelf and a store.
 
-A provider keeps bytes under names. To write one, subclass `Provider`, implement the abstract
+A provider stores bytes under names. To write one, subclass `Provider`, implement the abstract
 methods, and run `cshelve.testing.ProviderContract` on it; `in_memory.py` is the shortest example.
 """
 
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 __all__ = ["Capabilities", "Entry", "Item", "Outcome", "Provider", "Stats"]
 
 DEFAULT_CONCURRENCY = 32
-# More only makes a client slow to open: it prepares a place for each connection.
+# More would only make a client slow to open, as it allocates a slot for each connection.
 MOST_CONCURRENCY = 1000
 FLAGS = {
     "r": "read an existing shelf",
@@ -35,14 +35,14 @@ FLAGS = {
 
 
 class Item(NamedTuple):
-    """What is stored under a name, and its version, which a conditional write asks for."""
+    """The data stored under a name, and its version, which conditional writes refer to."""
 
     data: bytes
     version: str
 
 
 class Entry(NamedTuple):
-    """A line of a listing."""
+    """A name in a listing, with the size of its data and the time of the last write."""
 
     name: str
     size: int
@@ -50,58 +50,58 @@ class Entry(NamedTuple):
 
 
 class Capabilities(NamedTuple):
-    """What differs between stores; all true is the best case."""
+    """Differences between stores; in the best case all are true."""
 
     conditional_put: bool
-    """The store itself decides a `put` with `if_absent` or `if_version`."""
+    """Whether the store supports a `put` with `if_absent` or `if_version`, atomically."""
     conditional_delete: bool
-    """The store itself decides a `delete` with `if_version`."""
+    """Whether the store supports a `delete` with `if_version`, atomically."""
     delete_reports: bool
-    """The one request of a `delete` tells whether the name was there."""
+    """Whether `delete` reports whether the name existed, without another request."""
 
 
 class Provider(ABC):
-    """Bytes under names, in one place of one store. Every method may be called by many threads.
+    """Stores bytes under names in one place of a store. All methods are safe in many threads.
 
-    A name is any text that UTF-8 can encode. A name that the store cannot hold is absent when it is
-    read, and a `KeyNotStorableError` when it is written. Only `get` raises `KeyNotFoundError`, and
-    only for a name that the store says is absent: a refusal, a throttle, a time-out and an absent
-    store have types of their own (`AuthError`, `StorageError`, `DBDoesNotExistsError`), chained to
-    the client's error. A `put` is atomic: a reader sees the old value or the new one.
+    A name is any text that UTF-8 can encode. If the store cannot hold a name, reading treats it as
+    absent, and writing raises `KeyNotStorableError`. Only `get` raises `KeyNotFoundError`, and only
+    if the store says that the name is absent. A refusal, throttling, a time-out or a missing store
+    raises `AuthError`, `StorageError` or `DBDoesNotExistsError`, chained to the client's error. A
+    `put` is atomic: a reader sees the old value or the new one.
     """
 
     options: ClassVar[tuple[Option[Any], ...]] = ()
-    """What `from_config` takes; any other option of a configuration is refused."""
+    """The options that `from_config` reads; a configuration with any other option is refused."""
     capabilities: Capabilities
     can_be_reopened: bool = True
-    """Whether the same configuration, in another process, leads to the same values."""
+    """Whether another process with the same configuration reads the same values."""
     is_shared: bool = True
-    """Whether anybody else may have written what is read."""
+    """Whether others may have written the values that a shelf reads."""
     read_only_error: type[ReadOnlyError] = ReadOnlyError
-    """What a shelf that was opened with flag `r` raises for a write."""
+    """The class of the error for a write to a shelf that was opened with flag `r`."""
     like_shelve: bool = False
-    """Whether its shelves are those of `shelve` in every respect: they hold bare pickles, raise
-    what unpickling raises, and write back when they are dropped."""
+    """Whether shelves behave like `shelve` in every respect: they contain bare pickles, raise the
+    errors of unpickling, and write back when they are garbage-collected."""
     content_type: str | None = None
-    """The media type of all data, if it has one; a shelf sets it before the first request. Stores
-    that tell readers the type of an object, such as S3, send it with each `put`."""
+    """The media type of all data, if known; a shelf sets it before the first request. Providers
+    whose store keeps the type of an object, such as S3, send it with each `put`."""
 
     def __init__(self, *, concurrency: int = DEFAULT_CONCURRENCY) -> None:
         self.concurrency = concurrency
-        """How many requests may be in flight at once."""
+        """The number of requests that may be in flight at the same time."""
         self.stats = Stats()
 
     @classmethod
     @abstractmethod
     def from_config(cls, config: Sections) -> Self:
-        """Make a provider from a configuration, taking each option that is its own.
+        """Return a provider with the options in a configuration, without sending anything.
 
-        Sends nothing. Raises `ConfigurationError` for an option that is missing or unusable.
+        Raises `ConfigurationError` for an option that is missing or wrong.
         """
 
     @classmethod
     def check_flag(cls, flag: str) -> None:
-        """Raise `ConfigurationError` for what is no flag of `open`."""
+        """Raise `ConfigurationError` if `flag` is not one of `open`'s flags."""
         if not isinstance(flag, str) or flag not in FLAGS:
             meanings = "; ".join(f"{letter}: {meaning}" for letter, meaning in FLAGS.items())
             raise ConfigurationError(f"flag: there is no flag {flag!r}. There are {meanings}.")
@@ -109,21 +109,25 @@ class Provider(ABC):
     @property
     @abstractmethod
     def location(self) -> str:
-        """Where the shelf is, as a person would write it: for messages, never with a secret."""
+        """The place of the shelf, as shown in messages; it never contains a secret."""
 
     @abstractmethod
     def exists(self) -> bool:
-        """Return whether the place where the shelf lives is there."""
+        """Return whether the place of the shelf, such as its bucket or folder, exists."""
 
     @abstractmethod
     def create(self) -> None:
-        """Create the place; it is no error if it is there already.
+        """Create the place of the shelf; do nothing if it exists already.
 
-        Raises `CanNotCreateDBError` where the store does not allow it.
+        Raises `CanNotCreateDBError` if the store does not allow that.
         """
 
     def prepare(self, flag: str) -> None:
-        """Do what a flag of `open` asks for before the first use, in as few requests as can be."""
+        """Check, create or empty the place of the shelf, as a flag of `open` demands.
+
+        This needs as few requests as possible. Raises `DBDoesNotExistsError` if the place does not
+        exist, and the flag does not create it.
+        """
         if flag == "n":
             try:
                 finish(self.purge(), "deleted")
@@ -137,7 +141,7 @@ class Provider(ABC):
             self.create()
 
     def sync(self) -> None:  # noqa: B027  # only some have anything to do
-        """Write what the client holds back of what was put; most write at once."""
+        """Write what the client has buffered; most clients buffer nothing."""
 
     @abstractmethod
     def close(self) -> None:
@@ -145,73 +149,73 @@ class Provider(ABC):
 
     @abstractmethod
     def get(self, name: str) -> Item:
-        """Return all that is stored under a name, with its version, or raise `KeyNotFoundError`."""
+        """Return the data of a name and its version; raise `KeyNotFoundError` if it is absent."""
 
     @abstractmethod
     def contains(self, name: str) -> bool:
-        """Return whether a name is there, without reading what is stored under it."""
+        """Return whether a name exists, without reading its data."""
 
     @abstractmethod
     def put(
         self, name: str, data: bytes, *, if_absent: bool = False, if_version: str | None = None
     ) -> str:
-        """Store data under a name and return the new version.
+        """Store data under a name, and return the new version.
 
-        With `if_absent`, only if nothing is there; with `if_version`, only if what is there still
-        has that version. The store decides that, not a look beforehand. Raises `ConflictError`
-        where the condition does not hold, `OutcomeUnknownError` where the answer was lost and
-        nobody can know, and `ConditionsNotSupportedError`, with nothing done, where the store
-        cannot decide.
+        With `if_absent`, store it only if the name is absent; with `if_version`, only if the name
+        still has that version. The store decides that atomically, not a look beforehand. Raises
+        `ConflictError` if the condition does not hold, `OutcomeUnknownError` if the response was
+        lost and the outcome cannot be determined, and `ConditionsNotSupportedError`, with nothing
+        stored, if the store does not support the condition.
         """
 
     @abstractmethod
     def delete(self, name: str, *, if_version: str | None = None) -> bool | None:
-        """Delete a name and return whether it was there; None where one request cannot tell.
+        """Delete a name, and return whether it existed; None if the store does not report that.
 
-        With `if_version`, only if what is there still has that version; else raises
-        `ConflictError`, or what `put` raises. An absent name is False or a `ConflictError` then.
+        With `if_version`, delete the name only if it still has that version. Otherwise raise
+        `ConflictError`; an absent name may return False instead. Raises the other errors of `put`.
         """
 
     @abstractmethod
     def entries(self, prefix: str = "", *, limit: int | None = None) -> Iterator[Entry]:
-        """List what is stored under names that begin with `prefix`, lazily, in the store's order.
+        """Yield the entry of each name that begins with `prefix`, lazily, in the store's order.
 
-        Names that are deleted while the listing runs may or may not be in it. Names that stay are
-        in it once, whatever else is written or deleted meanwhile.
+        Names that are deleted during the listing may or may not be in it. Names that stay are in it
+        exactly once, whatever else is written or deleted meanwhile.
         """
 
     def names(self, prefix: str = "", *, limit: int | None = None) -> Iterator[str]:
-        """List the names alone, as `entries` does."""
+        """Yield only the names of `entries`."""
         for entry in self.entries(prefix, limit=limit):
             yield entry.name
 
     def get_many(self, names: Iterable[str]) -> Iterator[tuple[str, Item | None]]:
-        """Yield each name with its item, in the order of the names; None where it is absent.
+        """Yield each name with its item, in the order of the names; None for an absent name.
 
-        Raises the first failure. Costs one `get` a name, at most `concurrency` of them at once;
-        closing the iterator starts no more.
+        Raises the first failure. Calls `get` for each name, at most `concurrency` calls at a time.
+        After the iterator is closed, no more calls start.
         """
         return get_each(self, names)
 
     def put_many(self, items: Iterable[tuple[str, bytes]]) -> Generator[Outcome]:
-        """Store items while the outcomes are iterated over, going on past the failure of one.
+        """Store items while the caller iterates over the outcomes; continue after a failure.
 
-        Of a name given twice the last value stays. After an outcome whose failure is `about_shelf`
-        nothing more begins: else a server that is gone would be waited for once for each name. The
-        outcomes of what is in flight are still yielded.
+        If a name occurs twice, the last value stays. After a failure that is `about_shelf`, no more
+        requests begin (otherwise, each name would wait for a server that is down), but the outcomes
+        of requests in flight are still yielded.
         """
         return put_each(self, items)
 
     def delete_many(self, names: Iterable[str]) -> Generator[Outcome]:
-        """Delete names while the outcomes are iterated over; an absent name is no failure.
+        """Delete names while the caller iterates over the outcomes; an absent name is no failure.
 
-        Ends early as `put_many` does.
+        Ends early in the same cases as `put_many`.
         """
         return delete_each(self, names)
 
     def purge(self) -> Generator[Outcome]:
-        """Delete every name of the shelf, and nothing else, while the outcomes are iterated over.
+        """Delete all names of the shelf, and nothing else, while the caller iterates over outcomes.
 
-        Ends early as `put_many` does.
+        Ends early in the same cases as `put_many`.
         """
         return self.delete_many(self.names())

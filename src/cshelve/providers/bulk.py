@@ -1,4 +1,4 @@
-"""Many names at once by one request each: what `Provider` does where a store has nothing better."""
+"""Operations on many names by one request for each: the defaults of `Provider`."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ T = TypeVar("T")
 
 
 def get_each(provider: Provider, names: Iterable[str]) -> Generator[tuple[str, Item | None]]:
-    """Yield each name with its item, in the order of the names; None where it is absent."""
+    """Yield each name with its item, in the order of the names; None for an absent name."""
 
     def read(name: str) -> Item | None:
         try:
@@ -30,7 +30,7 @@ def get_each(provider: Provider, names: Iterable[str]) -> Generator[tuple[str, I
 
 
 def put_each(provider: Provider, items: Iterable[tuple[str, bytes]]) -> Generator[Outcome]:
-    """Store items in parallel, those of one name one after the other, and yield the outcomes."""
+    """Store items in parallel, but those of the same name in turn, and yield the outcomes."""
 
     def write(item: tuple[str, bytes]) -> Outcome:
         name, data = item
@@ -54,6 +54,6 @@ def _outcomes(
     concurrency: int,
     apart: Callable[[T], object] | None = None,
 ) -> Generator[Outcome]:
-    """Act on items in parallel, beginning nothing more after a failure that all would share."""
+    """Act on items in parallel; begin no more after a failure that all others would share."""
     done = map_in_order(act, items, concurrency, apart=apart, is_last=Outcome.ends_all)
     yield from (outcome for _, outcome in done)

@@ -1,11 +1,12 @@
-"""`dbm`: the files of a local shelf, by the standard library's `dbm`, as `shelve` has them.
+"""`dbm`: a local shelf in the same files as `shelve`, by the standard library's `dbm`.
 
-`dbm.open` chooses the backend, and `dbm.whichdb` recognizes what is there; all that they say holds
-here too: who may open a file at the same time, which threads may use it, what its flags mean. An
-error is ours and what `dbm` raised, so that code which catches either catches it.
+`dbm.open` chooses the backend, and `dbm.whichdb` recognizes existing files. Their rules apply here,
+too: who may open a file at the same time, which threads may use it, and what the flags mean. Each
+error is an instance of both cshelve's class and `dbm`'s, so code that expects either catches it.
 
-`dbm` has no versions. The version of a value is a digest of it, and a lock for each file keeps the
-threads of this process apart; other processes are kept out only where the backend does that.
+`dbm` has no versions. The version of a value is its digest, and a lock for each file makes
+operations atomic among the threads of this process. Other processes are excluded only if the
+backend does that.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Dbm"]
 
-# What the backends append to the name of a shelf, for those that do.
+# The suffixes that backends append to the name of a shelf.
 SUFFIXES = ("", ".dat", ".db", ".pag", "-wal")
 LOCKED = (errno.EAGAIN, errno.EACCES)
 
@@ -51,7 +52,7 @@ PATH = Option(
     "path", text, "", "The name of a local shelf, as passed to `shelve.open`.", required=True
 )
 
-# Shelves of one file share a lock. Not by `setdefault`, which is not atomic with weak references.
+# Shelves of one file share a lock. (`setdefault` is not atomic here, so there is a guard.)
 _locks: WeakValueDictionary[str, PerProcess[threading.RLock]] = WeakValueDictionary()
 _locks_guard = PerProcess(threading.Lock)
 
@@ -60,15 +61,15 @@ E = TypeVar("E", bound=StorageError)
 
 
 class FlagTypeError(ConfigurationError, TypeError):
-    """The flag is no `str`, for which `dbm.open` raises a `TypeError`."""
+    """Raised for a flag that is not a `str`, for which `dbm.open` raises a `TypeError`."""
 
 
 class NotUtf8Error(CorruptRecordError, UnicodeDecodeError):
-    """Somebody has written a key that is no text in UTF-8, which `shelve` cannot list either."""
+    """Raised while listing a key that is not UTF-8; `shelve` cannot list it either."""
 
 
 class Database(Protocol):
-    """What every backend's object has."""
+    """The methods that the object of every backend has."""
 
     def __getitem__(self, key: bytes, /) -> bytes: ...
     def __setitem__(self, key: bytes, value: bytes, /) -> None: ...
@@ -79,42 +80,42 @@ class Database(Protocol):
 
 
 class Dbm(Provider):
-    """A local shelf: the files that `shelve.open` makes of the same name, read and written alike.
+    """Stores values in the same files, and the same format, as `shelve.open` with the same name.
 
-    Atomic between the threads of this process; other processes are not excluded, unless by the
-    backend, as gdbm does with its lock on the file. Where a backend ties a file to a thread
-    (`dbm.sqlite3`), other threads get an error, as with `shelve`.
+    Operations are atomic among the threads of this process. Other processes are excluded only if
+    the backend locks the file, as gdbm does. If a backend ties a file to a thread (`dbm.sqlite3`),
+    other threads get an error, as with `shelve`.
 
         db = cshelve.open_provider(Dbm("notes"))    # the same as cshelve.open("notes")
     """
 
     options = (PATH,)
     capabilities = Capabilities(conditional_put=True, conditional_delete=True, delete_reports=True)
-    is_shared = False  # Of a program's own files `shelve` does not warn either.
+    is_shared = False  # `shelve` does not warn of a program's own files either.
     like_shelve = True
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        """`path` is what `shelve.open` is given: a backend may append something to it."""
+        """`path` is the name for `shelve.open`, to which a backend may append a suffix."""
         super().__init__(concurrency=1)
         name = text(path)
-        # `dbm.dumb` opens its files again and again, wherever the program has gone meanwhile. Not
-        # by `abspath`, which would make another name of one that ends in a slash.
+        # `dbm.dumb` opens its files again and again, even after the program has changed its current
+        # directory. `abspath` would not do: it changes a name that ends in a slash.
         self._path = name if os.path.isabs(name) else os.path.join(os.getcwd(), name)
         try:
             self._locks = _lock_of(os.path.realpath(self._path))
         except ValueError as error:
-            raise ConfigurationError(f"{name!r} is no name of a file: {error}") from error
+            raise ConfigurationError(f"{name!r} is not a file name: {error}") from error
         self._database: Database | None = None
         self._is_closed = False
 
     @classmethod
     def from_config(cls, config: Sections) -> Self:
-        """Return the provider that `[default] path` describes."""
+        """Return a provider with the option `path` of `[default]`."""
         return cls(os.path.expanduser(config.take(PATH)))
 
     @classmethod
     def check_flag(cls, flag: str) -> None:
-        """Refuse a flag that is not a string; the backend refuses any that it does not know."""
+        """Raise an error if `flag` is not a string; the backend refuses unknown flags."""
         if not isinstance(flag, str):
             raise FlagTypeError(f"flag: is a text, not of type {type(flag).__name__}.")
 
@@ -124,17 +125,17 @@ class Dbm(Provider):
 
     @property
     def database(self) -> Database:
-        """The object that `dbm.open` returned; `shelve.Shelf` has it in its attribute `dict`."""
+        """The object that `dbm.open` returned, which is the attribute `dict` of `shelve.Shelf`."""
         database = self._database
         return self._open("w") if database is None else database
 
     def prepare(self, flag: str) -> None:
-        """Open the files with the flag, as `dbm.open` does."""
+        """Open the files with a flag, which means what it means to `dbm.open`."""
         with self._locks.get():
             if self._database is not None:
                 self._database.close()
             database = self._open(flag)
-        # So that code that catches the error of its backend also catches this one.
+        # So that code that catches the backend's error also catches this one.
         module = sys.modules[type(database).__module__]
         self.read_only_error = _both(ReadOnlyError, getattr(module, "error", OSError))
 
@@ -148,7 +149,7 @@ class Dbm(Provider):
                 self._open("c")
 
     def sync(self) -> None:
-        """Write what the backend has not written yet; `dbm.sqlite3` and `dbm.ndbm` have nothing."""
+        """Write what the backend has buffered; `dbm.sqlite3` and `dbm.ndbm` buffer nothing."""
         with self._locks.get():
             write = getattr(self._database, "sync", None)
             if write is not None:
@@ -163,7 +164,7 @@ class Dbm(Provider):
         try:
             database.close()
         except Exception as error:
-            # In another thread than its own, that of sqlite raises what is no error of `dbm`'s.
+            # In another thread, sqlite raises an exception that is not one of `dbm`'s.
             raise _error(StorageError, error, "", self._path) from error
 
     def get(self, name: str) -> Item:
@@ -171,9 +172,9 @@ class Dbm(Provider):
         return Item(data, _version_of(data))
 
     def read(self, name: str) -> bytes:
-        """Return what is stored under a name, without a version, which takes a digest."""
+        """Return the data of a name without its version, which takes time to compute."""
         with self._locks.get():
-            # Counted here, and not by `count`, which has a lock of its own.
+            # Not by `stats.count`, which would acquire another lock.
             self.stats.requests["get"] += 1
             try:
                 data = self.database[name.encode()]
@@ -203,7 +204,7 @@ class Dbm(Provider):
         return _version_of(data)
 
     def write(self, name: str, data: bytes) -> None:
-        """Store data under a name, whatever is there, without telling its version."""
+        """Store data under a name unconditionally, without returning a version."""
         with self._locks.get():
             self.stats.requests["put"] += 1
             self.stats.bytes_sent += len(data)
@@ -229,7 +230,7 @@ class Dbm(Provider):
         return True
 
     def names(self, prefix: str = "", *, limit: int | None = None) -> Iterator[str]:
-        """List the names that are there when the first one is asked for."""
+        """Yield the names that exist when iteration begins."""
         with self._locks.get():
             self.stats.requests["entries"] += 1
             keys = self._translated("", self.database.keys)
@@ -241,9 +242,9 @@ class Dbm(Provider):
                 raise NotUtf8Error(*error.args) from error
 
     def entries(self, prefix: str = "", *, limit: int | None = None) -> Iterator[Entry]:
-        """List names with their sizes, for which each value is read.
+        """Yield an entry for each name; this reads each value to find its size.
 
-        When each was written is not known; `modified` is when the file was.
+        `modified` is the time of the last write to the files, as that of each value is not known.
         """
         modified = self._modified()
         for name in self.names(prefix, limit=limit):
@@ -253,7 +254,7 @@ class Dbm(Provider):
                 yield Entry(name, len(data), modified)
 
     def _open(self, flag: str) -> Database:
-        """Open the files. The lock is held."""
+        """Open the files, and return the backend's object. The caller holds the lock."""
         if self._is_closed:
             raise ValueError("invalid operation on closed shelf")
         try:
@@ -266,7 +267,7 @@ class Dbm(Provider):
         return self._database
 
     def _kind_of(self, error: Exception, flag: str) -> type[StorageError]:
-        """Return what it means that the files could not be opened."""
+        """Return the class of the error for files that could not be opened."""
         is_refused = isinstance(error, PermissionError)
         if dbm.whichdb(self._path) is not None:
             return AuthError if is_refused else StorageError
@@ -288,7 +289,7 @@ class Dbm(Provider):
         return None if data is None else _version_of(data)
 
     def _refuse(self, name: str, if_absent: bool, if_version: str | None) -> None:
-        """Raise `ConflictError` where a condition does not hold. The lock is held."""
+        """Raise `ConflictError` if a condition does not hold. The caller holds the lock."""
         version = self._version(name)
         if if_absent and version is not None:
             raise ConflictError(f"{name!r} is already in {self._path}")
@@ -308,7 +309,7 @@ class Dbm(Provider):
         return _error(kind, error, name, self._path)
 
     def _modified(self) -> datetime:
-        """Return when the files were written last."""
+        """Return the time of the last write to any of the files; now if there is none."""
         times = [datetime.now(UTC).timestamp()]
         for suffix in SUFFIXES:
             try:
@@ -322,19 +323,19 @@ def _lock_of(path: str) -> PerProcess[threading.RLock]:
     with _locks_guard.get():
         lock = _locks.get(path)
         if lock is None:
-            # It may be acquired again: the garbage collector may close a shelf in the middle.
+            # Reentrant: the garbage collector may close a shelf while this thread holds the lock.
             lock = _locks[path] = PerProcess(threading.RLock)
         return lock
 
 
 def _version_of(data: bytes) -> str:
-    from hashlib import blake2b  # Slow to import, for those who want versions.
+    from hashlib import blake2b  # Slow to import, and needed only for versions.
 
     return blake2b(data, digest_size=16).hexdigest()
 
 
 def _error(ours: type[StorageError], error: Exception, name: str, path: str) -> StorageError:
-    """Return an error of ours that is also what `dbm` raised."""
+    """Return an error that is an instance of both a class of cshelve's and the class of `error`."""
     kind: type[StorageError] = _both(ours, type(error))  # type: ignore[arg-type]  # it is hashable
     if not isinstance(error, OSError) or error.errno is None:
         return kind(f"{f'{name!r} in ' if name else ''}{path}: {error}")
@@ -351,7 +352,7 @@ def _both(ours: type[E], theirs: type[Exception]) -> type[E]:
 
     class Both(ours, theirs):  # type: ignore[misc, valid-type]  # made for classes not known here
         def __reduce__(self) -> tuple[Any, ...]:
-            # What is both cannot be imported where the error goes: there it is ours.
+            # Another process cannot import this class: there, the error has only cshelve's class.
             has_place = self.errno is not None
             return ours, (self.errno, self.strerror, self.filename) if has_place else self.args
 

@@ -1,4 +1,4 @@
-"""`in-memory`: a dict and a lock. The shortest provider, and the one to read first."""
+"""`in-memory`: a dict and a lock. This is the shortest provider, and the one to read first."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ EXISTS = Option("exists", boolean, False, "Whether the shelf exists already.")
 
 
 class _Held(NamedTuple):
-    """A value in memory. Each write gets a version that was never used before."""
+    """A value in memory; the version of each write is unique."""
 
     data: bytes
     version: int
@@ -33,7 +33,7 @@ class _Held(NamedTuple):
 
 
 class _Store:
-    """The values that all shelves of one name share, and the lock that guards them."""
+    """The values that shelves with the same `persist_key` share, and the lock that guards them."""
 
     def __init__(self) -> None:
         self.values: dict[str, _Held] = {}
@@ -42,19 +42,18 @@ class _Store:
         self.exists = False
 
 
-# Global, so that a named shelf that is closed and opened again in the same process still has its
-# values.
+# Global, so that a named shelf keeps its values when it is closed and opened again.
 _named: dict[str, _Store] = {}
 _named_locks = PerProcess(threading.Lock)
 
 
 class InMemory(Provider):
-    """Store values in the memory of this process; they are lost when it ends.
+    """Stores values in the memory of this process; they are lost when it ends.
 
-    Sends nothing. All operations are atomic, conditional ones too, and many threads may call them.
+    All operations, including conditional ones, are atomic and safe in many threads.
 
-    With a `persist_key`, all providers of that name share their values, and the values remain when
-    one is closed. `exists` creates the shelf at once, so that flags that do not create it open it.
+    Providers with the same `persist_key` share their values, which remain when a provider is
+    closed. `exists` creates the shelf at once, so that flags `r` and `w` can open it.
 
         db = cshelve.open_provider(InMemory())
     """
@@ -72,15 +71,14 @@ class InMemory(Provider):
         else:
             with _named_locks.get():
                 self._store = _named.setdefault(persist_key, _Store())
-        # Another process has named shelves of its own, but threads of this process may exchange
-        # pickles.
+        # Only within this process: pickles of a shelf can pass between its threads.
         self.can_be_reopened = persist_key is not None
         if exists:
             self._store.exists = True
 
     @classmethod
     def from_config(cls, config: Sections) -> Self:
-        """Return the provider that `[default] persist-key` and `exists` describe."""
+        """Return a provider with the options `persist-key` and `exists` of `[default]`."""
         return cls(persist_key=config.take(PERSIST_KEY), exists=config.take(EXISTS))
 
     @property
@@ -94,7 +92,7 @@ class InMemory(Provider):
         self._store.exists = True
 
     def close(self) -> None:
-        """Do nothing: the values of a named shelf remain, and others go with this object."""
+        """Do nothing: a named shelf keeps its values, and others end with this object."""
 
     def get(self, name: str) -> Item:
         with self._store.locks.get():

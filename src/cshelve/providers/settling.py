@@ -1,9 +1,9 @@
-"""A conditional request whose answer is lost, settled: for any store with versions and metadata.
+"""Determine the outcome of a conditional request whose response is lost.
 
-A client that repeats a conditional request by itself would take the answer to its second sending
-for the outcome: "another writer was first", when it was itself. So the request is sent once at a
-time, and what happened is found out here. A put carries a random token among the object's metadata,
-and one look at the object shows whether that is there now.
+A client that blindly repeats such a request may be told that another writer was first, when its own
+first request has changed the version. So each request is sent once, and after a lost response, this
+module looks at the object. A put stores a random token in the object's metadata, which shows
+whether the put was carried out. This works for any store with versions and metadata.
 """
 
 from __future__ import annotations
@@ -23,66 +23,73 @@ LONGEST_PAUSE_SECONDS = 20.0
 
 
 class Failure(Enum):
-    """What a failure says about a conditional request."""
+    """The meaning of a failure of a conditional request."""
 
     NOTHING_DONE = auto()
-    """Nothing was done, and the request is worth sending again."""
+    """The store did nothing, and the request is worth sending again."""
     LOST = auto()
-    """The request may have been done, although its answer does not say so."""
+    """The store may have carried out the request, although no response says so."""
     REFUSED = auto()
     """The store has decided: the condition does not hold, or the request is not allowed."""
 
 
 class Found(NamedTuple):
-    """An object that is there, as one look at it shows."""
+    """The current version and token of an object."""
 
     version: str
     token: str | None
-    """The token of the put that stored it, if it was a conditional one."""
+    """The token of the put that stored the object; None unless that put was conditional."""
 
 
 class ConditionalRequest(ABC):
-    """A put or delete under a condition, in terms of one store."""
+    """A conditional put or delete; subclasses implement it for a store."""
 
     def __init__(self, place: str, if_version: str | None, token: str | None) -> None:
         self.place = place
-        """The beginning of each message: the operation, the name, the store."""
+        """The beginning of each message: the operation, the name and the store."""
         self.if_version = if_version
-        """The version that it asks for; None if nothing may be there."""
+        """The version that the condition demands; None if the name has to be absent."""
         self.token = token
-        """The token that a put writes. None for a delete, after which nothing shows who did it."""
+        """The token that a put stores. None for a delete, as nothing shows later who deleted."""
 
     @abstractmethod
     def send(self, number: int) -> str:
-        """Send it once, for the time `number`, from 0; return the new version, or an empty one."""
+        """Send the request once, and return the new version; empty for a delete.
+
+        `number` counts the attempts from 0. Raises one of `failures`.
+        """
 
     @abstractmethod
     def failures(self) -> tuple[type[Exception], ...]:
-        """Return the classes of what `send` raises."""
+        """Return the classes of the exceptions that `send` raises."""
 
     @abstractmethod
     def kind_of(self, failure: Exception) -> Failure:
-        """Return what a failure of `send` says."""
+        """Return the meaning of a failure of `send`."""
 
     @abstractmethod
     def look(self) -> Found | None:
-        """Return what is there now, None if nothing is; raise an `Error` if that cannot be told."""
+        """Return the current version and token of the object; None if it is absent.
+
+        Raises an `Error` if that cannot be determined.
+        """
 
     @abstractmethod
     def refusal(self, failure: Exception) -> Error:
-        """Return the error for a failure after which it is not sent again."""
+        """Return the error for a failure after which the request is not sent again."""
 
     def pause(self, number: int, failure: Exception) -> None:
-        """Wait before another attempt."""
+        """Wait before the next attempt; `number` counts the attempts from 0."""
         time.sleep(full_jitter(number, PAUSE_SECONDS, LONGEST_PAUSE_SECONDS))
 
 
 def settle(request: ConditionalRequest, attempts: int) -> str:
-    """Send a request until its outcome is known, and return the new version, if it has one.
+    """Send a request until its outcome is known, and return the new version; empty for a delete.
 
-    After a lost answer, one look shows what is there: our token, so it was done; what the condition
-    asks for, so it is sent again; or something else, which is an `OutcomeUnknownError`. What did
-    nothing is sent again. Any other failure is raised as `refusal` says.
+    After a lost response, `look` decides. If it finds our token, the request was carried out. If it
+    finds what the condition demands, the request was not, and is sent again. Anything else raises
+    `OutcomeUnknownError`. A request that did nothing is sent again, and any other failure raises
+    the error that `refusal` returns.
     """
     lost: Exception | None = None
     for number in range(attempts):
@@ -95,7 +102,7 @@ def settle(request: ConditionalRequest, attempts: int) -> str:
             lost = failure
         elif kind is Failure.REFUSED and lost is None:
             raise request.refusal(failure) from failure
-        # Once an answer was lost, a refusal may be the answer to our own earlier sending.
+        # Once a response was lost, a refusal may be due to our own earlier request.
         if lost is not None and kind is not Failure.NOTHING_DONE:
             found = _look(request, lost)
             if found is not None and found.token is not None and found.token == request.token:
@@ -107,12 +114,12 @@ def settle(request: ConditionalRequest, attempts: int) -> str:
         if number < attempts - 1:
             request.pause(number, failure)
     if lost is not None:
-        raise _unknown(request, "it was not done so far, in any attempt") from lost
+        raise _unknown(request, "no attempt has been carried out so far") from lost
     raise request.refusal(failure) from failure
 
 
 def _is_undone(request: ConditionalRequest, found: Found | None) -> bool:
-    """Return whether what is there is what the condition asks for, so that it was not done yet."""
+    """Return whether the condition still holds, so the request was not carried out yet."""
     return (None if found is None else found.version) == request.if_version
 
 
@@ -120,11 +127,11 @@ def _look(request: ConditionalRequest, lost: Exception) -> Found | None:
     try:
         return request.look()
     except Error as error:
-        raise _unknown(request, f"what is there cannot be told ({error})") from lost
+        raise _unknown(request, f"the current value cannot be examined ({error})") from lost
 
 
 def _unknown(request: ConditionalRequest, why: str) -> OutcomeUnknownError:
     return OutcomeUnknownError(
-        f"{request.place}: the answer was lost, and {why}: whether it was done is not known. Read "
-        "the key to see what is there now."
+        f"{request.place}: the response was lost, and {why}: it is not known whether the request "
+        "was carried out. Read the key to see its current value."
     )

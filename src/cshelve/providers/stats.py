@@ -1,4 +1,4 @@
-"""Counters of what a provider sends and receives."""
+"""Counters of a provider's requests and bytes."""
 
 from __future__ import annotations
 
@@ -11,10 +11,9 @@ __all__ = ["Stats"]
 
 
 class Stats:
-    """How many requests of each kind were sent, and how many bytes of values went each way.
+    """The number of requests of each kind, and of bytes of values in each direction.
 
-    Every attempt counts, those that the client library repeats by itself included. Safe in many
-    threads.
+    Every attempt counts, including the retries of the client library. Safe in many threads.
     """
 
     def __init__(self) -> None:

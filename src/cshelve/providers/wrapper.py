@@ -1,4 +1,4 @@
-"""A provider round another one: the base of caches, counters and whatever else stands between."""
+"""A provider that wraps another one: the base class of caches, counters and the like."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ __all__ = ["Wrapper"]
 
 
 class Wrapper(Provider):
-    """Pass every operation on one name to the provider inside; override what shall differ.
+    """Passes every operation on one name to the provider `inner`; override those to change.
 
-    Operations on many names are made of those on one, as in `Provider`: what a subclass does in
-    `put` also happens to each item of a `put_many`. A subclass that changes nothing about them may
-    pass `get_many`, `put_many`, `delete_many` and `purge` on to `inner` as well, which is faster.
+    Operations on many names call those on one, as in `Provider`: an overridden `put` also handles
+    each item of a `put_many`. A subclass may pass `get_many`, `put_many`, `delete_many` and `purge`
+    on to `inner`, which is faster, if they need no change.
 
         class Shouting(Wrapper):
             def get(self, name: str) -> Item:
@@ -37,11 +37,11 @@ class Wrapper(Provider):
         self.is_shared = inner.is_shared
         self.like_shelve = inner.like_shelve
         self.read_only_error = inner.read_only_error
-        self.can_be_reopened = False  # From a configuration comes the one inside, without this.
+        self.can_be_reopened = False  # A configuration describes `inner`, but not the wrapper.
 
     @classmethod
     def from_config(cls, config: Sections) -> NoReturn:
-        """Refuse: a wrapper is made round a provider, not from a configuration."""
+        """Raise `ConfigurationError`: a wrapper needs a provider, not a configuration."""
         raise ConfigurationError(
             f"{config.source}: {cls.__name__} wraps a provider that you made; open it with "
             "cshelve.open_provider"

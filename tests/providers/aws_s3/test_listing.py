@@ -302,7 +302,7 @@ def test_a_listing_without_sizes_has_keys_but_no_entries(s3: S3Rig, s3_place: Pl
 
     s3.proxy.inject(EditResponse(without_sizes), operation="ListObjectsV2", times=None)
     assert list(iter(db.keys())) == ["k"]
-    with pytest.raises(cshelve.StorageError, match="does not say how large"):
+    with pytest.raises(cshelve.StorageError, match="has no size"):
         list(provider_of(db).entries())
 
 
@@ -339,7 +339,7 @@ def test_a_page_that_nobody_can_read_is_an_error(
     db["k"] = 1
     damage = EditResponse(lambda answer: replace(answer, body=re.sub(text, odd, answer.body)))
     s3.proxy.inject(damage, operation="ListObjectsV2", times=None)
-    with pytest.raises(cshelve.StorageError, match="the server's answer cannot be read"):
+    with pytest.raises(cshelve.StorageError, match="the server's response cannot be read"):
         list(iter(db))
 
 
@@ -352,7 +352,7 @@ def test_nor_one_that_is_odd_all_over(s3: S3Rig, s3_place: Place) -> None:
         return replace(answer, body=body.replace(b"<Contents>", b" <Contents>"))
 
     s3.proxy.inject(EditResponse(damage), operation="ListObjectsV2", times=None)
-    with pytest.raises(cshelve.StorageError, match="the server's answer cannot be read"):
+    with pytest.raises(cshelve.StorageError, match="the server's response cannot be read"):
         list(iter(db))
 
 

@@ -193,7 +193,7 @@ def test_one_with_handlers_of_events_is_boto3s(
         use(db)
     assert engine_of(db) == "boto3"
     assert len(calls) == seen.total
-    with pytest.raises(cshelve.ConfigurationError, match="handlers of events"):
+    with pytest.raises(cshelve.ConfigurationError, match="event handlers"):
         opened(session, engine="direct")
 
 
@@ -255,7 +255,7 @@ class TestWhatItGoesWith:
             "[default]\nprovider = aws-s3\nbucket_name = bucket\nauth_type = default\n"
             "[provider_params]\nboto3_session = mine\n"
         )
-        with pytest.raises(cshelve.ConfigurationError, match=r"boto3_session.*only the call"):
+        with pytest.raises(cshelve.ConfigurationError, match=r"boto3_session.*pass it to open"):
             cshelve.open(str(path))
 
     def test_a_file_beside_it(self, s3: S3Rig, session: boto3.Session, tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The part of a bucket that a shelf lives in: its names, and what all requests about it have."""
+"""The bucket and prefix of a shelf, and the parameters that all requests about them share."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ __all__ = ["LONGEST_KEY", "NO_VERSION", "PROBE", "TOKEN", "Bucket", "etag_of", "
 
 # In bytes of UTF-8: https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
 LONGEST_KEY = 1024
-# Names with this in them are used by `probe` for a moment; they are no keys of the shelf.
+# `probe` briefly creates objects whose names contain this. They are not keys of the shelf.
 PROBE = ".cshelve-probe-"
-# The name of a conditional put's token in the object's metadata (`conditional`), which is sent as
+# The metadata name of a conditional put's token (see `conditional`), sent as
 # `x-amz-meta-cshelve-token`. cshelve 1.x ignores it.
 TOKEN = "cshelve-token"
-# The version of an object if the server sends none; no later condition finds it unchanged.
+# The version of an object if the server sends no ETag. No later condition matches it.
 NO_VERSION = '"none"'
-# The operations that say what type an object has.
+# The operations that set an object's media type.
 CREATING = frozenset({"PutObject", "CreateMultipartUpload"})
 
 
@@ -37,14 +37,17 @@ class Bucket:
         self.parameters: Mapping[str, Mapping[str, Any]] = {}
         """The user's parameters for each operation, from `[put_params]`."""
         self.sends_checksums = True
-        """Whether requests carry checksums that S3 does not insist on."""
+        """Whether requests carry checksums that S3 does not require."""
         self._credentials = _origin_of_credentials(settings)
         self._address = given_endpoint(settings) or "the network, endpoint_url and region_name"
         self.content_type: str | None = None
-        """The media type of every object, unless `[put_params]` has another."""
+        """The media type of every object, unless `[put_params]` sets another one."""
 
     def request(self, operation: str, name: str | None = None) -> dict[str, Any]:
-        """Return boto3's parameters that all requests of an operation have, or all about a name."""
+        """Return the parameters, as boto3 names them, that every request of an operation has.
+
+        With a name, they include the key of its object.
+        """
         parameters = {"Bucket": self.name, **self.parameters.get(operation, {})}
         if self.content_type is not None and operation in CREATING:
             parameters.setdefault("ContentType", self.content_type)
@@ -53,7 +56,7 @@ class Bucket:
         return parameters
 
     def place(self, operation: str, name: str | None = None) -> Place:
-        """Return the beginning of a message about a request."""
+        """Return the operation, name and location that begin every message about a request."""
         return Place(
             operation,
             self.location,
@@ -67,7 +70,7 @@ class Bucket:
         """Return the error for a name that `Requests.key_of` refuses."""
         if not name:
             return KeyNotStorableError(
-                f"S3 holds no empty key; nothing is sent to {self.location}."
+                f"S3 cannot hold an empty key; nothing was sent to {self.location}."
             )
         if PROBE in name:
             return KeyNotStorableError(
@@ -84,13 +87,13 @@ class Bucket:
         if self.prefix or prefix:
             asked["Prefix"] = self.prefix + prefix
         if self.prefix and not prefix:
-            # The prefix itself is no key.
+            # An object named like the prefix itself is not a key of the shelf.
             asked["StartAfter"] = self.prefix
         return asked
 
 
 def _origin_of_credentials(settings: S3Settings) -> str:
-    """Return where the credentials come from, for a message about wrong ones."""
+    """Return where the credentials come from, for messages about wrong credentials."""
     if settings.auth_type == "access_key":
         return "[default] key_id and key_secret"
     if settings.auth_type == "profile":
@@ -105,7 +108,7 @@ def _origin_of_credentials(settings: S3Settings) -> str:
 
 
 def given_endpoint(settings: S3Settings) -> str | None:
-    """Return where the address of the server is written, for a message; None if boto3 finds it."""
+    """Return where the user has set the server's address, for messages; None if nowhere."""
     if settings.client_params.get("endpoint_url") is not None:
         return "[provider_params] endpoint_url"
     names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
@@ -114,11 +117,11 @@ def given_endpoint(settings: S3Settings) -> str | None:
 
 
 def etag_of(answer: Mapping[str, Any], place: Place) -> str:
-    """Return the version in an answer to a write; raise `StorageError` if there is none."""
+    """Return the ETag in the response to a write; raise `StorageError` if there is none."""
     if "ETag" not in answer:
-        # A web server that answers anything with a page would seem to have stored it.
+        # Any web server that responds with a page would otherwise seem to have stored the value.
         raise StorageError(
-            f"{place}: the answer has no ETag, as S3's has; whether the value is stored is not "
-            "known."
+            f"{place}: the response has no ETag, unlike S3's; it is not known whether the value "
+            "is stored."
         )
     return str(answer["ETag"])

@@ -1,4 +1,4 @@
-"""Many keys deleted in one request, or singly where a server cannot do that."""
+"""Delete many keys in one request, or one by one if the server cannot do that."""
 
 from __future__ import annotations
 
@@ -32,37 +32,38 @@ __all__ = ["BulkDelete"]
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
 KEYS_PER_REQUEST = 1000
 LONGEST_PAUSE_SECONDS = 20
-# A plain answer, as servers write it.
+# A plain response, as servers usually write it.
 RESULT = re.compile(
     r"\s*(?:<\?xml [ -;=?-~]*\?>)?\s*<DeleteResult[ -;=?-~]*>"
-    # XML has no control characters but these three.
+    # XML allows only three control characters: \t, \n and \r.
     r"((?:\s*<(?:Deleted|Error)>(?:\s*<\w+>[^<\0-\x08\x0b\x0c\x0e-\x1f]*</\w+>|\s*<\w+/>)*"
     r"\s*</(?:Deleted|Error)>)+)"
     r"\s*</DeleteResult>\s*"
 )
 ENTRY = re.compile(r"<(Deleted|Error)>(.*?)</\1>", re.DOTALL)
 TEXT = re.compile(r"<(\w+)>([^<]*)</\1>")
-# Entities that XML knows; `html.unescape` knows many more.
+# Entities that XML does not define, although `html.unescape` would decode them.
 ENTITIES = re.compile(r"&(?!(?:amp|lt|gt|quot|apos|#[0-9]+|#x[0-9a-fA-F]+);)")
 
 
 class BulkDelete:
-    """Delete names of a bucket, 1,000 a request, or singly once the server has shown it can't.
+    """Delete names from a bucket, 1,000 in a request, or one by one if the server cannot do that.
 
-    What fails inside an answer for a passing reason is tried again, as boto3 does not look inside.
+    A response may list keys that failed for a temporary reason. They are tried again here, since
+    boto3 does not look at them.
     """
 
     def __init__(
         self, requests: Requests, singly: Callable[[Iterable[str]], Generator[Outcome]]
     ) -> None:
-        """`singly` deletes names one by one."""
+        """`singly` deletes names one by one, and yields their outcomes."""
         self._requests = requests
         self._bucket = requests.bucket
         self._singly = singly
         self._is_there = True
 
     def outcomes(self, names: Iterable[str]) -> Generator[Outcome]:
-        """Delete names and yield the outcomes; end where every other name would fail alike."""
+        """Delete names and yield their outcomes; stop if every other name would fail as well."""
         source = iter(names)
         while batch := list(itertools.islice(source, KEYS_PER_REQUEST)):
             for outcome in self._of_batch(batch):
@@ -71,13 +72,13 @@ class BulkDelete:
                 source = iter(()) if over else source
 
     def _of_batch(self, names: list[str]) -> Iterator[Outcome]:
-        """Delete up to 1,000 names, in one request those that it can carry."""
+        """Delete up to 1,000 names: in one request, except for names that XML cannot contain."""
         held = []
         for name in names:
             if self._requests.key_of(name) is not None:
                 held.append(name)
             else:
-                yield Outcome(name)  # It is not there.
+                yield Outcome(name)  # S3 cannot hold such a key, so it is absent already.
         if not self._is_there:
             yield from self._singly(held)
             return
@@ -85,7 +86,7 @@ class BulkDelete:
         yield from self._singly(name for name in held if not fits_in_xml(name))
 
     def _together(self, names: list[str]) -> Iterator[Outcome]:
-        """Send one request, and again for the names that are worth another try."""
+        """Send one request, then more requests for the names that are worth another try."""
         attempts = self._requests.config.attempts
         for attempt in range(attempts):
             if not names:
@@ -103,7 +104,7 @@ class BulkDelete:
                 return
             last = attempt == attempts - 1
             again = [] if last else [n for n in names if code_of(errors.get(n)) in TRANSIENT]
-            # A server that alters keys may name one that we did not. It failed too.
+            # A server that alters keys may report a name that we did not send. It failed too.
             are_all_alike = len(errors) >= len(names) > 1
             settled = [*names, *set(errors).difference(names)]
             for name in settled:
@@ -113,10 +114,10 @@ class BulkDelete:
             names = again
 
     def _send(self, names: list[str]) -> dict[str, RefusalError]:
-        """Send one DeleteObjects and return the errors inside its answer, by name.
+        """Send one DeleteObjects and return the errors that its response lists, by name.
 
-        Not quietly, although that would make the answer short: one that was cut to nothing on its
-        way would look like success.
+        `Quiet` would shorten the response, but then an empty one, cut off on its way, would look
+        like success.
         """
         keys = [self._bucket.prefix + name for name in names]
         with self._requests.permit():
@@ -124,12 +125,12 @@ class BulkDelete:
             found = None if answer is None else _errors_in(answer.body, keys)
             if found is None:
                 if answer is not None:
-                    self._requests.note_odd("an answer to DeleteObjects")
+                    self._requests.note_odd("a response to DeleteObjects")
                 found = self._send_by_boto3(keys)
         return {key.removeprefix(self._bucket.prefix): error for key, error in found.items()}
 
     def _send_by_boto3(self, keys: list[str], *, again: bool = True) -> dict[str, RefusalError]:
-        """Send it by boto3, and once more if the answer is empty."""
+        """Send a DeleteObjects by boto3, twice if the response is empty; return errors by key."""
         objects = {"Objects": [{"Key": key} for key in keys], "Quiet": False}
         try:
             answer = self._requests.boto3.call("DeleteObjects", None, {"Delete": objects})
@@ -146,31 +147,31 @@ class BulkDelete:
 
     def _refuse_empty_answer(self) -> NoReturn:
         raise StorageError(
-            f"{self._bucket.place('DeleteObjects')}: the answer says of no key what became of it, "
-            "twice; whether they are deleted is not known."
+            f"{self._bucket.place('DeleteObjects')}: the response was empty, twice; it is not "
+            "known which keys are deleted."
         )
 
     def _failure(
         self, name: str, error: RefusalError | None, *, are_all_alike: bool
     ) -> Error | None:
-        """Return the failure of one name, if it is one: a key that S3 cannot hold is absent."""
+        """Return the failure of one name; None for success, or for a key that S3 cannot hold."""
         if error is None or is_key_refused(error, name):
             return None
         failure = translated(error, self._bucket.place("DeleteObjects", name))
         failure.__cause__ = error
-        # The server did answer for the others, unless it wants nothing done at all.
+        # Other keys may still succeed, unless the server throttles everything.
         failure.about_shelf = is_throttled(error) and are_all_alike
         return failure
 
 
 class _NoBulkDeleteError(Exception):
-    """The server does not have DeleteObjects as boto3 sends it."""
+    """Raised if the server does not support DeleteObjects as boto3 sends it."""
 
 
 def _document(keys: list[str]) -> bytes:
-    """Return the body of the request as boto3 writes it."""
+    """Return the body of a DeleteObjects, written as boto3 writes it."""
     objects = "".join(f"<Object><Key>{escape(key, quote=False)}</Key></Object>" for key in keys)
-    # A parser of XML reads every end of a line as "\n", and "a\rb" would be another key.
+    # An XML parser reads every line end as "\n", so that "a\rb" would become another key.
     objects = objects.replace("\r", "&#xD;").replace("\n", "&#xA;")
     return (
         '<Delete xmlns="http://s3.amazonaws.com/doc/2006-03-01/">'
@@ -179,7 +180,7 @@ def _document(keys: list[str]) -> bytes:
 
 
 def _errors_in(body: bytes, keys: list[str]) -> dict[str, RefusalError] | None:
-    """Return the errors, by key, in an answer that names all keys; None if it is odd."""
+    """Return the errors in a response, by key; None if it is unusual, or does not name all keys."""
     text = body.decode("utf-8", "replace")
     found = RESULT.fullmatch(text)
     if found is None or ENTITIES.search(text) or "\ufffd" in text:
@@ -197,6 +198,9 @@ def _errors_in(body: bytes, keys: list[str]) -> dict[str, RefusalError] | None:
 
 
 def _error_of_key(code: str, message: str) -> RefusalError:
-    """Return, for a key's error inside a 200 answer, what boto3 would raise for that key."""
+    """Return the error that a DELETE of the key alone would raise.
+
+    S3 reports the errors of single keys inside a response with status 200.
+    """
     status = 403 if code in {"AccessDenied", "AllAccessDisabled"} else 400
     return RefusalError("DeleteObjects", status, code, message)

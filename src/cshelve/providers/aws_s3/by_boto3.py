@@ -1,7 +1,7 @@
-"""Requests by boto3: for what is not plain, and for shelves without the direct engine.
+"""Requests that boto3 sends: those that the direct engine cannot send, or all if there is none.
 
-The caller holds a permit, if nothing else is said. Each request is one call of boto3's, which
-repeats what fails for a passing reason. A body that was cut short is read once more.
+The caller holds a permit unless a docstring says otherwise. Each request is one call of boto3,
+which retries temporary failures. A body that was cut short is read once more.
 """
 
 from __future__ import annotations
@@ -41,17 +41,18 @@ if TYPE_CHECKING:
 __all__ = ["ByBoto3", "read_into"]
 
 FAILURES = (ClientError, BotoCoreError)
-# A body that did not arrive as it was sent. boto3 repeats requests, but not the reading of a body.
+# Raised for a body that did not arrive as it was sent. boto3 retries requests, but not the reading
+# of a body.
 CUT_SHORT = (IncompleteReadError, ResponseStreamingError)
 DAMAGED = (*CUT_SHORT, FlexibleChecksumError)
-# Headers that only S3, and servers that speak its protocol, put into an answer.
+# Response headers that only S3, and servers that speak its protocol, send.
 OF_S3 = frozenset({"x-amz-request-id", "x-amz-id-2", "etag"})
-# How much of a body is read at once, into bytes that are then copied to their place.
+# How much of a body is read at a time, and then copied into the buffer.
 PIECE_BYTES = 2**20
 
 
 class ByBoto3:
-    """Requests by boto3's clients. Safe in many threads."""
+    """Send requests by boto3's clients. Safe in many threads."""
 
     def __init__(self, requests: Requests, *, missing_on_forbidden: bool) -> None:
         self._requests = requests
@@ -68,7 +69,7 @@ class ByBoto3:
         *,
         once: bool = False,
     ) -> Mapping[str, Any]:
-        """Send a request and return boto3's answer; raise boto3's errors as they are."""
+        """Send a request and return boto3's response; raise boto3's own errors."""
         answer = self._call(operation, name, parameters, body, once=once)
         self._requests.note_done_by_boto3()
         return answer
@@ -80,14 +81,14 @@ class ByBoto3:
         parameters: Mapping[str, Any] | None = None,
         body: bytes | memoryview | None = None,
     ) -> Mapping[str, Any]:
-        """Send a request and return boto3's answer; raise the `Error` that its failure means."""
+        """Send a request and return boto3's response; translate a failure to cshelve's errors."""
         try:
             return self.call(operation, name, parameters, body)
         except FAILURES as error:
             raise translated(error, self._bucket.place(operation, name)) from error
 
     def get(self, name: str) -> Item:
-        """Read an object by one request, however large it is."""
+        """Read an object by one request, whatever its size; raise `KeyNotFoundError` if absent."""
         item = self._twice(name, lambda before: self._whole(name, is_second=before is not None))
         self._requests.note_done_by_boto3()
         return item
@@ -95,7 +96,8 @@ class ByBoto3:
     def get_in_ranges(self, name: str, reads: RangedReads, replaced_etag: str | None) -> Item:
         """Read an object, in ranges if it is large. The caller holds no permit.
 
-        `replaced_etag` is the ETag of an object that was replaced while the caller read it.
+        `replaced_etag` is the ETag of an object that was replaced while the caller read it, if
+        there was one. Raises `KeyNotFoundError` if the object is absent.
         """
 
         def read(before: Exception | None) -> Item:
@@ -107,10 +109,11 @@ class ByBoto3:
         return item
 
     def contains(self, name: str) -> bool:
-        """Ask by a HEAD, or by a GET of one byte where only its answer has a code.
+        """Return whether an object exists: by a HEAD, or by a GET of one byte.
 
-        That is with `missing_on_forbidden`, and after a HEAD's 400, the answer to a key that the
-        server cannot hold as well as to an expired token; and after what any server may answer.
+        The response to a HEAD has no error code. So a GET follows a HEAD's 400, which may mean a
+        key that the server cannot hold or an expired token, and a 404 that any web server might
+        send. `missing_on_forbidden` needs the code too: then there is no HEAD.
         """
         if self._missing_on_forbidden:
             found = self._contains_by_get(name)
@@ -121,12 +124,12 @@ class ByBoto3:
         return found
 
     def put(self, name: str, data: bytes) -> str:
-        """Store an object, and return its version."""
+        """Store an object, and return its version (the ETag)."""
         answer = self.send("PutObject", name, None, data)
         return etag_of(answer, self._bucket.place("PutObject", name))
 
     def delete(self, name: str) -> bool | None:
-        """Delete an object; return False if the server says that it was not there."""
+        """Delete an object; return False if the server says that it was absent, else None."""
         deleted = None
         try:
             answer = self._call("DeleteObject", name)
@@ -173,7 +176,7 @@ class ByBoto3:
         return answer
 
     def _twice(self, name: str, read: Callable[[Exception | None], Item]) -> Item:
-        """Read, and once more, with the error, if that was damaged on its way."""
+        """Call `read(None)`, and if the value was damaged on its way, `read(error)` once more."""
         try:
             return read(None)
         except (*DAMAGED, _CutRefusalError, UnfitRangeError) as before:
@@ -211,7 +214,7 @@ class ByBoto3:
         return data
 
     def _begun(self, name: str, *, is_second: bool) -> Mapping[str, Any]:
-        """Send a GET, and return the answer with its body unread."""
+        """Send a GET, and return the response before its body is read."""
         try:
             return self._call("GetObject", name)
         except FAILURES as error:
@@ -220,7 +223,7 @@ class ByBoto3:
             self._fail(error, name)
 
     def _fail(self, error: Exception, name: str) -> NoReturn:
-        """Raise what a GET's failure means."""
+        """Raise `KeyNotFoundError` if a failed GET means that, else the translated error."""
         if self._means_absent(error, name):
             raise KeyNotFoundError(name) from None
         raise translated(error, self._bucket.place("GetObject", name)) from error
@@ -243,7 +246,7 @@ class ByBoto3:
             self._call("GetObject", name, {"Range": "bytes=0-0"})["Body"].close()
         except FAILURES as error:
             if code_of(error) == "InvalidRange" or status_of(error) == 416:
-                return True  # It is there, and empty.
+                return True  # The object exists, and is empty.
             if self._means_absent(error, name):
                 return False
             raise translated(error, self._bucket.place("GetObject", name)) from error
@@ -257,8 +260,8 @@ class ByBoto3:
             return True
         if not is_404_without_code(error) or fits_in_xml(name):
             return False
-        # S3's response quotes the key, which makes it invalid XML, so boto3 cannot read its code. A
-        # listing shows whether the key is absent, or the bucket, or whether that was no S3 at all.
+        # S3's response quotes the key, which makes the XML invalid, so boto3 finds no code in it. A
+        # listing shows whether the key or the bucket is absent, or the server is not S3 at all.
         listed = Listing(self._requests, name).page_of_boto3({"MaxKeys": 1}).objects()
         return listed is None or self._bucket.prefix + name not in listed.keys
 
@@ -270,28 +273,34 @@ class ByBoto3:
         return self._has_answered_like_s3
 
     def _require_s3(self, operation: str, name: str) -> None:
-        """Raise unless a listing shows that this is S3, as any server may give such an answer."""
+        """Raise `StorageError` unless a listing shows that the server is S3.
+
+        Any web server may send a response like the one that has just arrived.
+        """
         try:
             Listing(self._requests, "").page_of_boto3({"MaxKeys": 1})
         except StorageError as error:
             raise StorageError(
-                f"{self._bucket.place(operation, name)}: the answer has nothing that S3's has, and "
-                f"whether that is an S3 server is not known: {error}"
+                f"{self._bucket.place(operation, name)}: the response has no header of S3's, and a "
+                f"listing does not show that the server is S3: {error}"
             ) from error
         self._has_answered_like_s3 = True
 
 
 class _CutRefusalError(Exception):
-    """Something is absent, and the body of the answer, which says what, did not arrive."""
+    """Raised for a 404 whose body, which names what is absent, did not arrive."""
 
 
 def read_into(buffer: memoryview, body: Any) -> None:
-    """Fill the buffer from a body of boto3's, and stop there, whatever else the body has."""
+    """Fill a buffer from boto3's stream, close the stream, and ignore what is left in it.
+
+    Raises `IncompleteReadError` if the stream ends before the buffer is full.
+    """
     filled = 0
     with closing(body):
         while filled < len(buffer):
             refuse_if_stopped()
-            # Its `readinto`, which not all versions have, does the same.
+            # `readinto` would do the same, but not all versions of boto3 have it.
             piece = body.read(min(PIECE_BYTES, len(buffer) - filled))
             if not piece:
                 raise IncompleteReadError(actual_bytes=filled, expected_bytes=len(buffer))

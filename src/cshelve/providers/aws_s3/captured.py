@@ -1,9 +1,9 @@
-"""Learn what requests boto3 would send, by having it make requests that are not sent.
+"""Learn which requests boto3 would send, by having it build requests that are not sent.
 
-boto3 decides on host, path, region, headers and checksums by rules that no part of its interface
-shows, a presigned URL least of all (it may name another host). So boto3 makes a whole request for a
-placeholder key (`MARK`), an event hook intercepts it before it is sent (see `clients`), and the
-direct engine sends requests of the same form.
+boto3 chooses host, path, region, headers and checksums by rules that its interface does not expose;
+not even a presigned URL shows them, as it may name another host. So boto3 builds a whole request
+for a placeholder key (`MARK`), an event hook intercepts the request before it is sent (see
+`clients`), and the direct engine sends requests of the same form.
 """
 
 from __future__ import annotations
@@ -34,10 +34,10 @@ if TYPE_CHECKING:
 __all__ = ["Captured"]
 
 MARK = "cshelve-0-mark"
-# What boto3 raises before it sends anything, its providers of credentials included: some of these
-# raise what the standard library does.
+# What boto3 raises before it sends anything. Its credential providers raise exceptions of the
+# standard library, too.
 OF_BOTO3 = (ClientError, BotoCoreError, OSError, RuntimeError, ValueError, LookupError)
-# What boto3 insists on, for operations that have more than a bucket and a key.
+# The parameters that boto3 requires of operations besides the bucket and the key.
 NEEDED: dict[str, dict[str, Any]] = {
     "PutObject": {"Body": b""},
     "DeleteObjects": {"Delete": {"Objects": [{"Key": MARK}], "Quiet": False}},
@@ -51,7 +51,7 @@ NEEDED: dict[str, dict[str, Any]] = {
 # https://docs.aws.amazon.com/IAM/latest/UserGuide/reference_sigv-create-signed-request.html
 AUTHORIZATION = re.compile(r"AWS4-HMAC-SHA256 Credential=[^,]*/([^/,]+)/s3/aws4_request,")
 SHA256 = re.compile("[0-9a-f]{64}")
-# Headers that depend on the moment, the body or the way of sending, made anew for each request.
+# Headers that depend on the time, the body or the way of sending: each request gets new ones.
 OF_ONE_REQUEST = frozenset(
     {"authorization", "x-amz-date", "x-amz-content-sha256", "x-amz-security-token", CRC32, "host"}
     | {"amz-sdk-invocation-id", "amz-sdk-request", "expect", "transfer-encoding", "x-amz-trailer"}
@@ -60,17 +60,17 @@ OF_ONE_REQUEST = frozenset(
 
 
 class Captured:
-    """The templates, endpoint and credentials that boto3's client of this configuration uses."""
+    """The templates, endpoint and credentials of a configuration, learned from boto3's client."""
 
     def __init__(self, clients: Callable[[], Clients], bucket: Bucket) -> None:
-        """`clients` returns those of this process."""
+        """`clients` returns boto3's clients of this process."""
         self._clients = clients
         self.templates: Mapping[str, Template] = _Templates(clients, bucket)
-        """By operation. The first lookup makes a template, and may raise `NoTemplateError`."""
+        """Templates by operation. The first lookup of each may raise `NoTemplateError`."""
 
     @property
     def endpoint(self) -> Endpoint:
-        """Where requests go; may raise `NoTemplateError`."""
+        """The endpoint that requests go to; may raise `NoTemplateError`."""
         _ = self.templates["GetObject"]
         assert isinstance(self.templates, _Templates)
         scheme, netloc = self.templates.origin
@@ -95,18 +95,18 @@ class Captured:
 
 
 class _Templates(dict[str, Template]):
-    """Templates by operation, each learned from a request of boto3's when it is first needed."""
+    """Templates by operation; each is learned from a request of boto3's when first needed."""
 
     def __init__(self, clients: Callable[[], Clients], bucket: Bucket) -> None:
         super().__init__()
         self.origin = ("", "")
-        """Scheme and host of the requests so far."""
+        """The scheme and the host that all requests so far have gone to."""
         self._clients = clients
         self._bucket = bucket
 
     def __missing__(self, operation: str) -> Template:
         if operation != "GetObject":
-            _ = self["GetObject"]  # Which decides where requests go.
+            _ = self["GetObject"]  # It sets `origin`, which all others must share.
         made = self[operation] = self._learned(operation)
         return made
 
@@ -118,8 +118,8 @@ class _Templates(dict[str, Template]):
         try:
             request = self._clients().captured(operation, parameters)
         except KeyError as error:
-            # It found nothing in the answer, which was to another request: buckets of S3 Express
-            # have sessions, which boto3 asks for first.
+            # boto3 sent another request first, and our empty response confused it: buckets of S3
+            # Express need a session, which boto3 requests.
             raise NoTemplateError("boto3 sends another request first") from error
         except OF_BOTO3 as error:
             raise NoTemplateError(f"boto3 makes no request: {type(error).__name__}") from error
@@ -131,7 +131,10 @@ class _Templates(dict[str, Template]):
 
 
 def _template_of(operation: str, request: Any, needed: Mapping[str, Any]) -> Template:
-    """Make a template from a request whose key is `MARK`."""
+    """Return the template of a request whose key is `MARK`.
+
+    Raises `NoTemplateError` if other keys might need another form.
+    """
     url = urlsplit(request.url)
     model = OPERATIONS[operation]
     expected = "&".join(f"{n}={v}" if v else n for n, v in (*model.query, *query_of(needed)))
@@ -155,7 +158,7 @@ def _template_of(operation: str, request: Any, needed: Mapping[str, Any]) -> Tem
 
 
 def _host(url: SplitResult) -> str:
-    """Return the Host header that http.client would send; boto3 writes it only into signatures."""
+    """Return the Host header that `http.client` would add to a request of boto3's."""
     host = url.hostname or ""
     host = f"[{host}]" if ":" in host else host
     usual = {"http": 80, "https": 443}.get(url.scheme)
@@ -163,7 +166,10 @@ def _host(url: SplitResult) -> str:
 
 
 def _region(authorization: str | None) -> str | None:
-    """Return the region of a signature; raise `NoTemplateError` for any but plain SigV4."""
+    """Return the region in a signature; None without one.
+
+    Raises `NoTemplateError` for any other signature than SigV4.
+    """
     if authorization is None:
         return None
     found = AUTHORIZATION.match(authorization)
@@ -173,7 +179,7 @@ def _region(authorization: str | None) -> str | None:
 
 
 def _has_crc32(headers: Mapping[str, str]) -> bool:
-    """Return whether a CRC-32 of the body is sent; raise `NoTemplateError` for other checksums."""
+    """Return whether a request has a CRC-32 of the body; raise `NoTemplateError` for others."""
     announced = headers.get("x-amz-trailer", "")
     sent = {name for name in headers if name.startswith("x-amz-checksum-")} - {
         "x-amz-checksum-mode",
@@ -186,7 +192,7 @@ def _has_crc32(headers: Mapping[str, str]) -> bool:
 
 
 def _kept(headers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
-    """Yield the headers that are the same in all requests of the operation."""
+    """Yield the headers that all requests of the operation share."""
     for name, value in headers.items():
         if name in OF_ONE_REQUEST:
             continue
@@ -198,8 +204,8 @@ def _kept(headers: Mapping[str, str]) -> Iterator[tuple[str, str]]:
         if not value.isascii() or not value.isprintable():
             raise NoTemplateError(f"the header {name} is not plain text")
         if value != " ".join(value.split()):
-            # The header would be sent with them, but signed without them.
-            raise NoTemplateError(f"the header {name} has blanks beside blanks")
+            # Signatures collapse repeated blanks, but the header would be sent with them.
+            raise NoTemplateError(f"the header {name} has repeated or surrounding blanks")
         yield name, value
 
 

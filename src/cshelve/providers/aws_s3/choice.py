@@ -1,7 +1,7 @@
-"""The engine of a shelf: the direct one with boto3 beside it, or boto3 alone.
+"""Choose the engine of a shelf: the direct engine, with boto3 beside it, or boto3 alone.
 
-The direct engine serves where it can send exactly what boto3 would. A plain configuration (`plain`)
-needs no boto3 to know what that is; for any other boto3 is asked (`captured`).
+The direct engine is used if it can send exactly what boto3 would send. For a plain configuration,
+`plain` knows the form of requests without boto3; for any other, `captured` learns it from boto3.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ __all__ = ["Choice", "captured_source", "choose"]
 
 
 class Choice(NamedTuple):
-    """The engine, `direct` or `boto3`, the reason, and what its requests are made of."""
+    """The chosen engine (`direct` or `boto3`), the reason, and the source of its requests."""
 
     engine: str
     reason: str
@@ -35,10 +35,10 @@ class Choice(NamedTuple):
 def choose(
     settings: S3Settings, clients: Callable[[], Clients], bucket: Bucket, interception: str | None
 ) -> Choice:
-    """Choose the engine of a shelf; boto3's clients are built only where they are needed.
+    """Choose the engine of a shelf; build boto3's clients only if they are needed.
 
-    `interception` is what takes part in boto3's requests now, if anything does. Raises
-    `ConfigurationError` where the configuration demands `direct`, and it cannot serve.
+    `interception` names the mock or tracer that intercepts boto3's requests now, if there is one.
+    Raises `ConfigurationError` if the configuration requires `direct`, and it cannot be used.
     """
     if settings.engine == "boto3":
         return Choice("boto3", "engine = boto3", clients().client_config, None)
@@ -48,10 +48,10 @@ def choose(
     if objection is None:
         plain = plain_source(settings)
         if not isinstance(plain, str):
-            # An interception that comes later is seen at each request.
+            # Each request checks whether there is an interception by then.
             reason = f"engine = {settings.engine}, boto3 only when it is needed"
             return Choice("direct", reason, plain.client_config, plain)
-        # boto3 would show a tracer the requests that it is asked about.
+        # A tracer would record the requests that boto3 only builds.
         objection = interception
     if objection is None:
         source = captured_source(clients, bucket)
@@ -68,18 +68,18 @@ def choose(
 
 
 def captured_source(clients: Callable[[], Clients], bucket: Bucket) -> Source:
-    """Return what requests are made of, learned from boto3."""
+    """Return the source of requests that learns their form from boto3."""
     from cshelve.providers.aws_s3.captured import Captured
 
     return Captured(clients, bucket)
 
 
 def _objection(settings: S3Settings) -> str | None:
-    """Return why the direct engine cannot serve, as far as that shows without boto3."""
+    """Return why the direct engine cannot be used; None if nothing is found without boto3."""
     if settings.missing_on_forbidden:
-        return "missing_on_forbidden goes by the code in an answer, which boto3 reads"
+        return "missing_on_forbidden depends on error codes, which only boto3 reads"
     if settings.bucket_name.endswith("--x-s3"):
-        return "buckets of S3 Express have sessions, which boto3 keeps"
+        return "buckets of S3 Express need sessions, which only boto3 manages"
     if os.environ.get("BOTOCORE_EXPERIMENTAL__PLUGINS", "DISABLED") != "DISABLED":
         return "BOTOCORE_EXPERIMENTAL__PLUGINS: boto3 has plugins, which may change what is sent"
     if settings.own_config["retries"]["total_max_attempts"] <= 1:
@@ -90,7 +90,7 @@ def _objection(settings: S3Settings) -> str | None:
 
 
 def _no_template(source: Source) -> str | None:
-    """Return why only boto3 can send its requests; None if others can."""
+    """Return why only boto3 can send the requests of a source; None if the direct engine can."""
     try:
         _ = source.endpoint, source.templates["PutObject"]
     except NoTemplateError as error:

@@ -1,7 +1,7 @@
-"""`[provider_params]` of `aws-s3`: parameters of boto3's client, and of botocore's Config.
+"""The section `[provider_params]` of `aws-s3`: parameters of boto3's client and botocore's Config.
 
-Names are checked against boto3 itself, which is imported only for a name that is not among those
-declared or named here; types, which boto3 does not tell, are the tables here.
+The tables here have the types, which boto3 does not expose, and the most common names. Any other
+name is checked against boto3, which is imported only then.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = [
 
 
 def boolean_or_text(value: object) -> object:
-    """Read a truth value where it is one; another value stays what it is, such as a path."""
+    """Return a truth value as a bool, and any other value, such as a path, unchanged."""
     try:
         return boolean(value)
     except ValueError:
@@ -35,7 +35,7 @@ def boolean_or_text(value: object) -> object:
 
 
 def connections(value: object) -> int:
-    """Read how many connections a pool may have."""
+    """Return the size of a connection pool; raise `ValueError` if it is too large."""
     read = integer(value)
     if read > MOST_CONCURRENCY:
         raise ValueError(f"must be {MOST_CONCURRENCY} or less, not {read}.")
@@ -53,8 +53,7 @@ _PARAMETERS: tuple[tuple[str, Callable[[object], object], str], ...] = (
     (ANY_NAME, any_value, "Any other parameter of `boto3.client`, or of `Config` as `config.…`."),
 )
 _SECRETS = frozenset({"aws_secret_access_key", "aws_session_token"})
-# boto3 surely has these, so that it need not be imported to ask it. `direct.plain` knows what they
-# mean.
+# Every version of boto3 has these, so they are known without importing it. `plain` implements them.
 OPTIONS_OF_BOTO3: tuple[Option[Any], ...] = (
     *(
         Option(name, kind, None, meaning, "provider_params", secret=name in _SECRETS)
@@ -79,14 +78,14 @@ OPTIONS_OF_BOTO3: tuple[Option[Any], ...] = (
     Option(ANY_NAME, any_value, None, "Any other parameter of PutObject.", "put_params"),
 )
 NO_ADDRESS = "gives no address of a server, such as https://s3.example.org."
-# The one parameter of the call that is none of boto3's client.
+# The only parameter of the call that is not one of boto3's client.
 SESSION = "boto3_session"
 
 PLAIN_CONFIG_OPTIONS = frozenset(
     {"connect_timeout", "read_timeout", "max_pool_connections", "retries", "s3"}
     | {"request_checksum_calculation", "response_checksum_validation"}
 )
-# Any that is not here is passed on as it is.
+# An option that is not listed here is passed on unchanged.
 CONFIG_TYPES: dict[str, Callable[[object], object]] = {
     **dict.fromkeys(("connect_timeout", "read_timeout"), number),
     "max_pool_connections": connections,
@@ -101,8 +100,8 @@ CONFIG_TYPES: dict[str, Callable[[object], object]] = {
     "proxies_config.proxy_use_forwarding_for_https": boolean,
     "endpoint_discovery_enabled": boolean_or_text,
 }
-# Options that have names of their own, and these where they are fixed. (botocore checks those of
-# `retries` itself; proxies are named after schemes.)
+# Options that contain options, with the names that are allowed inside; None allows any name.
+# (botocore checks those of `retries` again. Those of `proxies` are URL schemes.)
 CONFIG_GROUPS: dict[str, frozenset[str] | None] = {
     "s3": frozenset(
         {"addressing_style", "payload_signing_enabled", "us_east_1_regional_endpoint"}
@@ -118,10 +117,10 @@ CONFIG_GROUPS: dict[str, frozenset[str] | None] = {
 
 
 def client_parameters(config: Sections) -> tuple[dict[str, Any], dict[str, Any]]:
-    """Merge `provider_params` of call and configuration: boto3's parameters, and Config's.
+    """Merge `provider_params` of the call and of the configuration, which takes precedence.
 
-    Where both have the same, the configuration wins. `config` of the call stays among the
-    parameters; options under `config.` are returned beside it, nested as Config takes them.
+    Return the parameters of boto3's client, and the options under `config.`, nested as botocore's
+    Config expects them. A `config` object of the call is among the parameters.
     """
     parameters: dict[str, Any] = {}
     options: dict[str, Any] = {}
@@ -129,7 +128,7 @@ def client_parameters(config: Sections) -> tuple[dict[str, Any], dict[str, Any]]
         for name in section.options():
             value = section.value(name)
             if name.startswith("config") and "@" in str(getattr(value, "proxies", value)):
-                section.keep_secret(name)  # A proxy's address may have a password in it.
+                section.keep_secret(name)  # A proxy's address may contain a password.
             if name.startswith("config."):
                 _nest(section, options, name.removeprefix("config."), value)
             else:
@@ -138,7 +137,10 @@ def client_parameters(config: Sections) -> tuple[dict[str, Any], dict[str, Any]]
 
 
 def session_of(config: Sections, auth_type: str, parameters: dict[str, Any]) -> Any:
-    """Remove the caller's own boto3 session from the parameters, and return it."""
+    """Remove the caller's own boto3 session from the parameters, and return it; None without one.
+
+    Raises `ConfigurationError` if it is no session, or does not go with `auth_type`.
+    """
     session = parameters.pop(SESSION, None)
     if session is None:
         return None
@@ -147,7 +149,7 @@ def session_of(config: Sections, auth_type: str, parameters: dict[str, Any]) -> 
             f"{config.call.where(SESSION)}does not go with auth_type = {auth_type}: the session "
             "brings its own credentials; write auth_type = default."
         )
-    # Told from a class, a client or a session of botocore's, without boto3.
+    # Tells a session from a class, a client or a botocore session without importing boto3.
     needed = ("client", "get_credentials", "_session")
     if isinstance(session, type) or not all(hasattr(session, name) for name in needed):
         problem = f"is a boto3.Session, not of type {type(session).__name__}."
@@ -156,11 +158,14 @@ def session_of(config: Sections, auth_type: str, parameters: dict[str, Any]) -> 
 
 
 def refuse_control_characters(section: Section, option: str, value: str) -> None:
-    """Refuse control characters in credentials, as the client's own error would quote them."""
+    """Raise `AuthArgumentError` for control characters or white space at the ends of credentials.
+
+    boto3 would raise an error, too, but one that quotes the secret.
+    """
     if value != value.strip() or not value.isprintable():
         raise AuthArgumentError(
-            f"{section.where(option)}there is white space round the value, such as the end of the "
-            "line of a file that it comes from, or a control character in it."
+            f"{section.where(option)}the value contains a control character, or begins or ends "
+            "with white space, such as the line end of the file that it was read from."
         )
 
 
@@ -184,7 +189,7 @@ def _client_parameter(section: Section, name: str, value: object) -> object:
     declared = section.declared.get(name)
     if name == SESSION:
         if section.name != "provider_params" or section.is_from_file or isinstance(value, str):
-            raise section.error(name, "is an object, which only the call to open can give.")
+            raise section.error(name, "is an object: pass it to open, not in a file.")
         return value
     if declared is None and name not in _client_parameter_names():
         configs = (f"config.{option}" for option in _config_option_names())
@@ -212,29 +217,29 @@ def _client_parameter(section: Section, name: str, value: object) -> object:
 
 
 def problem_of_address(url: str) -> str | None:
-    """Return what is wrong with the address of a server, without showing it; None if nothing is.
+    """Return what is wrong with a server's address, without quoting it; None if it is right.
 
-    Refused are also a user name and a query, which errors and logs would show.
+    A user name or a query is wrong, too, since errors and logs would show it.
     """
     if not url.lower().startswith(("http://", "https://")):
         return "begins with http:// or https://."
     try:
         address = urlsplit(url)
         has_host = bool(address.hostname) and (address.port is None or address.port > 0)
-    except ValueError:  # Of a port that is none, or of half a pair of brackets.
+    except ValueError:  # For an invalid port, or half a pair of brackets.
         has_host = False
     if not has_host:
         return NO_ADDRESS
     if "@" in address.netloc or address.query or address.fragment:
         return (
-            "has a user name or a query in it; S3's credentials go into [default], and the "
-            "address is the server's alone."
+            "has a user name or a query in it; write only the server's address here, and S3's "
+            "credentials in [default]."
         )
     return None
 
 
 def _nest(section: Section, options: dict[str, Any], name: str, value: object) -> None:
-    """Put `a = value` or `a.b = value` where Config expects it."""
+    """Put an option `a` or `a.b` where Config expects it; raise an error for unknown names."""
     option = f"config.{name}"
     group, _, inner = name.partition(".")
     if group not in PLAIN_CONFIG_OPTIONS and group not in _config_option_names():

@@ -1,4 +1,4 @@
-"""The boto3 clients of a shelf: one that repeats requests, and one that sends each once.
+"""The boto3 clients of a shelf: one that retries requests, and one that sends each request once.
 
 They are built when boto3 is first needed. Callers that send a request hold a permit (`requests`).
 """
@@ -38,15 +38,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Clients"]
 
-# The packages whose handlers of events change nothing of what is sent. moto registers one when it
-# is imported, which does nothing until a mock begins; `requests.interception` sees that.
+# The packages whose event handlers do not change requests. moto registers a handler when it is
+# imported, but this does nothing until a mock begins, which `requests.interception` notices.
 KNOWN_PACKAGES = ("botocore.", "boto3.", "s3transfer.", "moto.")
 REDIRECTS = frozenset({301, 302, 303, 307, 308})
 SIGNATURES = (UNSIGNED, "s3v4", "v4")
 
-# Whether the request that this thread, or greenlet, sends has had an answer.
+# Whether a response has arrived for the request of this thread or greenlet.
 _has_answer: ContextVar[bool] = ContextVar("has_answer", default=False)
-# Where to keep the request that this thread, or greenlet, makes, if it is not to be sent.
+# The list that receives the request of this thread or greenlet instead of the server; None to send.
 _kept_requests: ContextVar[list[Any] | None] = ContextVar("kept_requests", default=None)
 
 
@@ -62,9 +62,9 @@ class Clients:
         self._session = build_session(settings, self._core) if own is None else own
         self._repeating = self._built()
         self.meta: Any = self._repeating.meta
-        """What boto3 knows about the service and the endpoint."""
+        """boto3's information about the service and the endpoint."""
         self.config: Any = self.meta.config
-        """botocore's Config, as merged."""
+        """botocore's Config, merged from all sources."""
         self.client_config = client_config_of(self.meta, settings)
 
     @cached_property
@@ -85,7 +85,7 @@ class Clients:
         return authorities_path(self._core, self._settings)
 
     def captured(self, operation: str, parameters: Mapping[str, Any]) -> Any:
-        """Return the request that boto3 would send, without sending it; raise what boto3 raises."""
+        """Return the request that boto3 would send, without sending it; raise boto3's errors."""
         call = getattr(self._repeating, xform_name(operation))
         kept: list[Any] = []
         _kept_requests.set(kept)
@@ -96,38 +96,38 @@ class Clients:
             _kept_requests.set(None)
 
     def objection(self) -> str | None:
-        """Return why only boto3 can send the requests, or None if the direct engine can, too."""
+        """Return why only boto3 can send requests; None if the direct engine can send them too."""
         config = self.config
         if config.signature_version not in SIGNATURES:
-            return "it signs by SigV4 only"
+            return "config.signature_version: the direct engine signs only with SigV4"
         if getattr(config, "client_cert", None):
-            return "config.client_cert: client certificates are boto3's"
+            return "config.client_cert: only boto3 uses client certificates"
         if getattr(config, "tcp_keepalive", None):
-            return "config.tcp_keepalive: it does not set options of sockets"
+            return "config.tcp_keepalive: only boto3 sets this option of sockets"
         if self.client_config.attempts <= 1:
-            return "a request may be sent once only"
+            return "a request may be sent only once, and boto3 may have to repeat it"
         if getattr(config, "proxies", None) or get_environ_proxies(self.meta.endpoint_url):
-            return "a proxy, which boto3 goes by"
+            return "a proxy, which only boto3 uses"
         if self._core.get_config_variable("csm_enabled"):
-            return "csm_enabled: an agent is told of each of boto3's requests"
+            return "csm_enabled: only boto3 reports its requests to an agent"
         if not isinstance(config.read_timeout, int | float):
             return "config.read_timeout"
         if self._has_foreign_handler():
-            return "the session has handlers of events of its own"
+            return "the session has event handlers of its own"
         return None
 
     def close(self) -> None:
-        """Close the connections."""
+        """Close the connections of both clients."""
         self._repeating.close()
         if "_sending_once" in self.__dict__:
             self._sending_once.close()
 
     @contextmanager
     def client(self, *, once: bool = False) -> Iterator[S3Client]:
-        """Provide the client that retries after temporary failures, or with `once` the other one.
+        """Provide the client that retries temporary failures, or with `once` the one that does not.
 
-        Other exceptions while botocore signs or parses become errors of botocore: if a credentials
-        program does not print JSON, for example, or if a response has an invalid date.
+        Exceptions that are not botocore's become botocore's: for example, if a credentials program
+        does not print JSON, or if a response has an invalid date.
         """
         client = self._sending_once if once else self._repeating
         _has_answer.set(False)
@@ -135,7 +135,7 @@ class Clients:
             yield client
         except (RuntimeError, ValueError, KeyError, ResponseParserError) as error:
             if isinstance(error, Error | RecursionError) or is_from_signal_handler(error):
-                raise  # A RecursionError is about no answer, and about no credentials.
+                raise  # Neither a response nor credentials cause a RecursionError.
             what = f"{type(error).__name__}: {error}"
             if _has_answer.get():
                 raise UnreadableAnswerError(error=what) from error
@@ -157,16 +157,19 @@ class Clients:
 
     def _built(self, *, sends_once: bool = False) -> S3Client:
         client = build_client(self._session, self._settings, sends_once=sends_once)
-        hook: Any = self._before_send  # The stubs know of no hook that answers.
+        hook: Any = self._before_send  # The stubs do not allow a hook that returns a response.
         client.meta.events.register("before-send.s3", hook)
-        # Written like these, they come before botocore's own, of which one signs and one parses.
+        # Before botocore's own handlers, of which one signs and one parses.
         client.meta.events.register_first("request-created.s3", self._note_attempt)
         client.meta.events.register_first("before-parse.s3", self._note_answer)
         client.meta.events.register_first("needs-retry.s3", self._pass_on)
         return client
 
     def _before_send(self, event_name: str, request: Any, **_: object) -> AWSResponse | None:
-        """Keep a request that is not to be sent, and answer it; note any other."""
+        """Keep a request that is not to be sent, and return an empty response to it.
+
+        For any other request, call `before_attempt` and return None: then botocore sends it.
+        """
         kept = _kept_requests.get()
         if kept is None:
             self._before_attempt(event_name)
@@ -175,7 +178,7 @@ class Clients:
         return AWSResponse(request.url, 200, HTTPHeaders(), _Nothing())
 
     def _pass_on(self, caught_exception: BaseException | None = None, **_: object) -> None:
-        """Raise what a signal handler of the program has raised; botocore would try again."""
+        """Raise an exception of the program's signal handler; botocore would retry the request."""
         while caught_exception is not None:
             if is_from_signal_handler(caught_exception):
                 raise caught_exception
@@ -190,7 +193,10 @@ class Clients:
             self._refuse_redirect(response_dict)
 
     def _refuse_redirect(self, answer: Mapping[str, Any]) -> None:
-        """Raise an error for a redirect that is not S3's, which botocore would follow for ever."""
+        """Raise `StorageError` for a redirect that is not S3's: botocore would follow it forever.
+
+        A redirect from http to https is not S3's either.
+        """
         headers = answer["headers"]
         scheme, host = _target_of(headers.get("location") or "")
         endpoint = self.meta.endpoint_url
@@ -207,12 +213,12 @@ class Clients:
 
 def _target_of(location: str) -> tuple[str, str]:
     """Return the scheme and the host of a redirect's target, without a user name."""
-    target = urlsplit(location)  # One that is malformed is refused by urllib3.
+    target = urlsplit(location)  # urllib3 has refused malformed ones.
     return target.scheme, target.netloc.rpartition("@")[2]
 
 
 class _Nothing(io.BytesIO):
-    """The body of the answer to a request that was not sent."""
+    """The empty body of the response to a request that was not sent."""
 
     def stream(self, **_: object) -> Iterator[bytes]:
         yield b""

@@ -1,6 +1,6 @@
-"""Conditional puts and deletes on S3. They are never retried blindly.
+"""Conditional puts and deletes on S3, which are never retried blindly.
 
-If a response is lost (after a reset, a time-out or a 500), one HEAD shows what is there: see
+If a response is lost (after a reset, a time-out or a 500), one HEAD shows the current version: see
 `settling`. A request that was not carried out (409, 429, SlowDown) is retried, within the client's
 number of attempts. A 412 is raised as a `ConflictError`.
 """
@@ -34,13 +34,13 @@ if TYPE_CHECKING:
 
 __all__ = ["delete_if", "put_if"]
 
-# The ETags of S3, and of servers that leave the quotes out. A list of them, or `*`, would be a
-# weaker condition.
+# The ETags of S3, and of servers that omit the quotes. A list of ETags, or `*`, would be a weaker
+# condition, and does not match.
 ETAG = re.compile(r'(W/)?"[\x21\x23-\x7e]*"|[\x21\x23-\x29\x2b\x2d-\x7e]+')
-# ETags that If-Match never matches: weak ones (RFC 9110, section 13.1.1), and those that a proxy
-# has altered, as some do where they compress.
+# ETags that If-Match never matches: weak ones (RFC 9110, section 13.1.1), and those altered by a
+# proxy, as some proxies do when they compress a response.
 DOUBTFUL = re.compile(r'W/.*|.*-(gzip|br|zstd|deflate)"?')
-# At most how long the first pause is; it is longer if the server asks to slow down.
+# The longest first pause; the second constant applies if the server asks to slow down.
 PAUSE_SECONDS = 0.1
 THROTTLED_PAUSE_SECONDS = 1.0
 LONGEST_PAUSE_SECONDS = 20.0
@@ -55,7 +55,8 @@ def put_if(
 ) -> str:
     """Store data if the current version is `if_version`, and return the new version.
 
-    With None, store it only if nothing is there.
+    With None, store the data only if the name is absent. Raises `ConflictError` if the condition
+    does not hold.
     """
     in_parts = len(data) > multipart.LARGEST_PUT_BYTES
     operation = "CompleteMultipartUpload" if in_parts else "PutObject"
@@ -78,7 +79,10 @@ def put_if(
 
 
 def delete_if(requests: Requests, name: str, if_version: str) -> None:
-    """Delete a name if its version is `if_version`; raise `ConflictError` if not, or if absent."""
+    """Delete a name if its version is `if_version`.
+
+    Raises `ConflictError` if the name has another version or is absent.
+    """
     place = requests.bucket.place("DeleteObject", name)
     condition = {"IfMatch": _checked(place, if_version)}
 
@@ -100,14 +104,14 @@ class _Write(ConditionalRequest):
         if_version: str | None,
         token: str | None,
     ) -> None:
-        """`send` sends the request once; its argument says whether boto3 has to do that."""
+        """`send` sends the request once; its argument is true if boto3 has to send it."""
         super().__init__(str(place), if_version, token)
         self._requests = requests
         self._place = place
         self._send = send
 
     def send(self, number: int) -> str:
-        # boto3 sends every retry, since its errors explain more.
+        # boto3 sends every retry: its errors explain more.
         return self._send(number > 0)
 
     def failures(self) -> tuple[type[Exception], ...]:
@@ -127,7 +131,7 @@ class _Write(ConditionalRequest):
             if is_absent(error):
                 return None
             raise translated(error, place) from error
-        # Servers differ in the case in which they write a header's name.
+        # Servers differ in the case of header names.
         metadata = {name.lower(): value for name, value in answer.get("Metadata", {}).items()}
         return Found(str(answer.get("ETag")), metadata.get(TOKEN))
 
@@ -136,7 +140,7 @@ class _Write(ConditionalRequest):
 
     def refusal(self, failure: Exception) -> Error:
         if is_absent(failure):
-            # Something absent does not have the version that was asked for.
+            # An absent object does not have the requested version.
             return ConflictError(f"{self._place}: it was deleted since it was read.")
         refusal = translated(failure, self._place._replace(conditional=True))
         version = self.if_version or ""
@@ -145,23 +149,27 @@ class _Write(ConditionalRequest):
         found = self.look()
         if found is None or found.version != version:
             return refusal
-        # Nobody has written since, so If-Match never matches this version.
+        # The version has not changed, so If-Match never matches it.
         return ConditionsNotSupportedError(
-            f"{self._place}: the server gives the ETag {version}, and If-Match does not match it "
-            "although nobody has written; is there a proxy that compresses answers? Writes "
-            "without a condition do work."
+            f"{self._place}: the server sends the ETag {version}, but If-Match does not match it "
+            "although the value has not changed; is there a proxy that compresses responses? "
+            "Writes without a condition do work."
         )
 
 
 def _checked(place: Place, version: str) -> str:
-    """Return a version if an object can have it; else raise an error, since it means no version."""
+    """Return a version that If-Match can contain; raise an error for any other.
+
+    Raises `ConditionsNotSupportedError` if the server sent no ETag, and `ConflictError` for a text
+    that is no ETag, and so cannot be the current version.
+    """
     if version == NO_VERSION:
         raise ConditionsNotSupportedError(
-            f"{place}: the server sent no ETag with the value, so it cannot be told whether it has "
-            "changed since. Writes without a condition do work."
+            f"{place}: the server sent no ETag with the value, so nobody knows whether the value "
+            "has changed since. Writes without a condition do work."
         )
     if not ETAG.fullmatch(version):
-        raise ConflictError(f"{place}: {version!r:.100} is not a version of S3's.")
+        raise ConflictError(f"{place}: {version!r:.100} is not a version that S3 assigns.")
     return version
 
 

@@ -1,4 +1,4 @@
-"""Failures of S3 and boto3 in cshelve's terms: what happened, where, what to do."""
+"""Translate failures of S3 and boto3 to cshelve's errors: what happened, where, what to do."""
 
 from __future__ import annotations
 
@@ -38,28 +38,28 @@ THROTTLED = frozenset(
 WRONG_REGION = frozenset(
     {"AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "PermanentRedirect"}
 )
-# Failures of one key among many that are worth another try.
+# The codes of temporary failures, for which one key among many is tried again.
 TRANSIENT = THROTTLED.union(
     ("InternalError", "ServiceUnavailable", "OperationAborted", "RequestTimeout")
 )
 KNOWN_REASONS = EXPIRED_CREDENTIALS | TRANSIENT | WRONG_REGION
-# How older servers refuse the headers of boto3's checksums, or a body in chunks.
+# The codes with which older servers refuse the headers of boto3's checksums, or a body in chunks.
 MAY_MEAN_CHECKSUM = frozenset(
     {"InvalidArgument", "InvalidRequest", "MissingContentLength", "MissingContentMD5"}
     | {"NotImplemented", "XAmzContentSHA256Mismatch", "400", "411", "501"}
 )
 UNHOLDABLE_KEY = frozenset({"KeyTooLongError", "KeyTooLong", "InvalidURI"})
-# Names of botocore's exceptions, as botocore may not be imported.
+# Names of botocore's exceptions: the classes are not at hand unless botocore is imported.
 NO_CREDENTIALS = (
     *("NoCredentialsError", "PartialCredentialsError", "CredentialRetrievalError"),
     *("TokenRetrievalError", "SSOError", "NoAuthTokenError"),
 )
 NO_CONNECTION = ("HTTPClientError", "ConnectionError")
-# As S3 and its like say that there is no room: `QuotaExceeded`, MinIO's `…QuotaExceeded`, a 507.
+# Codes that mean a full store: `QuotaExceeded`, MinIO's `…QuotaExceeded`. A status of 507 does too.
 NO_ROOM = re.compile("Quota|StorageFull|EntityTooMany")
 OF_KMS = re.compile(r"\bkms\b|^KMS", re.IGNORECASE)
 
-# What an operation needs, unless that has its own name.
+# The IAM action that an operation needs, if its name differs from the operation's.
 IAM_ACTIONS = {
     "HeadObject": "s3:GetObject",
     "CreateMultipartUpload": "s3:PutObject",
@@ -71,12 +71,12 @@ IAM_ACTIONS = {
 
 
 # https://www.w3.org/TR/xml/#charsets
-# Compiled when it is first needed, which takes as long as to import five modules.
+# Compiled only when needed, since that takes as long as importing five modules.
 NOT_IN_XML = "[^\t\n\r\x20-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]"
 
 
 class RefusalError(Exception):
-    """The server refused a request. Has the attributes of botocore's `ClientError`."""
+    """Raised if the server refused a request; has the attributes of botocore's `ClientError`."""
 
     def __init__(
         self,
@@ -95,18 +95,19 @@ class RefusalError(Exception):
 
 
 class AnswerLostError(Exception):
-    """A request was sent once, and it is not known whether it was carried out."""
+    """Raised if a request was sent once, and it is unknown whether the server carried it out."""
 
 
 def failures() -> tuple[type[Exception], ...]:
-    """Return the classes of the errors that a request may raise, for use in an `except` clause.
+    """Return the classes of the errors that a request may raise, for an `except` clause.
 
-    Call it there, and not earlier: boto3's errors are included only once boto3 is imported.
+    Call this in the `except` clause and not before the request, which may import boto3: boto3's
+    errors are included only after that.
     """
     boto = sys.modules.get("botocore.exceptions")
     if boto is None:
         return RefusalError, AnswerLostError
-    # While another thread imports the module for the first time, it may not have them yet.
+    # While another thread imports the module, these names may not exist yet.
     of_boto3 = (getattr(boto, name, RefusalError) for name in ("ClientError", "BotoCoreError"))
     return (RefusalError, AnswerLostError, *of_boto3)
 
@@ -123,7 +124,7 @@ class Place(NamedTuple):
     address: str = "endpoint_url"
     """Where the address of the server comes from."""
     sends_checksums: bool = True
-    """Whether requests carry checksums that S3 does not insist on."""
+    """Whether requests carry checksums that S3 does not require."""
 
     def __str__(self) -> str:
         of = "" if self.name is None else f" of {self.name!r}"
@@ -131,36 +132,36 @@ class Place(NamedTuple):
 
 
 def code_of(error: Exception | None) -> str:
-    """Return the code in a server's answer; of a HEAD's answer, the status as a text."""
+    """Return the error code in a server's response; for a HEAD, the status as text."""
     return str(_answer(error).get("Error", {}).get("Code", ""))
 
 
 def status_of(error: Exception) -> int:
-    """Return the HTTP status of a server's answer; 0 if there was none."""
+    """Return the HTTP status of a server's response; 0 if there was none."""
     return int(_answer(error).get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
 
 
 def is_absent(error: Exception) -> bool:
-    """Return whether the server says that there is no such key, and nothing else.
+    """Return whether the server says that the key is absent.
 
-    A HEAD's 404 has no code: there, and only there, an absent bucket looks the same.
+    The 404 of a HEAD has no code, so it may mean an absent bucket, too.
     """
     is_of_head = getattr(error, "operation_name", "") == "HeadObject"
     return code_of(error) == "NoSuchKey" or (is_of_head and status_of(error) == 404)
 
 
 def is_404_without_code(error: Exception) -> bool:
-    """Return whether something was not found, and no code in the answer says what."""
+    """Return whether an error is a 404 without a code that says what was not found."""
     return status_of(error) == 404 and code_of(error) in {"", "404"}
 
 
 def fits_in_xml(name: str) -> bool:
-    """Return whether S3's requests and answers, which are XML, can name a key."""
+    """Return whether XML, and so S3's requests and responses, can contain a key."""
     return not re.search(NOT_IN_XML, name)
 
 
 def is_key_refused(error: Exception, name: str) -> bool:
-    """Return whether the server says that it can hold no key like this."""
+    """Return whether the server says that it cannot hold such a key."""
     if status_of(error) != 400:
         return False
     code = code_of(error)
@@ -176,12 +177,12 @@ def refuses_conditions(error: Exception) -> bool:
 
 
 def is_throttled(error: Exception) -> bool:
-    """Return whether the server throttled a request, and so did not carry it out."""
+    """Return whether the server throttled a request, which means that it did nothing."""
     return code_of(error) in THROTTLED or status_of(error) == 429
 
 
 def did_nothing(error: Exception) -> bool:
-    """Return whether a request was certainly not carried out, so that it may be sent again.
+    """Return whether the server certainly did not carry out a request, so it may be sent again.
 
     True if the server says so, or if no connection was established.
     """
@@ -200,24 +201,24 @@ def is_answer_lost(error: Exception) -> bool:
 
 
 def lacks_bulk_delete(error: Exception) -> bool:
-    """Return whether a server has no DeleteObjects, or requires a header that boto3 does not send.
+    """Return whether a server lacks DeleteObjects, or requires a header that boto3 does not send.
 
-    Servers say this in many ways (501, 405, 411, or a 400 for the missing Content-MD5). So any of
-    these counts, unless its code shows another reason. If the reason is another one all the same,
-    the single deletes that follow fail with it.
+    Servers report this with various statuses (501, 405, 411, or 400 for a missing Content-MD5).
+    Each of them counts, unless the code shows another reason. If there is another reason all the
+    same, the single deletes that follow fail, too, and report it.
     """
     return status_of(error) in {400, 405, 411, 501} and code_of(error) not in KNOWN_REASONS
 
 
 def translated(error: Exception, place: Place) -> Error:
-    """Return cshelve's error for a failure; raise it `from` the failure."""
+    """Return cshelve's error for a failure; the caller raises it `from` the failure."""
     failure = _of_answer(error, place) if _answer(error) else _of(error, place)
     failure.about_shelf = failure.about_shelf or _is_about_shelf(error)
     return failure
 
 
 def _is_about_shelf(error: Exception) -> bool:
-    """Return whether any other key would fail alike; a refused key does not mean that."""
+    """Return whether requests about other keys would fail, too; AccessDenied need not mean that."""
     if _answer(error):
         code = code_of(error)
         of_all = WRONG_CREDENTIALS | EXPIRED_CREDENTIALS | THROTTLED | WRONG_REGION
@@ -228,16 +229,16 @@ def _is_about_shelf(error: Exception) -> bool:
 def _of(error: Exception, place: Place) -> Error:
     if _is(error, *NO_CREDENTIALS):
         return AuthError(
-            f"{place}: there are no usable credentials: {error}. Give [default] auth_type = "
-            "access_key with key_id and key_secret, or what boto3's credential chain finds."
+            f"{place}: there are no usable credentials: {error}. Set [default] auth_type = "
+            "access_key with key_id and key_secret, or provide credentials that boto3 finds."
         )
     if _is(error, "ParamValidationError"):
         if "Invalid bucket name" in str(error):
             return ConfigurationError(
-                f"{place}: [default] bucket_name is no name that S3 allows: letters, digits, "
-                "dots and hyphens, 3 to 63 of them."
+                f"{place}: [default] bucket_name is not a name that S3 allows: 3 to 63 letters, "
+                "digits, dots and hyphens."
             )
-        # Not its text, which quotes values.
+        # Without boto3's message, which quotes values.
         return ConfigurationError(
             f"{place}: boto3 refuses a value among the request's parameters; see [put_params]."
         )
@@ -258,13 +259,13 @@ def _of_answer(error: Exception, place: Place) -> Error:
         return StorageError(f"{place}: this machine's clock is wrong ({_said(error)}).")
     if NO_ROOM.search(code) or status == 507:
         return StorageError(
-            f"{place}: there is no room left for it ({_said(error)}); delete something, or have "
-            "the quota raised."
+            f"{place}: there is no room left ({_said(error)}); delete something, or have the quota "
+            "raised."
         )
     if code == "NoSuchKey" and place.operation == "ListObjectsV2":
         return StorageError(
-            f"{place}: the server takes the request for one about a key ({_said(error)}). Is the "
-            "bucket's name in [provider_params] endpoint_url? Write the server's address alone."
+            f"{place}: the server mistakes the bucket for a key ({_said(error)}). Is the bucket's "
+            "name in [provider_params] endpoint_url? Write only the server's address there."
         )
     if code == "InvalidObjectState":
         return StorageError(f"{place}: the object is archived; restore it first ({_said(error)}).")
@@ -273,12 +274,12 @@ def _of_answer(error: Exception, place: Place) -> Error:
     if status == 412:
         return ConflictError(f"{place}: another writer was first ({_said(error)}).")
     if place.name is not None and is_key_refused(error, place.name):
-        return KeyNotStorableError(f"{place}: the server holds no key like this ({_said(error)}).")
+        return KeyNotStorableError(f"{place}: the server cannot hold such a key ({_said(error)}).")
     if place.conditional and status == 409:
-        return ConflictError(f"{place}: other writers were at it each time ({_said(error)}).")
+        return ConflictError(f"{place}: another writer was faster each time ({_said(error)}).")
     if place.conditional and refuses_conditions(error):
         return ConditionsNotSupportedError(
-            f"{place}: the server does not know conditions ({_said(error)}). Writes without a "
+            f"{place}: the server does not support conditions ({_said(error)}). Writes without a "
             "condition do work."
         )
     if code in THROTTLED or status in {429, 503}:
@@ -287,7 +288,7 @@ def _of_answer(error: Exception, place: Place) -> Error:
             "or raise [default] total_max_attempts."
         )
     answered = f"{status} {_said(error)}".rstrip()
-    return StorageError(f"{place}: the server answers {answered}.{_hint(error, place)}")
+    return StorageError(f"{place}: the server responded with {answered}.{_hint(error, place)}")
 
 
 def _refused(error: Exception, place: Place) -> AuthError:
@@ -299,8 +300,8 @@ def _refused(error: Exception, place: Place) -> AuthError:
         )
     if OF_KMS.search(f"{code} {_said(error)}"):
         return AuthError(
-            f"{place}: the key of the encryption is refused ({_said(error)}); the credentials need "
-            "kms:GenerateDataKey for it to write, and kms:Decrypt to read."
+            f"{place}: the encryption key is refused ({_said(error)}); for this key, the "
+            "credentials need kms:GenerateDataKey to write, and kms:Decrypt to read."
         )
     if "explicit deny" in _said(error):
         return AuthError(f"{place}: a policy forbids it ({_said(error)}).")
@@ -308,8 +309,8 @@ def _refused(error: Exception, place: Place) -> AuthError:
     advice = f"refused ({_said(error)}); the credentials probably lack {action}"
     if place.operation in {"GetObject", "HeadObject"}:
         advice += (
-            ", or the key is absent and they lack s3:ListBucket, without which S3 does not say so "
-            "(see the option missing_on_forbidden)"
+            ", or the key is absent and they lack s3:ListBucket, without which S3 does not report "
+            "an absent key (see the option missing_on_forbidden)"
         )
     if place.operation == "CreateBucket":
         return CreateRefusedError(f"{place}: {advice}.")
@@ -325,16 +326,16 @@ def _wrong_region(error: Exception) -> str:
 
 
 def _hint(error: Exception, place: Place) -> str:
-    """Return the advice for an older server, which may refuse boto3's checksums."""
+    """Return advice if the server may have refused a request for its checksums, or lack of them."""
     operation = getattr(error, "operation_name", "")
     writes = operation in {"PutObject", "UploadPart", "DeleteObjects"}
     if not writes or code_of(error) not in MAY_MEAN_CHECKSUM:
         return ""
     if not place.sends_checksums:
         return (
-            " If the bucket wants checksums, as one with Object Lock does, take "
-            "`request_checksum_calculation` out of [provider_params], of ~/.aws/config and of the "
-            "environment (AWS_REQUEST_CHECKSUM_CALCULATION)."
+            " If the bucket requires checksums, as with Object Lock, remove "
+            "`request_checksum_calculation` from [provider_params] and ~/.aws/config, and "
+            "AWS_REQUEST_CHECKSUM_CALCULATION from the environment."
         )
     return (
         " If this is an older server that does not know the checksums that boto3 sends, write "
@@ -349,13 +350,13 @@ def _what_happened(error: Exception, place: Place) -> str:
         return f"the value was damaged on its way, twice ({error})."
     if _is(error, "ConnectTimeoutError", "ReadTimeoutError"):
         return (
-            f"the server did not answer in time, in any attempt ({error}); see [default] "
+            f"the server did not respond in time, in any attempt ({error}); see [default] "
             "read_timeout_seconds and total_max_attempts."
         )
     if _is(error, "SSLError"):
         return (
-            f"no secure connection ({error}); see `verify` under [provider_params], or http:// in "
-            "endpoint_url if the server has no TLS."
+            f"no secure connection ({error}); see `verify` under [provider_params], or write "
+            "http:// in endpoint_url if the server has no TLS."
         )
     if _is(error, "HTTPClientError", "ConnectionError"):
         return f"no connection to the server ({error}); check {place.address}."
@@ -373,13 +374,13 @@ def _attempts(error: Exception) -> int:
 
 def _answer(error: Exception | None) -> dict[str, Any]:
     """Return the response that an error is about, as botocore parses it; empty if there is none."""
-    # The `response` of some of botocore's errors is not a dict.
+    # Some of botocore's errors have a `response` that is not a dict.
     answer = getattr(error, "response", None)
     return answer if isinstance(answer, dict) and "Error" in answer else {}
 
 
 def _is(error: Exception, *names: str) -> bool:
-    """Return whether an error is an instance of a class of botocore or cshelve with such a name."""
+    """Return whether an error's class, or a base of it, is one of botocore or cshelve so named."""
     return any(
         each.__name__ in names and each.__module__.startswith(("botocore.", "cshelve."))
         for each in type(error).__mro__

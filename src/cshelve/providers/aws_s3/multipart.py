@@ -1,7 +1,7 @@
-"""Large values on their way to S3: in parts, several at once, stored as a whole or not at all.
+"""Store large values in S3: parts are sent at the same time, and stored as a whole or not at all.
 
-The old value stays until the last request, which makes an object of the parts; a condition goes
-with that request.
+The old value stays until the last request, which turns the parts into an object. A condition is
+sent with that request.
 """
 
 from __future__ import annotations
@@ -29,18 +29,18 @@ __all__ = ["LARGEST_PUT_BYTES", "MultipartUploads"]
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
 MOST_PARTS = 10_000
 LARGEST_PUT_BYTES = 5 * 2**30
-"""The longest value that S3 stores by one request."""
+"""The size of the largest value that S3 stores by one request."""
 MOST_AT_ONCE = 12
-# What the last request says of a part, in boto3's order.
+# The fields that the last request has for each part, in boto3's order.
 ORDER = ("PartNumber", "ETag", "ChecksumCRC32")
 
 
 class MultipartUploads:
-    """Puts of large values: two requests, and one for each chunk.
+    """Store large values: two requests, and one for each chunk.
 
-    Parts are sent together, each with its own checksum. An upload that fails, or that nobody waits
-    for any more, is aborted, so that no parts stay. Safe in many threads; the caller holds no
-    permit.
+    Parts are sent at the same time, each with its own checksum. An upload that fails, or whose
+    caller is interrupted, is aborted, so that no parts stay. Safe in many threads; the caller holds
+    no permit.
     """
 
     def __init__(self, requests: Requests, chunk_bytes: int) -> None:
@@ -49,7 +49,7 @@ class MultipartUploads:
         self._chunk_bytes = chunk_bytes
 
     def put(self, name: str, data: bytes) -> str:
-        """Store data and return the version."""
+        """Store data, and return its version."""
 
         def complete(parameters: Mapping[str, Any], document: bytes) -> Mapping[str, Any]:
             return send(self._requests, "CompleteMultipartUpload", name, parameters, document)
@@ -65,10 +65,10 @@ class MultipartUploads:
         *,
         by_boto3: bool,
     ) -> str:
-        """Store data if a condition holds, which the last request asks for, once.
+        """Store data if a condition holds, and return its version.
 
-        That request raises what `sending.attempt_once` does, as the caller has to know whether it
-        was done.
+        The last request contains the condition and is sent only once. It raises what
+        `sending.attempt_once` raises, since the caller has to know whether it was carried out.
         """
 
         def complete(parameters: Mapping[str, Any], document: bytes) -> Mapping[str, Any]:
@@ -90,8 +90,8 @@ class MultipartUploads:
         answer = send(self._requests, operation, name, metadata)
         if "UploadId" not in answer:
             raise StorageError(
-                f"{self._bucket.place(operation, name)}: the answer has no UploadId, as S3's has; "
-                "nothing is stored."
+                f"{self._bucket.place(operation, name)}: the response has no UploadId, unlike "
+                "S3's; nothing is stored."
             )
         upload = str(answer["UploadId"])
         try:
@@ -104,7 +104,7 @@ class MultipartUploads:
             raise
 
     def _sent(self, name: str, data: bytes, upload: str) -> list[dict[str, Any]]:
-        """Send the parts, and return what the last request says of each."""
+        """Send the parts, and return the fields of each that the last request needs."""
         chunk_bytes = max(self._chunk_bytes, -(-len(data) // MOST_PARTS))
         numbers = range(1, -(-len(data) // chunk_bytes) + 1)
         most = min(MOST_AT_ONCE, self._requests.most_of_one)
@@ -113,24 +113,24 @@ class MultipartUploads:
             return [part for _, part in sent]
 
     def _abort(self, name: str, upload: str) -> None:
-        """Remove the parts of an upload that failed; log it if that fails as well."""
+        """Remove the parts of a failed upload; log a warning if that fails as well."""
         try:
             with unstoppable():
                 attempt(self._requests, "AbortMultipartUpload", name, {"UploadId": upload})
         except failures() as error:
             if code_of(error) == "NoSuchUpload":
-                return  # It was completed after all, and only the answer was lost.
+                return  # The upload was completed after all, and only the response was lost.
             logging.getLogger("cshelve").warning(
-                "%s: parts of an upload that failed may be left, as they cannot be removed: %s",
+                "%s: parts of a failed upload may be left, as they could not be removed: %s",
                 self._bucket.place("AbortMultipartUpload", name),
                 error,
             )
 
 
 class _Parts(BucketTask[int, dict[str, Any]]):
-    """The parts of a value, by their numbers, sent from views of it."""
+    """The task that sends the parts of a value, by their numbers, without copying them."""
 
-    is_worth_an_end = False  # The upload is aborted.
+    is_worth_an_end = False  # If the loop ends early, the upload is aborted.
 
     def __init__(
         self, requests: Requests, name: str, data: bytes, upload: str, chunk_bytes: int
@@ -158,7 +158,7 @@ class _Parts(BucketTask[int, dict[str, Any]]):
             "UploadPart", self._name, self._parameters(number), self._body(number)
         )
         if "ETag" not in answer:
-            raise StorageError(f"{place}: the answer has no ETag, as S3's has; nothing is stored.")
+            raise StorageError(f"{place}: the response has no ETag, so nothing is stored.")
         algorithm = self._requests.bucket.parameters.get("UploadPart", {}).get("ChecksumAlgorithm")
         of_answer = {f"Checksum{algorithm}", "ETag"}.intersection(answer)
         return {"PartNumber": number, **{name: answer[name] for name in of_answer}}
@@ -172,7 +172,7 @@ class _Parts(BucketTask[int, dict[str, Any]]):
 
 
 def _document(parts: list[dict[str, Any]]) -> bytes:
-    """Return the body of the last request as boto3 writes it."""
+    """Return the body of CompleteMultipartUpload, written as boto3 writes it."""
     of_parts = "".join(
         "<Part>"
         + "".join(

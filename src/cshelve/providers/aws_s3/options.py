@@ -1,4 +1,4 @@
-"""The options of `aws-s3`, read into one frozen value."""
+"""The options of `aws-s3`, and the frozen object that holds their values."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ BUCKET_NAME = Option(
 KEY_PREFIX = Option(
     "key_prefix", text, "", "The prefix of the shelf's object names; one `/` follows it."
 )
-# Which options each way to authenticate needs, and which it may have.
+# The options that each way to authenticate requires, and those that it allows.
 AUTH_TYPES: dict[str, tuple[tuple[str, ...], tuple[str, ...]]] = {
     "access_key": (("key_id", "key_secret"), ("session_token",)),
     "default": ((), ()),
@@ -71,7 +71,7 @@ CONCURRENCY = Option(
 MULTIPART_THRESHOLD_BYTES = Option(
     "multipart_threshold_bytes", integer, 16 << 20, "Transfer larger values in parts.", least=0
 )
-# The least is S3's: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
+# S3 sets the minimum: https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
 MULTIPART_CHUNK_BYTES = Option(
     "multipart_chunk_bytes",
     integer,
@@ -94,34 +94,34 @@ OPTIONS: tuple[Option[Any], ...] = (
     *OPTIONS_OF_BOTO3,
 )
 
-# What botocore takes, but for one or two letters, which no S3 allows; the server says the rest.
+# The names that botocore accepts, except those of one or two letters, which no server allows.
 USUAL_BUCKET_NAME = re.compile(r"[a-zA-Z0-9.\-_]{3,255}")
 
 
 class ClientConfig(NamedTuple):
-    """What botocore's Config says of a client, or would say if there were one."""
+    """The settings in the Config of boto3's client, or those it would have."""
 
     endpoint_url: str
     attempts: int
-    """How often a request is tried, the first time included."""
+    """The number of times that a request is tried, including the first time."""
     concurrency: int
     read_timeout: float
     sends_checksums: bool
-    """Whether requests carry checksums that S3 does not insist on."""
+    """Whether requests carry checksums that S3 does not require."""
     checks_checksums: bool
-    """Whether the checksums of answers are compared."""
+    """Whether the checksums in responses are verified."""
 
 
 @dataclass(frozen=True, eq=False)
 class S3Settings:
-    """Everything that a configuration says about a shelf in S3."""
+    """All settings of a shelf in S3."""
 
     bucket_name: str
     prefix: str
-    """Empty, or ending in the slash that stands before each key."""
+    """The text before each key: empty, or ending in a slash."""
     auth_type: str
     credentials: Mapping[str, str] = field(repr=False)
-    """The options of `CREDENTIALS` that are given."""
+    """The values of those options in `CREDENTIALS` that are set."""
     region_name: str | None
     check_bucket: bool
     missing_on_forbidden: bool
@@ -130,19 +130,19 @@ class S3Settings:
     multipart_chunk_bytes: int
     engine: str
     own_config: Mapping[str, Any]
-    """What we ask of botocore's Config where the user asks nothing."""
+    """Options of botocore's Config that apply unless the user sets them."""
     client_params: Mapping[str, Any] = field(repr=False)
     config_options: Mapping[str, Any] = field(repr=False)
-    """The configuration's `config.` options."""
+    """The options under `config.` in the configuration."""
     session: Any = field(repr=False)
     """The caller's own boto3 session, if there is one."""
     put_params: Section = field(repr=False)
-    """Checked and typed when there is a client, which has botocore's model of them."""
+    """The section `[put_params]`, unchecked: boto3's client has the model to check it against."""
     source: str
 
 
 def settings_from(config: Sections) -> S3Settings:
-    """Read every option of the provider, checking names and types."""
+    """Read and check every option of the provider; raise `ConfigurationError` for a wrong one."""
     bucket_name = _bucket_name(config)
     prefix = _prefix(config)
     auth_type, credentials = _authentication(config)
@@ -163,7 +163,7 @@ def settings_from(config: Sections) -> S3Settings:
         check_bucket=config.take(CHECK_BUCKET) and not missing_on_forbidden,
         missing_on_forbidden=missing_on_forbidden,
         concurrency=concurrency,
-        # What is no longer than one chunk is never split.
+        # A value that fits into one chunk is never split.
         multipart_threshold_bytes=max(config.take(MULTIPART_THRESHOLD_BYTES), chunk_bytes),
         multipart_chunk_bytes=chunk_bytes,
         engine=config.take(ENGINE),
@@ -185,7 +185,7 @@ def settings_from(config: Sections) -> S3Settings:
 
 
 def _bucket_name(config: Sections) -> str:
-    """Read `bucket_name`, which is the bucket's alone: no URL, no path."""
+    """Return the value of `bucket_name`; raise an error if it is a URL or a path."""
     name = config.take(BUCKET_NAME)
     if not name.startswith("arn:") and not USUAL_BUCKET_NAME.fullmatch(name):
         raise config.error(
@@ -197,9 +197,10 @@ def _bucket_name(config: Sections) -> str:
 
 
 def _prefix(config: Sections) -> str:
-    """Read `key_prefix` with the one slash behind it; nothing is the whole bucket.
+    """Return the value of `key_prefix` with exactly one slash at its end; empty if it is not set.
 
-    One before it is refused. To S3, `/x` is another place than `x`, and hardly ever the one meant.
+    Raises an error for a slash at the beginning: in S3, `/x` is not the same as `x`, and hardly
+    ever what the user means.
     """
     written = config.take(KEY_PREFIX)
     prefix = written.rstrip("/")
@@ -207,7 +208,7 @@ def _prefix(config: Sections) -> str:
         prefix.encode()
     except UnicodeEncodeError:
         raise config.error(
-            KEY_PREFIX, "has half of a character in it, which UTF-8, and so S3, cannot hold."
+            KEY_PREFIX, "has half of a character in it, which UTF-8, and so S3, cannot encode."
         ) from None
     if written and not prefix:
         raise config.error(
@@ -216,13 +217,13 @@ def _prefix(config: Sections) -> str:
     if prefix.startswith("/"):
         raise config.error(
             KEY_PREFIX,
-            "begins with a slash, which S3 would take for a folder without a name; take it away.",
+            "begins with a slash, which S3 would take for a folder without a name; remove it.",
         )
     return f"{prefix}/" if prefix else ""
 
 
 def _authentication(config: Sections) -> tuple[str, dict[str, str]]:
-    """Read `auth_type` and the options that go with it."""
+    """Return the value of `auth_type`, and the credentials that go with it."""
     auth_type = config.take(AUTH_TYPE, error=AuthTypeError)
     needed, allowed = AUTH_TYPES[auth_type]
     credentials: dict[str, str] = {}

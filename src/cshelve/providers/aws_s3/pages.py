@@ -1,4 +1,4 @@
-"""A listing, page after page: a page is asked for while the caller has the one before."""
+"""List a bucket page by page; the next page is requested while the caller uses the current one."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ KEYS_PER_PAGE = 1000
 
 
 def require_listing(requests: Requests) -> None:
-    """Ask for a listing of one key; raise what its failure means, such as an absent bucket."""
+    """List one key; raise the error of a failure, such as `DBDoesNotExistsError`."""
     Listing(requests, "").page({"MaxKeys": 1}, None)
 
 
 def pages_of(requests: Requests, prefix: str, limit: int | None) -> Iterator[Objects]:
     """Yield the objects whose names begin with a prefix, page by page.
 
-    The caller has to apply a limit as well: some servers send more than they are asked for.
+    The caller has to apply the limit as well: some servers send more keys than requested.
     """
     listing = Listing(requests, prefix)
     return listing.all_pages() if limit is None else listing.first_pages(limit)
@@ -47,7 +47,11 @@ class Listing:
         self._tokens: set[str] = set()
 
     def all_pages(self) -> Iterator[Objects]:
-        """Yield all pages, from the third on asked for ahead: one key does not cost two pages."""
+        """Yield the objects of each page.
+
+        From the third page on, each is requested ahead. The second is not, so that a caller who
+        wants only a few keys does not pay for two pages.
+        """
         where: dict[str, Any] = {}
         ahead = _Ahead(self._requests)
         try:
@@ -57,7 +61,7 @@ class Listing:
                 if where and position and self._requests.config.concurrency > 1:
                     ahead.begin(OPERATION, self._parameters(position))
                 with ahead.paused():
-                    # To read them may need a permit, and others may wait for ours.
+                    # Reading their values may need a permit, and others may wait for ours.
                     yield self._objects_on(page, where)
                 if position is None:
                     return
@@ -66,7 +70,7 @@ class Listing:
             ahead.close()
 
     def first_pages(self, limit: int) -> Iterator[Objects]:
-        """Yield pages of no more than so many keys."""
+        """Yield the objects of pages that have `limit` keys together, or a few more."""
         where: dict[str, Any] = {}
         while limit > 0:
             where["MaxKeys"] = min(limit, KEYS_PER_PAGE)
@@ -80,7 +84,7 @@ class Listing:
             where = position
 
     def page(self, where: Mapping[str, Any], posted: Begun | None) -> Page:
-        """Return the page of a position, which may have been asked for already."""
+        """Return the page at a position. `posted` is its request, if that was sent already."""
         with self._requests.permit():
             parameters = self._parameters(where)
             answer = self._requests.answer(OPERATION, None, parameters, posted=posted)
@@ -88,51 +92,52 @@ class Listing:
             return page or self.page_of_boto3(where)
 
     def page_of_boto3(self, where: Mapping[str, Any]) -> Page:
-        """Ask for a page by boto3; the caller holds a permit."""
+        """Return the page at a position, requested by boto3; the caller holds a permit."""
         place = self._bucket.place(OPERATION)
         for _ in range(2):
             answer = self._requests.boto3.send(OPERATION, None, {**self._asked, **where})
-            # An answer that was cut to nothing on its way is asked for once more.
+            # An empty response, cut off on its way, is requested once more.
             if {"IsTruncated", "KeyCount", "Name"}.intersection(answer):
                 page = page_from_boto3(answer)
                 if page is None:
                     raise StorageError(
-                        f"{place}: the server's answer cannot be read (an object without a key)."
+                        f"{place}: the server's response cannot be read (an object without a key)."
                     )
                 return page
-        # Otherwise a web server that answers anything with a page would be an empty shelf.
+        # Otherwise any web server that responds with a page would look like an empty shelf.
         raise StorageError(
-            f"{place}: the answer is no listing; is that an S3 server at [provider_params] "
+            f"{place}: the response is not a listing; is there an S3 server at [provider_params] "
             "endpoint_url?"
         )
 
     def _objects_on(self, page: Page, where: Mapping[str, Any]) -> Objects:
-        """Return the shelf's objects on a page, which boto3 reads if they are odd."""
+        """Return the shelf's objects on a page; boto3 parses them if their form is unusual."""
         objects = page.objects()
         if objects is None:
             self._requests.note_odd("objects of a listing")
             with self._requests.permit():
                 objects = self.page_of_boto3(where).objects()
         assert objects is not None
-        # The prefix itself is no key; servers that don't know StartAfter list it.
+        # Servers that don't support StartAfter list the prefix itself, which is not a key.
         return objects.without(self._bucket.prefix, PROBE)
 
     def _parameters(self, where: Mapping[str, Any]) -> dict[str, Any]:
-        # In the order in which boto3 has them.
+        # In boto3's order.
         return {**self._asked, **where, "EncodingType": "url"}
 
     def _position_behind(self, page: Page) -> dict[str, Any] | None:
-        """Return the parameters that ask for the page after this one; None if there is none."""
+        """Return the parameters that request the next page; None after the last page."""
         if not page.is_truncated:
             return None
         place = self._bucket.place(OPERATION)
         if not page.token:
             raise StorageError(
-                f"{place}: the server cuts the listing short and does not say how to go on."
+                f"{place}: the server truncated the listing without a NextContinuationToken, so "
+                "the list of keys is not complete."
             )
         if page.token in self._tokens:
             raise StorageError(
-                f"{place}: the server gives the same NextContinuationToken twice, so the listing "
+                f"{place}: the server sent the same NextContinuationToken twice, so the listing "
                 "would never end; the list of keys is not complete."
             )
         self._tokens.add(page.token)
@@ -140,7 +145,7 @@ class Listing:
 
 
 class _Ahead:
-    """A request that was sent ahead, with a permit that others may take."""
+    """The request for the next page, sent ahead; others may take its permit."""
 
     def __init__(self, requests: Requests) -> None:
         self._requests = requests
@@ -149,7 +154,7 @@ class _Ahead:
         self._process = os.getpid()
 
     def begin(self, operation: str, parameters: Mapping[str, Any]) -> None:
-        """Send a request, if there is a permit for it."""
+        """Send a request if a permit is free; otherwise do nothing."""
         refuse_if_stopped()
         if self._process == os.getpid() and self._permits.try_acquire(self, self):
             self._posted = self._requests.post(operation, parameters)
@@ -157,17 +162,20 @@ class _Ahead:
                 self._permits.release(self)
 
     def taken(self) -> Begun | None:
-        """Return the request, for a caller who waits for its answer with another permit."""
+        """Return the request and release its permit; None if no request was sent.
+
+        The caller waits for the response with another permit.
+        """
         posted, self._posted = self._posted, None
         self._permits.release(self)
         if posted is not None and self._process != os.getpid():
-            posted.connection.close()  # The parent's.
+            posted.connection.close()  # It belongs to the parent process.
             return None
         return posted
 
     @contextmanager
     def paused(self) -> Iterator[None]:
-        """While the caller has a page, others may take the permit."""
+        """Let others take the permit while the caller uses a page."""
         self._permits.pause(self)
         try:
             yield
@@ -175,7 +183,7 @@ class _Ahead:
             self._permits.resume(self)
 
     def close(self) -> None:
-        """Close the connection of what was sent."""
+        """Close the connection of a request that was sent, and release the permit."""
         try:
             posted = self.taken()
             if posted is not None:

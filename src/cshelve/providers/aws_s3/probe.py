@@ -1,9 +1,9 @@
-"""Find out whether a server honours conditional requests, before anything relies on them.
+"""Find out whether a server honours conditional requests before the shelf relies on them.
 
-A server that does not know If-Match and If-None-Match ignores them and reports success, and every
-writer wins. AWS knows them. Elsewhere a shelf tries each kind of condition once, when it first
-needs it, on names that are no keys (`.cshelve-probe-…`, inside the prefix; listings leave them
-out).
+A server that does not support If-Match and If-None-Match ignores them and reports success, so that
+every writer wins. AWS supports them. On other servers, a shelf tries each kind of condition once,
+when it first needs it. The names it uses (`.cshelve-probe-…`, inside the prefix) are not keys, and
+listings omit them.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Condition", "Probe"]
 
-# The DNS suffixes of botocore's partitions: where AWS itself answers.
+# The DNS suffixes of AWS itself, from botocore's partitions.
 AWS_SUFFIXES = (
     ".amazonaws.com",
     ".amazonaws.com.cn",
@@ -51,7 +51,7 @@ HONOURED = frozenset({404, 412})
 
 
 class Condition(Enum):
-    """What a write may depend on; the value is its name in messages."""
+    """A condition of a write; the value is the name in messages."""
 
     UNCHANGED = "If-Match with PutObject"
     ABSENT = "If-None-Match with PutObject"
@@ -59,7 +59,7 @@ class Condition(Enum):
 
 
 class Probe:
-    """Know which conditions the server honours. Safe in many threads: one probes, others wait."""
+    """The conditions that the server honours. Safe in many threads: one probes, the others wait."""
 
     def __init__(self, requests: Requests) -> None:
         self._requests = requests
@@ -90,7 +90,7 @@ class Probe:
         if Condition.UNCHANGED not in known:
             known[Condition.UNCHANGED] = self._honours_unchanged()
         if not known[Condition.UNCHANGED]:
-            # If-Match is the condition that most servers know, so the others need no test.
+            # Most servers support If-Match. One that does not supports no other condition.
             known.update(dict.fromkeys(Condition, False))
         elif condition not in known and condition is Condition.ABSENT:
             known[condition] = self._honours_absent()
@@ -98,7 +98,7 @@ class Probe:
             known[condition] = self._honours_delete()
 
     def _honours_unchanged(self) -> bool:
-        """Put an object with an If-Match that cannot hold; return whether the server refuses it."""
+        """Put an object with an If-Match that cannot hold; return whether the put is refused."""
         name = _probe_name()
         if self._is_refused("PutObject", name, IfMatch=NO_ETAG):
             return True
@@ -109,13 +109,13 @@ class Probe:
         """Put an object twice with If-None-Match; return whether the second put is refused."""
         name = _probe_name()
         try:
-            # The first one is refused, too, if boto3 retried it because the response was lost.
+            # The first put may be refused, too: if its response was lost, and boto3 retried it.
             return any(self._is_refused("PutObject", name, IfNoneMatch="*") for _ in range(2))
         finally:
             self._remove(name)
 
     def _honours_delete(self) -> bool:
-        """Delete an object of our own, with a false If-Match; return whether that is refused."""
+        """Delete an object of our own with a wrong If-Match; return whether that is refused."""
         name = _probe_name()
         send(self._requests, "PutObject", name, None, b"")
         try:
@@ -124,7 +124,7 @@ class Probe:
             self._remove(name)
 
     def _is_refused(self, operation: str, name: str, **condition: str) -> bool:
-        """Send a request whose condition does not hold, and return whether it is refused."""
+        """Send a request whose condition does not hold; return whether it is refused."""
         try:
             self._send(operation, name, condition)
         except failures() as error:
@@ -160,7 +160,7 @@ class Probe:
         try:
             attempt(self._requests, "DeleteObject", name)
         except failures():
-            return  # The result is known, and listings omit the object that is left behind.
+            return  # The result of the probe is known, and listings omit an object that is left.
 
 
 def _probe_name() -> str:

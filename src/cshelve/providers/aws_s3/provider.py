@@ -1,6 +1,6 @@
-"""`aws-s3`: a shelf in an Amazon S3 bucket, or in one of a server that speaks its protocol.
+"""`aws-s3`: a shelf in a bucket of Amazon S3, or of another server that speaks its protocol.
 
-A key's object is named `key_prefix/key`.
+The object of a key is named `key_prefix/key`.
 """
 
 from __future__ import annotations
@@ -50,18 +50,21 @@ if TYPE_CHECKING:
 
 __all__ = ["AwsS3"]
 
-# Regions that CreateBucket takes no LocationConstraint for: S3's first, and names that are none.
+# Regions for which CreateBucket accepts no LocationConstraint: S3's first one, and names that do
+# not stand for one region.
 REGIONS_WITHOUT_CONSTRAINT = frozenset({"", "us-east-1", "aws-global", "auto"})
 
 
 class AwsS3(Provider):
     """Objects in a bucket of Amazon S3, or of a server that speaks its protocol.
 
-    Each method is one request unless it says otherwise; a large value is one for each of its
-    chunks, and two more when it is written. S3 stores and deletes an object as a whole or not at
-    all. The direct engine sends a request, or boto3 where that cannot or may not. Only boto3
-    repeats requests, except those with a condition, and a body that was cut short, which is asked
-    for once more.
+    Each method sends one request unless it says otherwise. A large value needs one request for each
+    chunk, and two more when it is written. S3 stores and deletes an object as a whole or not at
+    all. Safe in many threads.
+
+    The direct engine sends requests, and boto3 sends those that the engine cannot. boto3 retries
+    temporary failures, except of requests with a condition. A body that was cut short is requested
+    once more.
 
         with cshelve.open_provider(AwsS3("my-bucket", key_prefix="app")) as db:
             db["greeting"] = "hello"
@@ -90,15 +93,16 @@ class AwsS3(Provider):
         logger: logging.Logger | None = None,
         **options: Any,
     ) -> None:
-        """Send nothing; each argument is the option of that name in a configuration.
+        """Set the options; each argument is the option of the same name in a configuration.
 
-        `auth_type` is `default` (boto3's chain of credentials), `access_key` (with `key_id` and
-        `key_secret`), `profile` (with `profile_name`) or `anonymous`. `session` is a
-        `boto3.Session` of your own, whose credentials and region count. `provider_params` and
-        `put_params` are the sections of these names, `options` any other option of `[default]`,
-        such as `multipart_chunk_bytes`. A `$` in a value means nothing here.
+        `auth_type` is `default` (boto3's credential chain), `access_key` (with `key_id` and
+        `key_secret`), `profile` (with `profile_name`) or `anonymous`. `session` is your own
+        `boto3.Session`, whose credentials and region are used. `provider_params` and `put_params`
+        are the sections with these names, and `options` are any other options of `[default]`, such
+        as `multipart_chunk_bytes`. A `$` in a value has no special meaning here.
 
-        Raises `ConfigurationError` for what is missing, unknown or does not go together.
+        Sends no request. Raises `ConfigurationError` for options that are missing or unknown, or
+        that do not go together.
         """
         default = dict(
             bucket_name=bucket_name,
@@ -136,16 +140,16 @@ class AwsS3(Provider):
         super().__init__(concurrency=settings.concurrency)
         self._requests = Requests(settings, self._bucket, self.stats, logger)
         self.concurrency = self._requests.config.concurrency
-        # The caller's session is in no configuration.
+        # A configuration cannot contain the caller's session.
         self.can_be_reopened = settings.session is None
         self._logger = logger
         self._most_bytes = min(settings.multipart_threshold_bytes, multipart.LARGEST_PUT_BYTES)
-        """The longest value that one request stores."""
+        """The size of the largest value that is stored by one request."""
         logger.info("%s: engine %s (%s)", self.location, self.engine, self._requests.reason)
 
     @property
     def engine(self) -> str:
-        """The engine that sends requests now: `direct`, with boto3 beside it, or `boto3`."""
+        """The engine in use: `direct`, with boto3 beside it, or `boto3`."""
         return self._requests.engine
 
     @property
@@ -161,7 +165,10 @@ class AwsS3(Provider):
         return self._bucket.location
 
     def exists(self) -> bool:
-        """List one key; without `check_bucket`, send nothing and return True."""
+        """Return whether the bucket exists, by listing one key.
+
+        Without `check_bucket`, send nothing and return True.
+        """
         if not self._settings.check_bucket:
             return True
         try:
@@ -171,7 +178,10 @@ class AwsS3(Provider):
         return True
 
     def create(self) -> None:
-        """Create the bucket, in the client's region."""
+        """Create the bucket in the client's region.
+
+        Raises `AuthError` or `CanNotCreateDBError` if that fails.
+        """
         region = self._requests.clients.meta.region_name or ""
         where: dict[str, Any] = {}
         if region not in REGIONS_WITHOUT_CONSTRAINT:
@@ -180,7 +190,7 @@ class AwsS3(Provider):
             with self._requests.permit():
                 self._requests.boto3.call("CreateBucket", None, where)
         except failures() as error:
-            # Another program may have created it meanwhile; if it is ours, we may list it.
+            # Another program may have created it meanwhile. If we may list it, it is ours.
             taken = code_of(error) in {"BucketAlreadyOwnedByYou", "BucketAlreadyExists"}
             if taken and self._is_ours():
                 return
@@ -188,7 +198,7 @@ class AwsS3(Provider):
             if isinstance(failure, AuthError | CanNotCreateDBError):
                 raise failure from error
             raise CanNotCreateDBError(str(failure)) from error
-        # Mostly its name is misspelt.
+        # The usual reason is a misspelt name.
         self._logger.warning("%s: the bucket did not exist, and was created", self.location)
 
     def close(self) -> None:
@@ -209,7 +219,7 @@ class AwsS3(Provider):
         return item
 
     def contains(self, name: str) -> bool:
-        """Ask by a HEAD; by a GET of one byte where only its answer has a code."""
+        """Return whether the object exists, by a HEAD, or a GET of one byte for its error code."""
         requests = self._requests
         if requests.key_of(name) is None:
             return False
@@ -220,7 +230,7 @@ class AwsS3(Provider):
     def put(
         self, name: str, data: bytes, *, if_absent: bool = False, if_version: str | None = None
     ) -> str:
-        """Store an object; with a condition, find out once whether the server honours it."""
+        """Store an object; before the first condition of a kind, probe if the server honours it."""
         requests = self._requests
         if requests.key_of(name) is None:
             raise self._bucket.not_storable(name)
@@ -255,7 +265,7 @@ class AwsS3(Provider):
             return False if answer.status == 404 else None
 
     def entries(self, prefix: str = "", *, limit: int | None = None) -> Iterator[Entry]:
-        """List the objects: one request for each 1,000."""
+        """Yield the entry of each object; this sends one request for each 1,000."""
         pages = pages_of(self._requests, prefix, limit)
         return islice(chain.from_iterable(map(self._entries, pages)), limit)
 
@@ -276,11 +286,14 @@ class AwsS3(Provider):
                 yield outcome
 
     def delete_many(self, names: Iterable[str]) -> Generator[Outcome]:
-        """Delete 1,000 keys a request, or singly where the server can't."""
+        """Delete 1,000 keys in a request, or one by one if the server cannot do that."""
         return self._bulk_delete.outcomes(names)
 
     def purge(self) -> Generator[Outcome]:
-        """Delete every object of the shelf; that of a whole bucket is told at the end."""
+        """Delete every object of the shelf, and yield the outcomes.
+
+        If the shelf is the whole bucket, log a warning with the number of deleted objects.
+        """
         deleting = super().purge()
         if self._bucket.prefix:
             yield from deleting
@@ -296,7 +309,7 @@ class AwsS3(Provider):
                 objects = "1 object was" if deleted == 1 else f"{deleted} objects were"
                 self._logger.warning(
                     "%s: the shelf is the whole bucket, and %s deleted from it; key_prefix limits "
-                    "a shelf to a part of one",
+                    "a shelf to a part of a bucket",
                     self.location,
                     objects,
                 )
@@ -328,19 +341,20 @@ class AwsS3(Provider):
         place = self._bucket.place("ListObjectsV2")
         try:
             rows = list(page.rows())
-        except ValueError as error:  # A date that there is not.
-            raise StorageError(f"{place}: the server's answer cannot be read ({error}).") from error
+        except ValueError as error:  # A date that does not exist.
+            problem = f"the server's response cannot be read ({error})."
+            raise StorageError(f"{place}: {problem}") from error
         for key, size, date in rows:
             name = key.removeprefix(prefix)
             if size is None or date is None:
                 raise StorageError(
-                    f"{place._replace(name=name)}: the listing does not say how large it is, or of "
-                    "when."
+                    f"{place._replace(name=name)}: the listing has no size or no date for this "
+                    "object."
                 )
             yield Entry(name, size, date)
 
     def _is_ours(self) -> bool:
-        """Return whether we may list a bucket of that name."""
+        """Return whether we may list the bucket."""
         try:
             require_listing(self._requests)
         except Error:
@@ -349,7 +363,7 @@ class AwsS3(Provider):
 
 
 def _given(options: Mapping[str, Any]) -> dict[str, Any]:
-    """Return those that are given, as a configuration has them: two dollars mean one."""
+    """Return the options that are not None, in a configuration's form: `$$` stands for `$`."""
     return {
         name: f"${value}" if isinstance(value, str) and value.startswith("$") else value
         for name, value in options.items()

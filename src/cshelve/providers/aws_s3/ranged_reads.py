@@ -1,8 +1,8 @@
-"""Large values on their way from S3: in ranges of one object, several at once.
+"""Read large values from S3 in ranges, several at the same time.
 
-The size of a value is not known beforehand, so the first request is a plain GET, and its answer has
-it. If that is large, its beginning is the first range, and other requests ask for the rest, all of
-the very object that the first answer began (If-Match).
+The size of a value is not known beforehand, so the first request is a plain GET, whose response has
+the size. If the value is large, the beginning of that response serves as the first range, and other
+requests ask for the rest. Their If-Match makes sure that they read the same object.
 """
 
 from __future__ import annotations
@@ -28,28 +28,29 @@ if TYPE_CHECKING:
 
 __all__ = ["First", "RangedReads", "UnfitRangeError"]
 
-# Each costs a request and a connection; twelve at 50 MB/s are more than a process receives.
+# Each range costs a request and a connection, and twelve at 50 MB/s are more than a process can
+# receive.
 MOST_RANGES = 12
-# After so many unchanged values whose ETag did not match, values are read as a whole.
+# After this many unchanged values whose ETag did not match, values are read as a whole.
 MOST_UNMATCHED = 3
 
 
 class UnfitRangeError(StorageError):
-    """A range was not of the object that the first answer began; worth a second reading."""
+    """Raised for a range that is not of the same object as the first response: read again."""
 
     etag: str | None = None
-    """The ETag of the object, if it was replaced."""
+    """The ETag of the first response, if the object was replaced since."""
 
 
 class First(NamedTuple):
-    """The answer to the GET of a large value, whose body has not been read yet."""
+    """The response to the GET of a large value before its body is read."""
 
     size: int
     etag: str
     crc32: str
-    """The checksum of the whole, if the server sends one."""
+    """The checksum of the whole value; empty if the server sends none."""
     body: Any
-    """The rest of it: the engine's `Begun`, or boto3's stream."""
+    """The body: the engine's `Begun`, or boto3's stream."""
 
     @classmethod
     def of_engine(cls, begun: Begun) -> First:
@@ -64,7 +65,7 @@ class First(NamedTuple):
 
 
 class RangedReads:
-    """Reads of values longer than `threshold_bytes`: a request for each chunk, or at most twelve.
+    """Read values larger than `threshold_bytes`, by a request for each chunk, but at most twelve.
 
     Safe in many threads.
     """
@@ -78,9 +79,10 @@ class RangedReads:
         self._unmatched = 0
 
     def item(self, name: str, begun: Begun | None) -> Item:
-        """Read a large value whose beginning the direct engine has; None is read by boto3.
+        """Read the rest of a large value, and return the value as an item.
 
-        The caller holds no permit.
+        `begun` is the direct engine's response; with None, or after a failure, boto3 reads the
+        whole value. The caller holds no permit.
         """
         replaced_etag = None
         if begun is not None:
@@ -96,21 +98,21 @@ class RangedReads:
         return self._requests.boto3.get_in_ranges(name, self, replaced_etag)
 
     def read(self, name: str, first: First, replaced_etag: str | None = None) -> bytes:
-        """Read the value that an answer to a GET begins. The caller holds no permit.
+        """Return the value of which `first` is the beginning. The caller holds no permit.
 
-        `replaced_etag` is the ETag of what a reading just before found replaced. Raises
-        `UnfitRangeError` if the value is replaced meanwhile, and never returns a mix of two; and
-        what boto3 raises for a body that is cut short or damaged.
+        `replaced_etag` is the ETag of the object that the previous attempt found replaced, if there
+        was one. Raises `UnfitRangeError` if the value is replaced meanwhile, and never returns a
+        mix of two values. Raises boto3's errors for a body that is cut short or damaged.
         """
         is_unchanged = first.etag == replaced_etag
         if self._has_ranges and is_unchanged:
-            # The value has not changed: its ETag does not match, as when a proxy that compresses
-            # alters it.
+            # The value has not changed, but its ETag does not match. A proxy that compresses
+            # responses may have altered the ETag.
             self._unmatched += 1
             if self._unmatched >= MOST_UNMATCHED:
-                self._without_ranges("no ETag of its answers is what If-Match asks for")
+                self._without_ranges("the server's ETags do not match in If-Match")
         at_once = min(MOST_RANGES, self._requests.most_of_one)
-        # A weak ETag is never that of an If-Match: RFC 9110, section 13.1.1.
+        # A weak ETag never matches in If-Match: RFC 9110, section 13.1.1.
         if is_unchanged or not self._has_ranges or not first.etag.startswith('"') or at_once == 1:
             data = self._to_its_end(first)
         else:
@@ -131,7 +133,7 @@ class RangedReads:
                 for _ in done:
                     pass
         finally:
-            # The rest of the first answer would precede the next one.
+            # The connection cannot be reused: the rest of the first response is still to come.
             if begun is None:
                 first.body.close()
             else:
@@ -139,25 +141,24 @@ class RangedReads:
         return reading.data.getvalue()
 
     def no_ranges(self, name: str) -> UnfitRangeError:
-        """Return the error for a server that answers with something else than the range."""
-        self._without_ranges("it does not give the ranges that it is asked for")
+        """Return the error for a response that is not the requested range; stop using ranges."""
+        self._without_ranges("the server does not send the requested ranges")
         return UnfitRangeError(
-            f"{self._bucket.place('GetObject', name)}: the server does not give the range that it "
-            "is asked for."
+            f"{self._bucket.place('GetObject', name)}: the server did not send the requested range."
         )
 
     def replaced(self, name: str, etag: str) -> UnfitRangeError:
         """Return the error for a value that was replaced while it was read."""
         error = UnfitRangeError(
-            f"{self._bucket.place('GetObject', name)}: others replaced the value while it was "
-            "read, twice; read it again when they pause, or raise [default] "
-            "multipart_threshold_bytes, up to which a value is read by one request."
+            f"{self._bucket.place('GetObject', name)}: another writer replaced the value while it "
+            "was read, twice; read it again later, or raise [default] multipart_threshold_bytes, "
+            "up to which a value is read by one request."
         )
         error.etag = etag
         return error
 
     def _without_ranges(self, why: str) -> None:
-        """Read values as a whole from now on, which takes longer, and warn of it."""
+        """Read values as a whole from now on, and log a warning, since that takes longer."""
         self._has_ranges = False
         self._requests.warn(f"large values are read by one request each from now on: {why}")
 
@@ -169,9 +170,10 @@ class RangedReads:
             return data
 
     def _check(self, name: str, data: bytes, first: First) -> None:
-        """Compare the server's checksum of the whole, as boto3 does at the end.
+        """Verify the server's checksum of the whole value; raise `UnfitRangeError` if it differs.
 
-        There is one if the value was stored by one request; else it is one of checksums.
+        A value that was stored in parts has only a checksum of the parts' checksums (with a dash),
+        which is not verified.
         """
         if not first.crc32 or "-" in first.crc32:
             return
@@ -182,7 +184,7 @@ class RangedReads:
 
 
 class _Reading(BucketTask[int, None]):
-    """The ranges of a value, read into one buffer, which becomes the value without a copy."""
+    """The task that reads the ranges of a value into one buffer, which becomes the value."""
 
     def __init__(
         self, requests: Requests, reads: RangedReads, name: str, first: First, range_bytes: int
@@ -193,14 +195,14 @@ class _Reading(BucketTask[int, None]):
         self._key = requests.bucket.prefix + name
         self._first = first
         self._range_bytes = range_bytes
-        # It takes over bytes that nobody else refers to, and `getvalue` returns them: neither
-        # copies them (a bytearray would have to be, to become bytes). The system provides the
-        # memory only as it is filled.
+        # BytesIO takes over bytes that nothing else refers to, and `getvalue` returns them, both
+        # without a copy. (A bytearray would have to be copied to become bytes.) The system provides
+        # the memory only as it is filled.
         self.data = io.BytesIO(bytes(first.size))
 
     def request(self, start: int) -> Request | None:
         if not start:
-            return None  # boto3 has the answer of that.
+            return None  # boto3 has already sent the first request.
         return self.made("GetObject", self._key, self._parameters(start))
 
     def body_buffer(self, start: int, reader: Reader) -> memoryview | None:
@@ -213,7 +215,7 @@ class _Reading(BucketTask[int, None]):
         return self._view(start)
 
     def result(self, start: int, answer: Answer) -> None:
-        if answer.body:  # It came in one piece with its head.
+        if answer.body:  # The body came in one piece with the head, so not into the buffer.
             reader = Reader("GET")
             reader.status, reader.headers = answer.status, answer.headers
             reader.length = len(answer.body)
@@ -235,7 +237,7 @@ class _Reading(BucketTask[int, None]):
             boto3.read_range(buffer, body, lambda: self._asked_for(start), self._name)
 
     def _asked_for(self, start: int) -> Any:
-        """Ask boto3 for a range of the object, and return its body if it is that."""
+        """Request a range by boto3, and return its body; raise `UnfitRangeError` if it is wrong."""
         try:
             answer = self._requests.boto3.call("GetObject", self._name, self._parameters(start))
         except failures() as error:
@@ -252,7 +254,7 @@ class _Reading(BucketTask[int, None]):
         return answer["Body"]
 
     def _parameters(self, start: int) -> dict[str, str]:
-        # In the order in which boto3 has them.
+        # In boto3's order.
         return {"Range": f"bytes={start}-{self._stop(start) - 1}", "IfMatch": self._first.etag}
 
     def _expected(self, start: int) -> tuple[str, str]:

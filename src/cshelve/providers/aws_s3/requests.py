@@ -1,7 +1,7 @@
-"""Requests of one bucket: by the direct engine where that can, and by boto3 otherwise.
+"""The requests of one shelf: sent by the direct engine if possible, and by boto3 otherwise.
 
-A request needs one of the shelf's permits, whichever engine sends it. If the direct engine gets no
-plain answer, boto3 sends the request again under the same permit.
+Every request needs one of the shelf's permits, whichever engine sends it. If the direct engine does
+not get a plain response, boto3 sends the request again with the same permit.
 """
 
 from __future__ import annotations
@@ -35,16 +35,16 @@ if TYPE_CHECKING:
 
 __all__ = ["Requests"]
 
-# After so many answers in a row that only boto3 could take, boto3 does all.
+# After this many responses in a row that only boto3 could use, boto3 sends all requests.
 MOST_NOT_PLAIN = 3
-# What the direct engine may add to the time that boto3 alone would wait for an answer.
+# The direct engine may wait for a response this fraction of the time that boto3 would wait in all.
 MOST_ADDED = 0.25
-# boto3 may learn from these where the bucket is.
+# Redirects, from which boto3 may learn where the bucket is.
 REDIRECTS = frozenset({301, 302, 307, 308})
 
 
 class Requests:
-    """Send requests of a bucket. Safe in many threads; a forked child gets its own connections."""
+    """Send a shelf's requests. Safe in many threads; a forked child gets its own connections."""
 
     def __init__(
         self, settings: S3Settings, bucket: Bucket, stats: Stats, logger: logging.Logger
@@ -61,9 +61,9 @@ class Requests:
         self.config: ClientConfig = choice.config
         bucket.sends_checksums = choice.config.sends_checksums
         self.engine = choice.engine
-        """The chosen engine: `direct`, with boto3 beside it, or `boto3`."""
+        """The engine in use: `direct`, with boto3 beside it, or `boto3`."""
         self.reason = choice.reason
-        """Why it was chosen."""
+        """Why this engine is in use."""
         self._engine: Engine | None = None
         if choice.source is not None:
             longest = choice.config.read_timeout
@@ -71,25 +71,25 @@ class Requests:
             self._engine = Engine(choice.source, stats.count, patience)
         self._permits = PerProcess(lambda: Permits(self.config.concurrency))
         self._in_vain = 0
-        """How many answers in a row the direct engine has not been able to take."""
+        """The number of responses in a row that the direct engine could not use."""
         self._is_intercepted = False
 
     @property
     def permits(self) -> Permits:
-        """This process's permits."""
+        """The permits of this process."""
         return self._permits.get()
 
     @property
     def most_of_one(self) -> int:
-        """How many requests of one large value may be in flight at once.
+        """The number of requests for one large value that may be in flight at the same time.
 
-        One and half of the others: with all, other requests would wait for the end of that value.
+        About half of all: otherwise, other requests would wait until the whole value has arrived.
         """
         return min(1 + self.config.concurrency // 2, self.config.concurrency)
 
     @property
     def clients(self) -> Clients:
-        """boto3's clients of this process, built when they are first needed."""
+        """The boto3 clients of this process, which are built when first needed."""
         made = self._clients.made()
         if made is None:
             with self._building.get():
@@ -98,7 +98,7 @@ class Requests:
 
     @property
     def boto3(self) -> ByBoto3:
-        """Requests by boto3, which is imported only here, and only when something needs it."""
+        """The object that sends requests by boto3, which is imported here when first needed."""
         if self._boto3 is None:
             from cshelve.providers.aws_s3.by_boto3 import ByBoto3
 
@@ -107,7 +107,7 @@ class Requests:
         return self._boto3
 
     def set_content_type(self, content_type: str | None) -> None:
-        """Have it sent with every object, before the first request."""
+        """Send this media type with every object. Call this before the first request."""
         self.bucket.content_type = content_type
         if self._engine is not None:
             self._engine.content_type = content_type
@@ -121,17 +121,17 @@ class Requests:
             clients.close()
 
     def key_of(self, name: str) -> str | None:
-        """Return the key of a name's object; None if S3 can hold none, or it is not the shelf's."""
+        """Return the key of a name's object; None if S3 cannot hold it, or `probe` uses it."""
         key = self._prefix + name
         is_short = len(key) * 4 <= LONGEST_KEY or len(key.encode()) <= LONGEST_KEY
         return key if name and is_short and PROBE not in name else None
 
     def permit(self) -> Permit:
-        """Return a context that holds one of the permits."""
+        """Return a context manager that holds one of the permits."""
         return Permit(self._permits.get())
 
     def direct(self) -> Engine | None:
-        """Return the direct engine, if it may send the next request."""
+        """Return the direct engine; None if boto3 has to send the next request."""
         engine = self._engine
         if engine is None or (reason := interception()) is None:
             return engine
@@ -151,9 +151,10 @@ class Requests:
         body: bytes | memoryview | None = None,
         posted: Begun | None = None,
     ) -> Answer | None:
-        """Return the direct engine's answer if it is plain, None if boto3 has to do it.
+        """Send a request by the direct engine, and return the response if it is plain.
 
-        `posted` is the request if it was sent before, by `post`. The caller holds a permit.
+        Return None if boto3 has to send the request. `posted` is the request if `post` has sent it
+        already. The caller holds a permit.
         """
         engine = self.direct()
         if engine is None:
@@ -174,9 +175,9 @@ class Requests:
         return answer
 
     def read(self, name: str, most_bytes: int) -> Item | Begun | None:
-        """Return an item, or the beginning of one that is longer than `most_bytes`.
+        """Read an item by the direct engine, but only its beginning beyond `most_bytes`.
 
-        None if boto3 has to do it. Raises `KeyNotFoundError`. The caller holds a permit.
+        Return None if boto3 has to read it. Raises `KeyNotFoundError`. The caller holds a permit.
         """
         engine = self.direct()
         if engine is None:
@@ -197,12 +198,15 @@ class Requests:
         return self.item_of(answer)
 
     def item_of(self, answer: Answer) -> Item:
-        """Return the item in an answer to a GET."""
+        """Return the item in a response to a GET, and count its bytes."""
         self.stats.add_bytes(received=len(answer.body))
         return Item(answer.body, answer.headers.get("etag", NO_VERSION))
 
     def post(self, operation: str, parameters: Mapping[str, object]) -> Begun | None:
-        """Send a request whose answer `answer` waits for; None if boto3 has to do it."""
+        """Send a request without waiting; pass the result to `answer`, which receives the response.
+
+        Return None if boto3 has to send the request.
+        """
         engine = self.direct()
         if engine is None:
             return None
@@ -213,7 +217,7 @@ class Requests:
             return None
 
     def rest_of(self, begun: Begun) -> Answer:
-        """Return an answer that has not arrived completely yet; the caller holds a permit."""
+        """Receive the rest of a response, and return the response. The caller holds a permit."""
         engine = self._engine
         if engine is None:
             begun.connection.close()
@@ -221,7 +225,7 @@ class Requests:
         return engine.finish(begun)
 
     def judged(self, operation: str, answer: Answer) -> Answer:
-        """Return an answer if it is plain; note it, and raise `NotPlainError`, if it is not."""
+        """Return a response if it is plain; else record the failure and raise `NotPlainError`."""
         engine = self._engine
         try:
             if engine is None:
@@ -234,13 +238,13 @@ class Requests:
         return answer
 
     def warn(self, what: str) -> None:
-        """Warn of what makes the shelf slower than it could be."""
+        """Log a warning that names the shelf's location."""
         self._logger.warning("%s: %s", self.bucket.location, what)
 
     def note_failure(self, error: BaseException) -> None:
-        """Note that boto3 has to do what the engine could not.
+        """Record that boto3 has to send a request, as the direct engine failed.
 
-        Raises the error again if a signal handler of the program has raised it.
+        Raises the error again if it came from a signal handler of the program.
         """
         if is_from_signal_handler(error):
             raise error
@@ -249,36 +253,36 @@ class Requests:
             self._in_vain += 1
             status = getattr(error, "status", 0)
             if status >= 500 or status == 429:
-                self._in_vain = 0  # A busy server answers boto3 so as well.
+                self._in_vain = 0  # A busy server refuses boto3's requests, too.
             if status in REDIRECTS or getattr(error, "code", "") in WRONG_REGION:
                 self._in_vain = 0
                 self.learn_where()
         elif isinstance(error, NotSentError | OSError):
             self._in_vain = 0  # The server, or the way to it, has stopped working.
         else:
-            # boto3 has no credentials, or only boto3 can send it; it explains why.
+            # boto3 has no credentials, which its own error explains, or only boto3 can send this.
             self._in_vain += 1
 
     def note_odd(self, what: str) -> None:
-        """Note that an answer is plain, and what is in it is not."""
+        """Record that the body of a plain response has an unusual form, so boto3 has to read it."""
         self.note_failure(NotPlainError(what))
 
     def note_done_by_boto3(self) -> None:
-        """Note that boto3 has done something, and change to boto3 if only boto3 can any more."""
+        """Record that boto3 has succeeded; drop the direct engine if that has failed too often."""
         if self._in_vain >= MOST_NOT_PLAIN and self._engine is not None:
             engine, self._engine = self._engine, None
             if engine is not None:  # Another thread may have been faster.
                 engine.close()
-            self.engine, self.reason = "boto3", "the server's answers are not plain"
+            self.engine, self.reason = "boto3", "the server's responses are not plain"
             self._logger.warning(
-                "%s: engine boto3 from now on, which is slower: the server's answers are not what "
-                "the direct engine understands, although boto3 does. With debug logging, the "
-                "logger says what they are.",
+                "%s: engine boto3 from now on, which is slower: boto3 understands the server's "
+                "responses, but the direct engine does not. With debug logging, the log says "
+                "what they are.",
                 self.bucket.location,
             )
 
     def learn_where(self) -> None:
-        """Learn from boto3 where to send requests, after a redirect."""
+        """Learn from boto3 where to send requests after a redirect."""
         engine = self._engine
         if engine is not None:
             engine.close()
@@ -293,13 +297,13 @@ class Requests:
         return clients
 
     def _before_attempt(self, event_name: str) -> None:
-        """Count what boto3 is about to send; refuse it if nobody waits for it any more."""
+        """Count a request that boto3 is about to send; raise `StoppedError` if it is unwanted."""
         refuse_if_stopped()
         self.stats.count(event_name.rpartition(".")[2])
 
 
-# What mocks and tracers replace, and the package of what is there otherwise. Most tracers wrap
-# `_make_api_call`, Sentry wraps `__init__`, New Relic `make_request`; vcrpy has own connections.
+# What mocks and tracers replace, and the package of the originals. Most tracers wrap
+# `_make_api_call`, Sentry wraps `__init__`, New Relic `make_request`; vcrpy replaces connections.
 PLACES = (
     ("botocore.client", "BaseClient", "_make_api_call", "botocore."),
     ("botocore.client", "BaseClient", "__init__", "botocore."),
@@ -309,16 +313,16 @@ PLACES = (
     ("botocore.awsrequest", "AWSHTTPSConnectionPool", "ConnectionCls", "botocore."),
     ("urllib3.connectionpool", "HTTPConnectionPool", "urlopen", "urllib3."),
 )
-# What was found where nothing is replaced, so that it need not be looked at again. Compared by
-# `is`: a wrapper of wrapt's is equal to what it wraps.
+# The originals that were found in these places, so that they are not examined again. They are
+# compared by `is`, as wrapt's wrappers are equal to what they wrap.
 _originals: dict[tuple[str, ...], object] = {}
 
 
 def interception() -> str | None:
-    """Return what takes part in boto3's requests, a mock or a tracer; None if nothing does.
+    """Return a text about the mock or tracer that intercepts boto3's requests; None if none does.
 
-    What it would not see must not be sent: then boto3 does all. It is looked up in the modules
-    that are loaded, at each request, which costs a few look-ups in dictionaries.
+    While there is one, boto3 sends all requests, since it would not see those of the direct engine.
+    Each request calls this, which costs a few look-ups in the loaded modules.
     """
     modules = sys.modules
     moto = modules.get("moto.core.models")
@@ -328,7 +332,7 @@ def interception() -> str | None:
     for place in PLACES:
         module, owner, name, package = place
         loaded = modules.get(module)
-        # Another thread may be in the middle of importing it.
+        # Another thread may be importing it at this moment.
         of_module = None if loaded is None else getattr(loaded, owner, None)
         if of_module is None:
             continue
@@ -342,8 +346,8 @@ def interception() -> str | None:
 
 
 def _home_of(found: object) -> str:
-    """Return the module where a function, or a class, is written, whatever it says of itself."""
+    """Return the module that defines a function or class, whatever its `__module__` says."""
     if type(found) is FunctionType:
-        # `functools.wraps` gives a function the `__module__` of another one.
+        # `functools.wraps` copies the `__module__` of the wrapped function.
         return str(found.__globals__.get("__name__"))
     return str(found.__module__) if isinstance(found, type) else ""

@@ -1,7 +1,8 @@
-"""One request by whichever engine, with the answer in boto3's form: for all but the hot path.
+"""Send one request by either engine, and return the response in boto3's form.
 
-`send` raises what a failure means. `attempt` and `attempt_once` raise the failure itself, one of
-`errors.failures`, for callers that go by what it says.
+`send` raises cshelve's errors. `attempt` and `attempt_once` raise the failure itself, one of
+`errors.failures`, for callers that examine it. Frequent operations do not use this module, as the
+conversion takes time.
 """
 
 from __future__ import annotations
@@ -39,7 +40,7 @@ def send(
     parameters: Mapping[str, Any] | None = None,
     body: Body = None,
 ) -> Mapping[str, Any]:
-    """Send a request, and return the answer; raise the `Error` that its failure means."""
+    """Send a request, and return the response; translate a failure to cshelve's errors."""
     try:
         return attempt(requests, operation, name, parameters, body)
     except failures() as error:
@@ -53,7 +54,7 @@ def attempt(
     parameters: Mapping[str, Any] | None = None,
     body: Body = None,
 ) -> Mapping[str, Any]:
-    """Send a request, and return the answer; raise its failure as it is."""
+    """Send a request, and return the response; raise one of `errors.failures`."""
     refuse_if_stopped()
     with requests.permit():
         answer = requests.answer(operation, name, parameters, body)
@@ -76,10 +77,11 @@ def attempt_once(
     *,
     by_boto3: bool,
 ) -> Mapping[str, Any]:
-    """Send a request, and never again: it has a condition, which our own first try may break.
+    """Send a conditional request exactly once, and return the response.
 
-    Raises `AnswerLostError` where what became of it is not known. With `by_boto3` the direct engine
-    does not send it.
+    A retry could fail because of our own first try, which may have changed the version. Raises one
+    of `errors.failures`: `AnswerLostError` if it is not known whether the request was carried out.
+    With `by_boto3`, the direct engine is not used.
     """
     with requests.permit():
         engine = None if by_boto3 else requests.direct()
@@ -101,7 +103,7 @@ def attempt_once(
 
 
 def _is_redirect(operation: str, answer: Answer) -> bool:
-    """Return whether the server did nothing, and the bucket is elsewhere; raise other refusals."""
+    """Return whether a response says that the bucket is elsewhere; raise any other refusal."""
     if 300 <= answer.status < 400 or code_and_message(answer)[0] in WRONG_REGION:
         return True
     if answer.status >= 400:
@@ -114,7 +116,7 @@ def _refusal(operation: str, answer: Answer) -> RefusalError:
 
 
 def _in_boto3s_form(operation: str, answer: Answer) -> Mapping[str, Any]:
-    """Return what boto3 would make of a plain answer, as far as the callers need it."""
+    """Return a plain response in boto3's form, with the fields that callers need."""
     headers = answer.headers
     metadata = {n.removeprefix(META): value for n, value in headers.items() if n.startswith(META)}
     form: dict[str, Any] = {"Metadata": metadata}
@@ -124,7 +126,7 @@ def _in_boto3s_form(operation: str, answer: Answer) -> Mapping[str, Any]:
     if operation == "CreateMultipartUpload":
         form["UploadId"] = _text_in(answer, "InitiateMultipartUploadResult", "UploadId")
     if operation == "CompleteMultipartUpload":
-        # S3 may say in the body of a 200 that it has failed after all.
+        # S3 may report a failure in the body of a response with status 200.
         form["ETag"] = _text_in(answer, "CompleteMultipartUploadResult", "ETag")
     return form
 
@@ -133,5 +135,5 @@ def _text_in(answer: Answer, root: str, name: str) -> str:
     body = answer.body.decode("utf-8", "replace")
     found = re.search(rf"<{name}>([^<]*)</{name}>", body)
     if f"<{root}" not in body or found is None or not found[1]:
-        raise NotPlainError(f"no {name} in the answer")
+        raise NotPlainError(f"no {name} in the response")
     return unescape(found[1])

@@ -1,4 +1,4 @@
-"""From settings to boto3 clients: one private session a shelf, its clients built under a lock."""
+"""Build boto3's clients from settings: each shelf has a session of its own."""
 
 from __future__ import annotations
 
@@ -42,26 +42,29 @@ __all__ = [
     "loader_of",
 ]
 
-# boto3 loads and caches data files while it builds a client, which is not safe in many threads.
+# Clients are built under this lock: boto3 loads and caches data files meanwhile, which is not safe
+# in many threads.
 _building = PerProcess(threading.Lock)
-# botocore's loaders of data by the variable AWS_DATA_PATH: see `loader_of`.
+# botocore's data loaders by the value of AWS_DATA_PATH: see `loader_of`.
 _loaders: dict[str | None, Loader] = {}
 
-# cshelve's own name for `SSECustomerKey` as a file can hold it.
+# cshelve's own option for an `SSECustomerKey` in a file, which cannot contain random bytes.
 KEY_IN_BASE64 = "SSECustomerKeyBase64"
-# What a put is made of; a user's parameters must not change it.
+# Parameters of a put that the shelf sets; the user's must not change them.
 OURS = frozenset(
     {"Bucket", "Key", "Body", "IfMatch", "IfNoneMatch", "ContentLength", "ContentMD5"}
     | {"WriteOffsetBytes", "SSECustomerKeyMD5"}
 )
-# Parameters of a put that other requests need too: who pays, whose bucket, which key to decrypt by.
+# Parameters of a put that other requests need too: who pays, who owns the bucket, and the key that
+# encrypts.
 SHARED = frozenset(
     {"RequestPayer", "ExpectedBucketOwner", "SSECustomerAlgorithm", "SSECustomerKey"}
 )
-# What boto3 sends with a put and with a part, but does not ask for when an upload begins:
+# The checksum that boto3 sends with a put and with a part, but does not announce when an upload
+# begins:
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/checking-object-integrity-upload.html
 CHECKSUM = "CRC32"
-# Which of a put's parameters other requests carry, if they know them; None is all.
+# The parameters of a put that other requests carry, if they support them; None means all.
 CARRYING: dict[str, frozenset[str] | None] = {
     "GetObject": SHARED,
     "HeadObject": SHARED,
@@ -76,40 +79,41 @@ CARRYING: dict[str, frozenset[str] | None] = {
 
 
 class UnreadableAnswerError(BotoCoreError):
-    """An answer that botocore cannot read."""
+    """Raised for a response that botocore cannot read."""
 
-    fmt = "the server's answer cannot be read ({error})"
+    fmt = "the server's response cannot be read ({error})"
 
 
 def loader_of(core: BotocoreSession) -> Loader:
-    """Return the loader of a session's data folders, which all shelves of the process share.
+    """Return the loader for a session's data folders; all shelves of the process share it.
 
-    To read the data is most of what it takes to build a client. botocore changes some of what it
-    has read, but in the same way for every client. Two threads that read the same get equal data.
+    Reading the data takes most of the time of building a client. Sharing is safe: botocore changes
+    some of the data, but in the same way for every client, and two threads that read the same file
+    get equal data.
     """
     path = core.get_config_variable("data_path")
     return _loaders.setdefault(path, create_loader(path))
 
 
 def build_session(settings: S3Settings, core: BotocoreSession) -> Session:
-    """Return the session whose credentials and data a shelf's clients share."""
+    """Return a session for a shelf's clients; raise `ConfigurationError` if boto3 refuses it."""
     with _building.get(), _our_errors(settings, core):
         profile = settings.credentials.get("profile_name")
         if profile is not None:
-            # Before anything is asked of the configuration, which would be another profile's.
+            # Set this before botocore reads the configuration, or it would read another profile's.
             core.set_config_variable("profile", profile)
         loader = loader_of(core)
         core.register_component("data_loader", loader)
         session = Session(botocore_session=core, profile_name=profile)
-        # boto3 adds its own folder each time.
+        # boto3 adds its own folder with each session.
         loader.search_paths[:] = dict.fromkeys(loader.search_paths)
         return session
 
 
 def build_client(session: Session, settings: S3Settings, *, sends_once: bool = False) -> S3Client:
-    """Build the client that the settings describe; sends nothing.
+    """Return a client with these settings, without sending anything.
 
-    One that `sends_once` never repeats a request. Raises `ConfigurationError` for parameters that
+    With `sends_once`, it never retries a request. Raises `ConfigurationError` for parameters that
     boto3 refuses.
     """
     core = session._session
@@ -126,7 +130,7 @@ def build_client(session: Session, settings: S3Settings, *, sends_once: bool = F
 
 
 def credentials_of(session: Session, settings: S3Settings) -> Any:
-    """Return botocore's credentials as the clients have them; they renew themselves."""
+    """Return the clients' credentials as botocore's object, which renews itself; None without."""
     given = _parameters(settings)
     key_id, secret = given.get("aws_access_key_id"), given.get("aws_secret_access_key")
     if key_id is not None and secret is not None:
@@ -135,7 +139,7 @@ def credentials_of(session: Session, settings: S3Settings) -> Any:
 
 
 def authorities_path(core: BotocoreSession, settings: S3Settings) -> str | None:
-    """Return the file of the authorities that the clients trust; None if they trust any server."""
+    """Return the file of CA certificates that the clients trust; None if they trust any server."""
     verify = _parameters(settings).get("verify")
     if verify is None:
         verify = core.get_config_variable("ca_bundle")
@@ -145,9 +149,9 @@ def authorities_path(core: BotocoreSession, settings: S3Settings) -> str | None:
 
 
 def client_config_of(meta: Any, settings: S3Settings) -> ClientConfig:
-    """Return what a client's Config came to be."""
+    """Return the settings in the merged Config of a client."""
     config = meta.config
-    # botocore makes `total_max_attempts` of whatever form the user gave it in.
+    # botocore turns every way to set the number of attempts into `total_max_attempts`.
     retries: dict[str, Any] = getattr(config, "retries", None) or {}
     pool_size: int = getattr(config, "max_pool_connections", 10)
     return ClientConfig(
@@ -162,7 +166,7 @@ def client_config_of(meta: Any, settings: S3Settings) -> ClientConfig:
 
 @contextmanager
 def _our_errors(settings: S3Settings, core: BotocoreSession) -> Iterator[None]:
-    """Raise, for boto3's errors before any request, what is wrong with the configuration."""
+    """Turn boto3's errors while it builds a session or client into a `ConfigurationError`."""
     try:
         yield
     except ConfigurationError:
@@ -177,7 +181,7 @@ def _our_errors(settings: S3Settings, core: BotocoreSession) -> Iterator[None]:
     except ValueError as error:
         if not str(error).startswith(("Invalid endpoint", "Invalid IPv6 URL")):
             raise _refused_parameters(settings, error) from error
-        # Not its text, which quotes an address that may have a password in it.
+        # Without boto3's message, which quotes the address: it may contain a password.
         raise _refused_address(settings, core, NO_ADDRESS) from None
     except (BotoCoreError, TypeError, OSError) as error:
         raise _refused_parameters(settings, error) from error
@@ -185,20 +189,20 @@ def _our_errors(settings: S3Settings, core: BotocoreSession) -> Iterator[None]:
 
 def _refused_parameters(settings: S3Settings, error: Exception) -> ConfigurationError:
     return ConfigurationError(
-        f"{settings.source}, [provider_params]: boto3 builds no client with these: {error}"
+        f"{settings.source}, [provider_params]: boto3 refuses these parameters: {error}"
     )
 
 
 def _refused_address(
     settings: S3Settings, core: BotocoreSession, problem: str
 ) -> ConfigurationError:
-    """Make the error for an address with a problem; it names where the address is set."""
+    """Return the error for a wrong address; the message says where the address is set."""
     origin = given_endpoint(settings) or _endpoint_of_profile(core) or _origin_of_region(settings)
     return ConfigurationError(f"{settings.source}, {origin}: {problem}")
 
 
 def _endpoint_of_profile(core: BotocoreSession) -> str | None:
-    """Return which profile sets the server's address, for a message; None if none does."""
+    """Return the profile that sets the server's address, for a message; None if none does."""
     profile = core.get_scoped_config()
     services = core.full_config.get("services", {}).get(profile.get("services"), {})
     if not (profile.get("endpoint_url") or services.get("s3", {}).get("endpoint_url")):
@@ -207,7 +211,7 @@ def _endpoint_of_profile(core: BotocoreSession) -> str | None:
 
 
 def _origin_of_region(settings: S3Settings) -> str:
-    """Return which option or variable sets the region, which AWS's own addresses contain."""
+    """Return where the region is set, for a message: AWS's own addresses contain it."""
     if settings.region_name is not None:
         return "[default] region_name"
     if settings.client_params.get("region_name") is not None:
@@ -218,7 +222,10 @@ def _origin_of_region(settings: S3Settings) -> str:
 
 
 def checked_put_params(settings: S3Settings, model: ServiceModel) -> dict[str, Any]:
-    """Check `[put_params]` against botocore's model of PutObject, and return them with types."""
+    """Return the values of `[put_params]` in the types of botocore's model of PutObject.
+
+    Raises `ConfigurationError` for a name or value that the model does not allow.
+    """
     section = settings.put_params
     shape: Any = model.operation_model("PutObject").input_shape
     members: Mapping[str, Any] = shape.members
@@ -231,10 +238,10 @@ def checked_put_params(settings: S3Settings, model: ServiceModel) -> dict[str, A
             params["SSECustomerKey"] = _key_in_base64(section, value, params)
             continue
         if option == "SSECustomerKey" and isinstance(value, bytes):
-            params[option] = value  # botocore encodes it, after its own check of types.
+            params[option] = value  # botocore accepts bytes here, although its model says text.
             continue
         if name not in members:
-            raise section.error(option, f"PutObject has none such{closest(name, allowed)}.")
+            raise section.error(option, f"PutObject has no such parameter{closest(name, allowed)}.")
         if name not in allowed:
             raise section.error(option, "is set by the shelf itself.")
         if value is None:
@@ -251,7 +258,7 @@ def checked_put_params(settings: S3Settings, model: ServiceModel) -> dict[str, A
     as_text = {name: "bytes" if isinstance(each, bytes) else each for name, each in params.items()}
     report = ParamValidator().validate({"Bucket": "b", "Key": "k", **as_text}, shape)
     if report.has_errors():
-        # The message omits the report, which quotes values: one may be an encryption key.
+        # The message omits the report, which quotes values: one might be an encryption key.
         raise ConfigurationError(
             f"{settings.source}, [put_params]: botocore refuses the type of a value among "
             f"{', '.join(params)}."
@@ -260,20 +267,23 @@ def checked_put_params(settings: S3Settings, model: ServiceModel) -> dict[str, A
 
 
 def _key_in_base64(section: Section, value: object, params: Mapping[str, Any]) -> bytes:
-    """Return a key that is written in base64, since a file cannot contain random bytes as text."""
+    """Return the key of `SSECustomerKeyBase64`, decoded; raise an error if it is not a key.
+
+    The option exists because a configuration file cannot contain random bytes.
+    """
     if "SSECustomerKey" in params or "SSECustomerKey" in section.options():
         raise section.error(KEY_IN_BASE64, "does not go with SSECustomerKey: give the key once.")
     try:
         key = base64.b64decode(str(value), validate=True)
     except ValueError:
-        raise section.error(KEY_IN_BASE64, "is no base64.") from None
+        raise section.error(KEY_IN_BASE64, "is not base64.") from None
     if len(key) != 32:
         raise section.error(KEY_IN_BASE64, f"has to be 32 bytes in base64, not {len(key)}.")
     return key
 
 
 def checked_parameters(settings: S3Settings, clients: Any) -> dict[str, dict[str, Any]]:
-    """Check `[put_params]`, and return for each operation what it carries of them."""
+    """Check `[put_params]`, and return the parameters that each operation carries."""
     model = clients.meta.service_model
     put_params = checked_put_params(settings, model)
     parameters = shared_params(put_params, model) | {"PutObject": put_params}
@@ -284,7 +294,7 @@ def checked_parameters(settings: S3Settings, clients: Any) -> dict[str, dict[str
 
 
 def shared_params(put_params: Mapping[str, Any], model: ServiceModel) -> dict[str, dict[str, Any]]:
-    """Return, for each operation, which of the user's parameters it has to carry too."""
+    """Return the parameters of a put that each other operation has to carry, by operation."""
     result: dict[str, dict[str, Any]] = {}
     for operation, names in CARRYING.items():
         shape = model.operation_model(operation).input_shape
@@ -298,7 +308,10 @@ def shared_params(put_params: Mapping[str, Any], model: ServiceModel) -> dict[st
 
 
 def _parameters(settings: S3Settings) -> dict[str, Any]:
-    """Return the arguments of `Session.client`: the user's parameters, then our own."""
+    """Return the arguments of `Session.client`, from the user's parameters and our options.
+
+    Raises `AuthArgumentError` if the two contain different credentials.
+    """
     given = dict(settings.client_params)
     credentials = {
         "aws_access_key_id": settings.credentials.get("key_id"),
@@ -308,8 +321,8 @@ def _parameters(settings: S3Settings) -> dict[str, Any]:
     for parameter, value in credentials.items():
         if value is not None and given.setdefault(parameter, value) != value:
             raise AuthArgumentError(
-                f"{settings.source}: {parameter} in provider_params is not what [default] says; "
-                "give it once."
+                f"{settings.source}: {parameter} in provider_params differs from [default]; set it "
+                "in one place."
             )
     if settings.region_name is not None:
         given["region_name"] = settings.region_name
@@ -318,7 +331,7 @@ def _parameters(settings: S3Settings) -> dict[str, Any]:
 
 
 def _config(settings: S3Settings, of_call: Config | None) -> Config:
-    """Merge ours, the call's and the configuration's Config; the later wins."""
+    """Merge three Configs: ours, the call's and the configuration's; later ones take precedence."""
     options = dict(settings.config_options)
     if of_call is not None:
         for name, value in options.items():
@@ -342,7 +355,7 @@ def _names(value: object) -> list[str]:
 
 
 def _as_model_type(section: Section, option: str, value: object, kind: str) -> Any:
-    """Read a value as the type that the model has for it."""
+    """Return a value in the type of botocore's model; raise an error if it does not fit."""
     match kind:
         case "boolean":
             return section.read(option, boolean, value)
@@ -357,7 +370,7 @@ def _as_model_type(section: Section, option: str, value: object, kind: str) -> A
 
 
 def _retries(settings: S3Settings, given: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the user's options of retries, with our number of attempts and mode for the rest."""
+    """Return the user's `retries`, completed by our mode and number of attempts."""
     ours = dict(settings.own_config["retries"])
     if {"max_attempts", "total_max_attempts"}.intersection(given):
         del ours["total_max_attempts"]

@@ -1,4 +1,4 @@
-"""What is done to many names at once: by requests of the direct engine, and by boto3's."""
+"""Tasks on many names at the same time: by requests of the direct engine, and by boto3."""
 
 from __future__ import annotations
 
@@ -38,17 +38,17 @@ class BucketTask(Task[T, R]):
         key_of: Callable[[T], object] | None = None,
         begun: tuple[T, Begun] | None = None,
     ) -> Generator[tuple[T, R]]:
-        """Do it to each item, many at once, and yield each with its result, in order.
+        """Process many items at the same time, and yield each with its result, in order.
 
-        Items with equal keys are never in flight together. `begun` is the first of the items, whose
-        request was sent before.
+        At most `most` requests are in flight, and items with equal keys never at the same time.
+        `begun` is an item before the others whose request was sent already.
         """
         engine = self._requests.direct()
         if engine is not None:
             permits = self._requests.permits
             return all_at_once(engine, permits, self, items, most, key_of, begun)
         if begun is not None:
-            # The engine has its answer, and may send nothing now: it begins again.
+            # The engine may not send requests now, so the first item's request is sent again.
             begun[1].connection.close()
             items = chain((begun[0],), items)
         return map_in_order(self.without_engine, items, most, apart=key_of, is_last=self.is_last)
@@ -60,7 +60,7 @@ class BucketTask(Task[T, R]):
         parameters: Mapping[str, object] | None = None,
         body: Data | None = None,
     ) -> Request | None:
-        """Make a request of the engine; None if there is no engine any more."""
+        """Return a request of the direct engine; None if the engine is not in use any more."""
         engine = self._requests.direct()
         return None if engine is None else engine.request(operation, key, parameters, body)
 
@@ -82,7 +82,7 @@ class BucketTask(Task[T, R]):
 
 
 class ReadMany(BucketTask[str, "Item | None"]):
-    """Read the item of each name; None if it is absent."""
+    """Read the item of each name; the result is None for an absent name."""
 
     def request(self, name: str) -> Request | None:
         key = self._requests.key_of(name)
@@ -104,14 +104,14 @@ class ReadMany(BucketTask[str, "Item | None"]):
 
 
 class WriteMany(BucketTask["tuple[str, bytes]", Outcome]):
-    """Store the data of each name, and return the outcome."""
+    """Store the data of each name; the result is an outcome."""
 
     is_worth_an_end = True
 
     def __init__(
         self, requests: Requests, put: Callable[[str, bytes], object], most_bytes: int
     ) -> None:
-        """`put` stores one; data of more than `most_bytes` needs it."""
+        """`put` stores the data of one name, and is used for data of more than `most_bytes`."""
         super().__init__(requests)
         self._put = put
         self._most_bytes = most_bytes

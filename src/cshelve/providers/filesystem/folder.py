@@ -1,8 +1,8 @@
-"""The files of a folder, by path: each is read, written, moved and removed atomically.
+"""Read, write, move and remove the files of a folder, each atomically.
 
-A path that is a file and a directory at once is a directory, with the content of the file in `%@`.
-Other processes change the same folder at the same time, so that each result may be out of date a
-moment later: every function here reports that in its own result, or tries again.
+If a path has to be both a file and a directory, it is a directory, and the content of the file is
+in `%@` inside. Other processes may change the folder at any time, so a path may have changed since
+it was looked at: every function here either reports that by its result or tries again.
 """
 
 from __future__ import annotations
@@ -40,14 +40,15 @@ __all__ = [
 T = TypeVar("T")
 
 INSIDE = b"/" + IN_DIRECTORY
-# In `%tmp`: the beginning of the directory of a value on its way, and the note of where it belongs.
+# A value that is being moved lies in a directory of `%tmp` that begins with `moving-`. The file
+# `where` in it contains the path that the value belongs to.
 MOVING = b"moving-"
 WHERE = b"/where"
 ABSENT = (FileNotFoundError, NotADirectoryError)
 NAME_REFUSED = frozenset({errno.ENAMETOOLONG, errno.EILSEQ})
 
 _DAY_SECONDS = 24 * 60 * 60
-# Losing a race this often in a row means that something else is wrong.
+# After losing a race this often in a row, something else must be wrong.
 ATTEMPTS = 1000
 # Without O_NONBLOCK, opening a named pipe in the folder would block; without O_BINARY, Windows
 # would convert the ends of lines.
@@ -67,7 +68,10 @@ class Folder:
         self._two_step_mark = self._scratch + b"two-steps"
 
     def write_temporary(self, data: bytes) -> tuple[bytes, os.stat_result]:
-        """Write a temporary file, and return its path and status; if that fails, remove it."""
+        """Write data to a new temporary file, and return its path and status.
+
+        If that fails, the file is removed.
+        """
         path = self._scratch + os.urandom(8).hex().encode()
         descriptor = self._in_scratch(lambda: os.open(path, _WRITE_FLAGS, 0o666))
         try:
@@ -103,10 +107,10 @@ class Folder:
     def _make_directory_of_file(self, path: bytes) -> None:
         """Replace the file `a` by a directory `a` with the value in `a/%@`.
 
-        It takes one exchange of two paths, or two renames if the file system cannot exchange them.
-        Readers find the value at any time: during the two renames, they wait for the lock. If the
-        process is killed between the two, they find the value where it lies, and the next one that
-        opens the folder for writing puts it back.
+        This takes one exchange of two paths, or two renames if the file system cannot exchange
+        them. Readers find the value at any time: during the two renames, they wait for the lock. If
+        the process is killed between the two, readers find the value in its temporary directory,
+        and the next process that opens the folder for writing puts it back.
         """
         with self.locked(_lock_name(path[len(self.base) :])):
             if not is_file(path):
@@ -117,7 +121,7 @@ class Folder:
             os.mkdir(staging)
             if _linked(path, inside):
                 if exchange(staging, path):
-                    # It is as old as the value, so that another process may have swept it away.
+                    # This file is as old as the value, so another process may have swept it away.
                     with suppress(FileNotFoundError):
                         os.unlink(staging)
                     return
@@ -126,11 +130,11 @@ class Folder:
             self._move_in_two_steps(path)
 
     def _make_link_absolute(self, path: bytes) -> None:
-        """Replace a relative symbolic link, which would lead elsewhere from another directory."""
+        """Make a relative symbolic link absolute, as it would lead elsewhere once it is moved."""
         try:
             target = os.readlink(path)
         except OSError as error:
-            # What is no link is EINVAL, and on Windows an error of its own.
+            # If the path is not a link, the error is EINVAL, or another one on Windows.
             if is_from_signal_handler(error):
                 raise
             return
@@ -140,13 +144,13 @@ class Folder:
             os.replace(link, path)
 
     def _move_in_two_steps(self, path: bytes) -> None:
-        # From now on, and for good, whoever finds nothing waits for the lock, and looks in the
-        # directory of this path in `%tmp` too.
+        # From now on, every reader that does not find a value waits for the lock, and looks into
+        # the value's directory in `%tmp`, too.
         os.close(os.open(self._two_step_mark, os.O_CREAT | os.O_WRONLY, 0o666))
         staging = self.staging_of(path)
-        # What a killed process left there is older than the file that is at the path now.
+        # A value that a killed process left there is older than the one at the path now.
         self._forget(staging)
-        # It never is without its note.
+        # Created elsewhere, so that the directory is never without its `where`.
         made = self._scratch + os.urandom(8).hex().encode()
         os.mkdir(made)
         _write(made + WHERE, path[len(self.base) :])
@@ -157,35 +161,35 @@ class Folder:
 
     def _move_into_directory(self, staging: bytes, path: bytes) -> None:
         for _ in range(ATTEMPTS):
-            # Another process may remove the directory before the file is in it, as it is empty, and
-            # even before `make_directory` has looked at what exists.
+            # Another process may remove the directory while it is empty, even before
+            # `make_directory` has checked that it exists.
             with suppress(FileExistsError, FileNotFoundError):
                 make_directory(path)
                 os.replace(staging + INSIDE, path + INSIDE)
                 return
-        # Not to return is what keeps the caller from removing the only copy.
+        # If this returned, the caller would remove the only copy.
         raise OSError(errno.EBUSY, os.strerror(errno.EBUSY), path)
 
     def staging_of(self, path: bytes) -> bytes:
-        """Return the directory in which the file of a path lies during the two renames."""
+        """Return the directory that holds the file of a path between the two renames."""
         from hashlib import sha256  # Rarely needed.
 
         return self._scratch + MOVING + sha256(path[len(self.base) :]).hexdigest()[:32].encode()
 
     def stagings_of(self, paths: Sequence[bytes]) -> list[bytes]:
-        """Return the directories in which killed processes may have left the file of these paths.
+        """Return the directories in which killed processes may have left the files of these paths.
 
-        Nearly always there are none. Each write asks once, which takes some microseconds.
+        Nearly always there are none. Each write calls this once, which takes some microseconds.
         """
         return [self.staging_of(path) for path in paths] if self._has_two_steps() else []
 
     def _has_two_steps(self) -> bool:
-        # Each write asks. `os.stat` would take longer, as it raises an exception where there is
-        # nothing, which is nearly everywhere.
+        # Each write calls this. `os.stat` would take longer, as it would raise an exception nearly
+        # always.
         return os.access(self._two_step_mark, os.F_OK)
 
     def forget(self, stagings: Sequence[bytes]) -> None:
-        """Remove what killed processes left in these directories.
+        """Remove these directories, with the values that killed processes left in them.
 
         The caller holds the lock of the name, and replaces or deletes its value.
         """
@@ -193,7 +197,10 @@ class Folder:
             self._forget(staging)
 
     def staged(self) -> Iterator[tuple[bytes, bytes]]:
-        """Yield the path, relative to the folder, of each file on its way, and where it lies."""
+        """Yield the path of each value that a killed process left, and the path of its file.
+
+        The first path is the one that the value belongs to, relative to the folder.
+        """
         for staging in self._stagings():
             relative = None
             with Quietly():
@@ -211,7 +218,7 @@ class Folder:
         return []
 
     def restore(self) -> None:
-        """Put back every file that a killed process had on its way."""
+        """Put back every file that a killed process was moving."""
         for staging in self._stagings():
             with Quietly():
                 self._restore(staging)
@@ -220,24 +227,24 @@ class Folder:
         try:
             path = self.base + _read(staging + WHERE)
         except FileNotFoundError:
-            # Its file was moved on. Without the lock, no more than an empty directory is removed:
-            # by now, another process may have the next file there.
+            # The file has been moved on. Without the lock, remove only an empty directory: another
+            # process may have put the next file into it by now.
             os.rmdir(staging)
             return
         for _ in range(ATTEMPTS):
-            # A process that is still moving it holds the lock, and is waited for.
+            # If a process is still moving the file, it holds the lock, and we wait for it.
             with self.locked(_lock_name(path[len(self.base) :])):
                 inside = staging + INSIDE
-                # What was written since is newer.
+                # A value written since then is newer.
                 is_settled = not is_file(inside) or is_file(path) or is_file(path + INSIDE)
                 if is_settled or move_onto(inside, path):
                     self._forget(staging)
                     return
-            # After the lock is released, as in a write: locks never nest.
+            # Only after the lock is released, as in a write: locks must not nest.
             self.make_directories_above(path)
 
     def _forget(self, staging: bytes) -> None:
-        """Remove a directory that nothing is on its way in any more."""
+        """Remove a temporary directory of a move, with its files."""
         for path in (staging + INSIDE, staging + WHERE):
             with suppress(*ABSENT):
                 os.unlink(path)
@@ -245,8 +252,8 @@ class Folder:
             os.rmdir(staging)
 
     def unlink(self, path: bytes) -> None:
-        """Remove the file of a path, and the directories that it leaves empty."""
-        # Looked up first: if the file is absent, a writer may be making a directory of the path.
+        """Remove the file of a path, and the directories above it that become empty."""
+        # Looked up first: if the file is absent, a writer may be turning the path into a directory.
         if at(path, status_of) is not None:
             with suppress(*ABSENT):
                 os.unlink(path + INSIDE if is_directory(path) else path)
@@ -265,9 +272,9 @@ class Folder:
                 return
 
     def locked(self, name: str) -> Locked:
-        """Lock a name against other writers until the end of a `with`.
+        """Lock a name against other writers; use the returned object in a `with` statement.
 
-        Never nest these: two names may share a lock.
+        Never nest locks: two names may share one.
         """
         shard = zlib.crc32(name.encode(errors="surrogateescape")) & 0xFF
         path = self._scratch + b"locks/%02x" % shard
@@ -284,15 +291,15 @@ class Folder:
             return open_file()
 
     def sweep(self) -> None:
-        """Put back and remove what killed processes left.
+        """Clean up after killed processes: put values back, and remove temporary files.
 
-        A temporary file that was not written to for a day, by its time of modification, is
-        nobody's any more: a writer sets that time when it writes, and renames the file soon after.
+        A temporary file is removed if its modification time is more than a day ago: a writer sets
+        that time when it writes, and renames the file soon after.
         """
         self.restore()
         with Quietly(), os.scandir(self._scratch) as found:
             for entry in found:
-                # One by one: others rename their files meanwhile, and some may not be removed.
+                # One by one: writers rename their files meanwhile, and some removals may fail.
                 with Quietly():
                     self._sweep(entry)
 
@@ -302,13 +309,13 @@ class Folder:
         if entry.stat(follow_symlinks=False).st_mtime >= time.time() - _DAY_SECONDS:
             return
         if entry.is_dir(follow_symlinks=False):
-            self._forget(entry.path)  # With a second link to a value, at most.
+            self._forget(entry.path)  # It contains at most a second link to a value.
         else:
             os.unlink(entry.path)
 
 
 class Quietly:
-    """Ignore errors of the system in a `with`, but not those of the program's signal handlers."""
+    """A context manager that ignores `OSError`, except from the program's signal handlers."""
 
     __slots__ = ()
 
@@ -320,9 +327,9 @@ class Quietly:
 
 
 class Locked:
-    """Unlock a file at the end of a `with`.
+    """A context manager that unlocks a descriptor at its end.
 
-    A generator with `contextmanager` would take a tenth of the time of a write.
+    `contextmanager` would take a tenth of the time of a write.
     """
 
     __slots__ = ("_descriptor",)
@@ -338,9 +345,9 @@ class Locked:
 
 
 def at(path: bytes, look: Callable[[bytes], T]) -> T | None:
-    """Return what `look` returns for the file of a path, or None if there is no such file.
+    """Call `look` with the file of a path, and return its result; None if there is no such file.
 
-    If the path is a directory, its file is `%@` in it.
+    If the path is a directory, the file is `%@` in it.
     """
     for _ in range(ATTEMPTS):
         try:
@@ -351,7 +358,7 @@ def at(path: bytes, look: Callable[[bytes], T]) -> T | None:
         except NotADirectoryError:
             if not is_there(path):
                 return None
-            # The directory has become a file meanwhile.
+            # The directory has become a file meanwhile: try again.
         except (FileNotFoundError, IsADirectoryError):
             return None
         except OSError as error:
@@ -362,17 +369,20 @@ def at(path: bytes, look: Callable[[bytes], T]) -> T | None:
 
 
 def is_there(path: bytes) -> bool:
-    """Return what `os.path.exists` does, which swallows what a signal handler raises."""
+    """Return whether a path exists.
+
+    `os.path.exists` would swallow an exception that a signal handler raises.
+    """
     return _mode(path) != 0
 
 
 def is_file(path: bytes) -> bool:
-    """Return what `os.path.isfile` does; see `is_there`."""
+    """Return whether a path is a file; `is_there` says why this is not `os.path.isfile`."""
     return stat.S_ISREG(_mode(path))
 
 
 def is_directory(path: bytes) -> bool:
-    """Return what `os.path.isdir` does; see `is_there`."""
+    """Return whether a path is a directory; `is_there` says why this is not `os.path.isdir`."""
     return stat.S_ISDIR(_mode(path))
 
 
@@ -388,7 +398,7 @@ def _mode(path: bytes) -> int:
 
 
 def make_directory(path: bytes) -> None:
-    """Do what `os.makedirs` does with `exist_ok`; see `is_there`."""
+    """Create a directory and its parents; `is_there` says why this is not `os.makedirs`."""
     try:
         os.mkdir(path)
     except FileNotFoundError:
@@ -437,7 +447,7 @@ def read_file(path: bytes) -> Item:
 
 
 def _linked(path: bytes, other: bytes) -> bool:
-    """Link a file to a second path, and return False if the file system cannot do that."""
+    """Link a file to a second path; return False if the file system cannot do that."""
     with Quietly():
         os.link(path, other)
         return True
@@ -457,9 +467,9 @@ def version_of(status: os.stat_result) -> str:
 def dated_after(
     replaced: os.stat_result | None, path: bytes, status: os.stat_result
 ) -> os.stat_result:
-    """Set the time of a file after that of the file it replaces, and return its new status.
+    """Make a file newer than the file that it replaces, and return its status.
 
-    Versions contain the time, and the clock may have been set back.
+    Versions contain the modification time, and the clock may have been set back.
     """
     if replaced is None or replaced.st_mtime_ns < status.st_mtime_ns:
         return status
@@ -469,9 +479,9 @@ def dated_after(
 
 
 def move_onto(temporary: bytes, path: bytes) -> bool:
-    """Rename a file to a path, or into it if that is a directory.
+    """Rename a file to a path, or to `%@` in it if the path is a directory.
 
-    Returns False if directories above the path are missing.
+    Return False if directories above the path are missing.
     """
     try:
         try:

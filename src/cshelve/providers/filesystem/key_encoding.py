@@ -1,4 +1,4 @@
-"""The option `encoding` of cshelve 1.x, which decodes the UTF-8 of a key to the name of a file."""
+"""The option `encoding` of cshelve 1.x, which turns the UTF-8 bytes of a key into a file name."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ __all__ = ["KeyEncoding", "encoding_name"]
 
 
 class KeyEncoding:
-    """Decode the UTF-8 of a key in another encoding, as 1.x did: `é` in latin-1 is the file `Ã©`.
+    """Decodes the UTF-8 bytes of a key in another encoding: with latin-1, the file of `é` is `Ã©`.
 
-    With utf-8, and for keys in ASCII, which nearly all are, a key and its file have the same name.
+    With utf-8, and for ASCII keys, which nearly all are, a key and its file have the same name.
     """
 
     def __init__(self, encoding: str = "utf-8") -> None:
         self._encoding = None if encoding == "utf-8" else encoding
 
     def filed(self, name: str) -> str:
-        """Return the name of the file of a key, or raise `KeyNotStorableError` if it has none."""
+        """Return the file name of a key; raise `KeyNotStorableError` if there is none."""
         if self._encoding is None or name.isascii():
             return name
         try:
@@ -31,7 +31,7 @@ class KeyEncoding:
             ) from error
 
     def unfiled(self, filed: str) -> str | None:
-        """Return the key whose file has this name, or None if there is no such key."""
+        """Return the key of a file name; None if no key has this file name."""
         if self._encoding is None or filed.isascii():
             return filed
         try:
@@ -41,7 +41,7 @@ class KeyEncoding:
 
 
 def encoding_name(value: object) -> str:
-    """Return the name of an encoding; it has to be a superset of ASCII, as 1.x's were."""
+    """Return the normalized name of an encoding; raise `ValueError` unless it contains ASCII."""
     written = text(value)
     try:
         if b"abc/xyz".decode(written) == "abc/xyz":

@@ -1,4 +1,4 @@
-"""Locks between processes, and the exchange of two paths, by the functions of each platform."""
+"""Locks between processes and the exchange of two paths, on each platform."""
 
 from __future__ import annotations
 
@@ -39,8 +39,8 @@ else:
             return os.open(path, os.O_RDONLY | os.O_DIRECTORY)
 
 
-# https://man7.org/linux/man-pages/man2/flock.2.html: over NFS, only what is open for writing can be
-# locked. ENOTDIR: a file of an earlier version, which locked files, is in the directory's place.
+# https://man7.org/linux/man-pages/man2/flock.2.html: over NFS, only files that are open for writing
+# can be locked. ENOTDIR: earlier versions locked a file, which may be in the directory's place.
 _NO_LOCKS_ON_DIRECTORIES = {errno.EBADF, errno.EISDIR, errno.ENOTDIR}
 _NOT_POSSIBLE_HERE = {errno.EINVAL, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP}
 _SWAP = 2  # Both Linux's RENAME_EXCHANGE and macOS's RENAME_SWAP.
@@ -48,14 +48,14 @@ _AT_FDCWD = -100
 
 
 def open_locked(path: bytes) -> int:
-    """Wait for the lock of a path, and return the descriptor that `close_locked` unlocks.
+    """Wait for the lock of a path, and return a descriptor, which `close_locked` unlocks.
 
-    Opening the path each time makes the lock exclude threads and forked processes too, which a
-    shared descriptor would not; it costs about 5 µs more.
+    The path is opened for each lock, which costs about 5 µs: a shared descriptor would not exclude
+    other threads and forked processes.
 
     The path is created as a directory, since cshelve 1.x, which may use the same folder, lists
-    every file as a key. Where directories cannot be locked (over NFS, and on Windows), a file
-    beside it is locked.
+    every file as a key. If directories cannot be locked (over NFS, and on Windows), a file beside
+    it is locked.
     """
     try:
         return _locked(_open_directory(path))
@@ -77,7 +77,7 @@ def _locked(descriptor: int) -> int:
 def close_locked(descriptor: int) -> None:
     """Unlock and close a descriptor.
 
-    Closing alone does not unlock it if a child that was forked meanwhile has it open too. (If the
+    Closing alone does not unlock it if a child that was forked meanwhile has it open, too. (If the
     parent dies before it unlocks, its children keep the lock until they end.)
     """
     try:
@@ -87,7 +87,7 @@ def close_locked(descriptor: int) -> None:
 
 
 def exchange(one: bytes, other: bytes) -> bool:
-    """Exchange two paths atomically, and return False if the system cannot do that."""
+    """Exchange two paths atomically; return False, and do nothing, if the system cannot do that."""
     if sys.platform == "win32":
         return False
     # Rarely needed, and slow to import.

@@ -1,4 +1,4 @@
-"""The path of a name, and the name of a path.
+"""Map names to paths, and paths to names.
 
 A name is split at `/`, and each segment is one component of the path, verbatim where possible::
 
@@ -13,13 +13,14 @@ bytes is marked too, and split into directories `%+…` and a last component `%-
     ../x            %=%2E%2E/x              /etc            %=/etc
     (300 times a)   %+aaa…/%-aaa…
 
-`%@` in a directory holds the value of the name whose path the directory has. `%tmp` at the top is
-the provider's own. File systems of Windows and macOS can hold fewer names: they do not distinguish
-`A` from `a`, and Windows refuses `:` and `con`. There (`portable`) such segments are marked as
-well. Marked segments are decoded alike on every system, so a folder may be moved between systems.
+If the path of a name is a directory, the file `%@` in it holds the name's value. `%tmp` at the top
+belongs to the provider. The file systems of Windows and macOS allow fewer names: they do not
+distinguish `A` from `a`, and Windows refuses `:` and `con`. There (`portable`), such segments are
+marked as well. Every system decodes marked segments alike, so a folder may be moved between
+systems.
 
-No two names share a path, whichever system wrote it. Paths here are relative to the folder, and
-bytes, so that they do not depend on the locale.
+No two names share a path, whichever system wrote it. Paths here are relative to the folder. They
+are bytes, so that they do not depend on the locale.
 """
 
 from __future__ import annotations
@@ -46,7 +47,7 @@ _NOT_ON_WINDOWS = re.compile(
     r"|\A(?:con|prn|aux|nul|conin\$|conout\$|(?:com|lpt)[0-9¹²³]) *(?:\.|\Z)",
     re.IGNORECASE,
 )
-# Names whose path is the same on every system. Nearly all are, so that one match is the fast path.
+# Names whose path is the same on every system, as for nearly all names: one match decides that.
 _SAME_EVERYWHERE = re.compile(
     r"(?:(?!con|prn|aux|nul|com|lpt)[a-z0-9_-]{1,200}(?:\.[a-z0-9_-]{1,19})?(?:/(?!\Z)|\Z))+"
 )
@@ -65,9 +66,9 @@ def encode(name: str, *, portable: bool) -> bytes:
 
 
 def paths(name: str, *, portable: bool) -> tuple[bytes, ...]:
-    """Return the path of a name, then those at which another system or 1.x may have written it.
+    """Return the path of a name, then the paths at which another system or 1.x may have written it.
 
-    Raises `KeyNotStorableError` as `encode` does.
+    Raises `KeyNotStorableError` if UTF-8 cannot encode the name.
     """
     own = encode(name, portable=portable)
     if _SAME_EVERYWHERE.fullmatch(name):
@@ -83,7 +84,7 @@ def paths(name: str, *, portable: bool) -> tuple[bytes, ...]:
 
 
 def name_at(path: bytes) -> str | None:
-    """Return the name whose value is in the file at a path, or None if there is no such name."""
+    """Return the name whose value is in the file at a path; None if no name has this path."""
     path = path.removesuffix(b"/" + IN_DIRECTORY)
     try:
         text = path.decode()
@@ -100,7 +101,7 @@ def is_verbatim(segment: str, *, portable: bool) -> bool:
     """Return whether a segment of a name is written verbatim in its path."""
     if segment in ("", ".", "..") or segment[:2] in _MARKS or "\0" in segment:
         return False
-    # macOS finds a file by any Unicode form of its name, so that only one form is verbatim.
+    # macOS finds a file by any Unicode form of its name, so only one form may be verbatim.
     if not (segment.isascii() or unicodedata.is_normalized("NFC", segment)):
         return False
     if portable and (_NOT_ON_WINDOWS.search(segment) or segment.casefold() != segment):
@@ -114,7 +115,7 @@ def may_hold(directory: bytes, prefix: str) -> bool:
         text = directory.decode()
     except UnicodeDecodeError:
         return False
-    # A part of a long segment decodes to None, and may be the start of any name.
+    # A part of a long segment decodes to None, and may be the beginning of any name.
     return any(
         reading is None or f"{reading}/".startswith(prefix) or prefix.startswith(f"{reading}/")
         for reading in (text, _decode(text))
@@ -134,7 +135,10 @@ def _component(segment: str, portable: bool) -> bytes:
 
 
 def _decode(path: str) -> str | None:
-    """Return the name of a path that `encode` returned; for other paths, any text or None."""
+    """Return the name of a path that `encode` returned.
+
+    For any other path, return a text or None, neither of which means anything.
+    """
     segments = []
     pieces = ""
     for component in path.split("/"):

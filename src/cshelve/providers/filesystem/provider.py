@@ -2,24 +2,23 @@
 
 - `paths.py` maps names to paths. If both `a` and `a/b` exist, `a` is a directory and its value is
   in `a/%@`; it stays there until it is deleted.
-- A value is written to a temporary file in `%tmp` and renamed to its path, so that readers never
-  see half of one. Nothing is flushed to the disk first: killing the process loses nothing that a
-  write has returned for, but a power cut may lose the writes of the last seconds. (`fsync` would
-  make each write about five times slower, and would still not guarantee that the directory is
-  written.)
-- Where the file system cannot exchange two paths, writing `a/b` moves the value of `a` in two
-  renames, through a directory of its own in `%tmp` with a note of where it belongs. If the process
-  is killed between the two, reading and listing find the value there; opening for writing puts it
-  back, or removes it if `a` was written since. It also removes temporary files that were not
-  written to for a day.
+- A value is written to a temporary file in `%tmp` and renamed to its path, so readers never see
+  half a value. Nothing is flushed to the disk first: if the process is killed, no write that has
+  returned is lost, but a power cut may lose the writes of the last seconds. (`fsync` would make
+  each write about five times slower, and would still not guarantee that the directory is written.)
+- If the file system cannot exchange two paths, writing `a/b` moves the value of `a` by two renames,
+  through a directory in `%tmp` that also records the path of `a`. If the process is killed between
+  the two, reading and listing find the value there. Opening the shelf for writing puts it back, or
+  removes it if `a` was written since, and also removes temporary files that were not written to for
+  a day.
 - Writers of one name wait for each other, in this process and in others, on one of 256 locks in
   `%tmp/locks`. Readers take no lock, except for missing names in folders whose file system cannot
   exchange two paths (see `_read`).
 - Symbolic links are trusted. A link to a file is read like a file, and replaced or deleted as a
   link. Names below a link to a directory are read and written in its target, but not listed, and
-  so never purged. No name leads out of the folder by itself.
-- Not proven on Windows. On a file system that ignores case, files of cshelve 1.x with capitals in
-  their names are also found under names in lower case, as they always were.
+  so never purged. Without links, no name leads out of the folder.
+- This is not tested on Windows. On a file system that ignores case, files of cshelve 1.x with
+  capitals in their names are also found under names in lower case, as in 1.x.
 """
 
 from __future__ import annotations
@@ -97,16 +96,16 @@ _ADVICE = {
 
 
 class Filesystem(Provider):
-    """Store each value in a file of a folder.
+    """Stores each value in a file of a folder.
 
-    A write is atomic, for other processes too, and a conditional write never overwrites a change
+    A write is atomic, even for other processes, and a conditional write never overwrites a change
     that it has not seen. A write creates a file and renames it, a read opens one file, and a
-    listing of names reads directories only. Many threads and processes may use one folder.
+    listing of names reads only directories. Many threads and processes may use the same folder.
 
         db = cshelve.open_provider(Filesystem("notes"))
 
-    `named` is false for a folder that is only the default and that nobody chose, which cannot be
-    purged. `encoding` is the option of that name of cshelve 1.x.
+    `named` is false for a folder that is used only by default: it cannot be purged. `encoding` is
+    the option of the same name in cshelve 1.x.
     """
 
     options: ClassVar[tuple[Option[Any], ...]] = (
@@ -125,8 +124,8 @@ class Filesystem(Provider):
         encoding: str = "utf-8",
         _portable: bool = sys.platform in ("win32", "darwin"),
     ) -> None:
-        # One, since threads made small reads and writes slower when measured: the disk is not what
-        # takes the time.
+        # By default one: threads made small reads and writes slower when measured, since the disk
+        # does not take most of the time.
         super().__init__(concurrency=concurrency)
         self._location = os.path.abspath(os.path.expanduser(text(folder)))
         self._folder = Folder(self._location)
@@ -136,10 +135,10 @@ class Filesystem(Provider):
 
     @classmethod
     def from_config(cls, config: Sections) -> Self:
-        """Return the provider that `folder_path` and `encoding` describe.
+        """Return a provider with the options `folder_path` and `encoding`.
 
-        They are read from `[default]`, `[provider_params]`, or the parameters of the call, in this
-        order; without a `folder_path` it is the current folder.
+        They are read from `[default]`, `[provider_params]` or the parameters of the call, in this
+        order. Without a `folder_path`, the current folder is used.
         """
         sections = (config.section("default"), config.section("provider_params"), config.call)
         folders = [section.take(FOLDER_PATH) for section in sections]
@@ -173,7 +172,10 @@ class Filesystem(Provider):
         self._folder.sweep()
 
     def prepare(self, flag: str) -> None:
-        """Do what a flag asks for; a writer also clears away what killed processes left."""
+        """Check, create or empty the folder, and clean up after killed processes.
+
+        With flag `r`, there is no clean-up.
+        """
         super().prepare(flag)
         if flag != "r":
             self._folder.sweep()
@@ -232,15 +234,15 @@ class Filesystem(Provider):
                 self._refuse(name, found, if_absent, if_version)
                 status = dated_after(found, temporary, status)
                 if move_onto(temporary, places[0]):
-                    # After the new value is in place: an older one is never the only one.
+                    # Only once the new value is in place, so that there is a value at any time.
                     self._folder.forget(stagings)
                     self._unlink(places[1:])
                     return version_of(status)
-            # After the lock is released: this may need another lock, and locks never nest.
+            # Only after the lock is released: this may need another lock, and locks must not nest.
             self._folder.make_directories_above(places[0])
         raise StorageError(
             f"{name!r} could not be written to {self._location} in {ATTEMPTS} attempts: something "
-            "at its path is in the way, or removes its directories each time"
+            "is in the way at its path, or another program removes its directories each time"
         )
 
     def delete(self, name: str, *, if_version: str | None = None) -> bool:
@@ -253,8 +255,8 @@ class Filesystem(Provider):
                 if found is None:
                     return False
                 self._refuse(name, found, False, if_version)
-                # The path that is read first is deleted last, else an older value would appear for
-                # a moment.
+                # The path that is read first is deleted last: otherwise, an older value would
+                # appear for a moment.
                 self._folder.forget(stagings)
                 self._unlink(places[1:])
                 self._folder.unlink(places[0])
@@ -275,23 +277,23 @@ class Filesystem(Provider):
         return islice((name for name, _ in self._walk(prefix)), limit)
 
     def purge(self) -> Generator[Outcome]:
-        """Delete every name, and the directories that this leaves empty; links are not followed.
+        """Delete all names, and the directories that become empty; links are not followed.
 
-        Raises `ConfigurationError` if no folder was named, so that it is the current one.
+        Raises `ConfigurationError` if the folder is the current one only by default.
         """
         if not self._named:
             raise ConfigurationError(
-                f"This would delete all files in the current folder, {self._location}: if you "
-                "mean that, write `folder_path = .` in [default], else the path of another folder"
+                f"This would delete all files in the current folder, {self._location}: to do that, "
+                "write `folder_path = .` in [default]; otherwise write the path of another folder"
             )
         yield from delete_each(self, self.names())
         self._folder.sweep()
 
     def _read(self, name: str, look: Callable[[bytes], T]) -> T | None:
-        """Return what `look` returns for the file of a name, or None if the name is absent.
+        """Call `look` with the file of a name, and return its result; None if the name is absent.
 
-        Readers take no lock, except when the name is not found and a writer may be moving its file
-        in two steps. Raises `DBDoesNotExistsError` if the folder itself is absent.
+        Readers take no lock, unless the name is not found and a writer may be moving its file in
+        two steps. Raises `DBDoesNotExistsError` if the folder itself is absent.
         """
         try:
             found = at(self._own_path(name), look)
@@ -301,8 +303,8 @@ class Filesystem(Provider):
             if len(places) > 1:
                 found = self._search(places, look)
             if found is None and (stagings := self._folder.stagings_of(places)):
-                # A writer may be moving it into a directory. If the lock cannot be acquired, as in
-                # a folder that we may only read, what is found without it stands.
+                # A writer may be moving the file into a directory. If the lock cannot be acquired,
+                # as in a read-only folder, look without it.
                 with Quietly(), self._folder.locked(self._keys.filed(name)):
                     found = self._search(places, look, stagings)
                 if found is None:
@@ -320,25 +322,26 @@ class Filesystem(Provider):
     def _search(
         self, places: Sequence[bytes], look: Callable[[bytes], T], stagings: Sequence[bytes] = ()
     ) -> T | None:
-        """Look for the file of a name at each path where it may be, its own path first.
+        """Call `look` with the first file of a name that is found; None if there is none.
 
-        Last come the directories in which a killed process may have left it.
+        `places` are the paths where the file may be, its own path first, and `stagings` are the
+        directories in which a killed process may have left it.
         """
         for path in places:
             found = at(path, look)
             if found is not None and (path == places[0] or self._is_spelled_so(path)):
                 return found
-        # A writer may have moved it to its own path meanwhile.
+        # A writer may have moved the file to its own path meanwhile.
         if len(places) > 1 and (found := at(places[0], look)) is not None:
             return found
         for staging in stagings:
             if (found := at(staging + INSIDE, look)) is not None:
                 return found
-        # Without the lock, a writer may have moved it on meanwhile.
+        # Without the lock, a writer may have moved the file on meanwhile.
         return at(places[0], look) if stagings else None
 
     def _is_spelled_so(self, path: bytes) -> bool:
-        """Return whether a path has this exact spelling on disk.
+        """Return whether a path has exactly this spelling on disk.
 
         A file system that ignores case also finds files whose names differ in case.
         """
@@ -369,8 +372,8 @@ class Filesystem(Provider):
         """Yield the names that begin with `prefix`, each with the path of its file."""
         if not self.exists():
             raise self._no_folder()
-        # Names found at a path that is not their own, which a writer may move to their own path
-        # while we list: they are yielded once.
+        # Names that were found at a path other than their own. A writer may move them to their own
+        # path during the listing, but each is yielded only once.
         elsewhere: set[str] = set()
         filed_prefix = self._keys.filed(prefix)
         for relative, path in self._folder.staged():
@@ -408,7 +411,7 @@ class Filesystem(Provider):
         return None if filed is None else self._keys.unfiled(filed)
 
     def _verbatim(self, directory: str | None, component: bytes) -> str | None:
-        """Return the name of a file if it equals its path, as nearly all names do, else None."""
+        """Return the name of a file if it equals the path, as nearly always; otherwise None."""
         if directory is None:
             return None
         try:
@@ -421,7 +424,7 @@ class Filesystem(Provider):
         return path.removesuffix(INSIDE) == encode(filed, portable=self._portable)
 
     def _scan(self, directory: bytes) -> list[os.DirEntry[bytes]]:
-        """Return all entries of a directory, so that it may change while the caller iterates."""
+        """Return all entries of a directory, as a list: it may change while the caller iterates."""
         try:
             with os.scandir(self._folder.base + directory) as found:
                 # Some systems list a file twice if it is replaced meanwhile.
@@ -448,19 +451,22 @@ class Filesystem(Provider):
             raise ConflictError(f"{name!r} in {self._location} was changed since it was read")
 
     def _failure(self, error: OSError, name: str, done: str) -> Exception:
-        """Return the error to raise for an `OSError`, with advice if there is any."""
+        """Return the error to raise for an `OSError`, with advice if possible.
+
+        Raises the `OSError` again if it came from a signal handler of the program.
+        """
         if is_from_signal_handler(error):
             try:
                 raise error
             finally:
-                # Else its traceback, with this frame, and the error would keep each other, and the
-                # value that was being written, until the garbage is collected.
+                # Otherwise, the error and this frame in its traceback would refer to each other,
+                # and keep the value that was being written until the garbage is collected.
                 del error
         if isinstance(error, FileNotFoundError) and not self.exists():
             return self._no_folder()
         what = f"{name!r} in {self._location} could not be {done}: {error.strerror or error}"
         if error.errno in NAME_REFUSED:
-            return KeyNotStorableError(f"{what}; only a shorter or plainer key helps")
+            return KeyNotStorableError(f"{what}; use a shorter or plainer key")
         advice = _ADVICE.get(error.errno or 0)
         kind = AuthError if isinstance(error, PermissionError) else StorageError
         return kind(f"{what}; {advice}" if advice else what)
@@ -474,7 +480,7 @@ class Filesystem(Provider):
 def _is_file(entry: os.DirEntry[bytes]) -> bool:
     try:
         return entry.is_file()
-    except OSError as error:  # Links that form a loop.
+    except OSError as error:  # For links that form a loop.
         if is_from_signal_handler(error):
             raise
         return False

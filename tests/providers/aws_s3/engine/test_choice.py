@@ -98,7 +98,7 @@ class TestWhichEngine:
         self, s3: S3Rig, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         monkeypatch.setenv("AWS_CSM_ENABLED", "true")
-        with pytest.raises(cshelve.ConfigurationError, match="csm_enabled: an agent is told"):
+        with pytest.raises(cshelve.ConfigurationError, match="csm_enabled: only boto3 reports"):
             cshelve.open_from_dict(s3.config(engine="direct"))
         gc.collect()
 

@@ -160,7 +160,7 @@ class TestFailures:
             provider.put("k", b"value")
             s3.proxy.inject(Hang(), operation=GET, times=FOR_EVER)
             start = time.perf_counter()
-            with pytest.raises(cshelve.StorageError, match="did not answer in time"):
+            with pytest.raises(cshelve.StorageError, match="did not respond in time"):
                 provider.get("k")
             taken = time.perf_counter() - start
             seconds[engine] = min(taken, seconds.get(engine, taken))
@@ -179,7 +179,7 @@ class TestFailures:
             )
             s3.proxy.inject(Hang(), operation=PUT, times=FOR_EVER)
             start = time.perf_counter()
-            with pytest.raises(cshelve.StorageError, match="did not answer in time"):
+            with pytest.raises(cshelve.StorageError, match="did not respond in time"):
                 finish(provider.put_many((name, b"value") for name in names))
             taken = time.perf_counter() - start
             seconds[engine] = min(taken, seconds.get(engine, taken))

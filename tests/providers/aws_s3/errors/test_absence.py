@@ -77,7 +77,7 @@ class TestARefusalOrAnOutageIsNeverTakenForAbsence:
     def test_no_answer_in_time(self, operation: str, s3: S3Rig, db: cshelve.CloudShelf) -> None:
         with (
             s3.proxy.inject(Hang(), key=object_of(db), times=None),
-            pytest.raises(cshelve.StorageError, match="did not answer in time"),
+            pytest.raises(cshelve.StorageError, match="did not respond in time"),
         ):
             READS[operation](db)
 

@@ -72,7 +72,7 @@ def test_checksums_that_are_off_are_not_advised_to_be_turned_off(s3: S3Rig) -> N
 def test_an_answer_without_a_code_is_quoted_without_a_gap(
     s3: S3Rig, db: cshelve.CloudShelf
 ) -> None:
-    assert "the server answers 413" in (said := str(refused(s3, db, Answer(413))))
+    assert "the server responded with 413" in (said := str(refused(s3, db, Answer(413))))
     assert "413 ." not in said
 
 
@@ -248,7 +248,7 @@ class TestAKeyOfRandomBytes:
     @pytest.mark.parametrize(
         ("params", "problem"),
         [
-            ({"SSECustomerKeyBase64": "no base64!"}, "is no base64"),
+            ({"SSECustomerKeyBase64": "no base64!"}, "is not base64"),
             ({"SSECustomerKeyBase64": "AAAA"}, "has to be 32 bytes in base64, not 3"),
             ({"SSECustomerKeyBase64": "A" * 44, "SSECustomerKey": b"k" * 32}, "key once"),
         ],

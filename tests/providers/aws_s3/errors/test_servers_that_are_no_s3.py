@@ -44,7 +44,7 @@ class TestAServerThatIsNoS3:
     def test_its_200_is_no_empty_shelf(self, flag: str, body: bytes, s3: S3Rig) -> None:
         with (
             s3.proxy.inject(Answer(200, body=body), times=None),
-            pytest.raises(cshelve.StorageError, match="no listing"),
+            pytest.raises(cshelve.StorageError, match="not a listing"),
         ):
             Place(s3.config()).open(flag)
 

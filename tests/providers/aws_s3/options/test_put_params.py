@@ -101,10 +101,13 @@ class TestPutParams:
     @pytest.mark.parametrize(
         ("params", "message"),
         [
-            ({"StorageClas": "x"}, r"StorageClas: PutObject has none such \(did you mean Storage"),
+            (
+                {"StorageClas": "x"},
+                r"StorageClas: PutObject has no such parameter \(did you mean Storage",
+            ),
             (
                 {"storageclass": "x"},
-                r"storageclass: PutObject has none such \(did you mean Storage",
+                r"storageclass: PutObject has no such parameter \(did you mean Storage",
             ),
             ({"Metadata": "x"}, r"Metadata\.<name>"),
             ({"StorageClass.x": "x"}, "has no names of its own"),

@@ -1,7 +1,7 @@
-"""An HTTP/1.1 answer, read strictly and without I/O: `Reader` is fed bytes until it is complete.
+"""Parse an HTTP/1.1 response strictly and without I/O: feed a `Reader` until it is done.
 
-Anything unusual (another version, two lengths, none, a byte too many, a header folded over lines,
-a chunk with an extension) raises `NotPlainError`, and boto3 sends the request again.
+Anything unusual (another HTTP version, two lengths or none, a byte too many, a header that spans
+several lines, a chunk with an extension) raises `NotPlainError`, and boto3 sends the request again.
 https://www.rfc-editor.org/rfc/rfc9112
 """
 
@@ -15,7 +15,8 @@ __all__ = ["Answer", "NotPlainError", "Reader"]
 
 MOST_HEAD_BYTES = 64 * 1024
 MOST_HEAD_LINES = 100
-# The most that one call receives. A larger buffer would be mapped and unmapped for each answer.
+# The most that one call receives of a small body. malloc would map and unmap a larger buffer for
+# each response.
 PIECE_BYTES = 64 * 1024
 LARGE_PIECE_BYTES = 1024 * 1024
 
@@ -23,23 +24,24 @@ STATUS_LINE = re.compile(r"HTTP/1\.1 [1-9][0-9]{2}(?: .*)?")
 TOKEN = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 LENGTH = re.compile("[0-9]{1,18}")
 CHUNK_SIZE = re.compile(rb"[0-9A-Fa-f]{1,15}")
-# Servers repeat others, such as Vary. If one of these comes twice, nobody knows which one counts.
+# Headers that may come only once, since it would be unclear which of two counts. Servers do repeat
+# other headers, such as Vary.
 ONCE = frozenset({"content-length", "transfer-encoding", "etag", "content-range", "location"})
 
 
 class NotPlainError(Exception):
-    """An answer that only boto3 may interpret; the text says why."""
+    """Raised for a response that is left to boto3; the message says why."""
 
     def __init__(self, why: str, status: int = 0, code: str = "") -> None:
         super().__init__(why)
         self.code = code
-        """S3's code in the answer, if there is one."""
+        """S3's error code in the response; empty if there is none."""
         self.status = status
-        """The status of the answer, if that is why it is not plain."""
+        """The HTTP status, if it is the reason for the error; otherwise 0."""
 
 
 class Answer(NamedTuple):
-    """An answer. The names of its headers are in lower case, since servers differ in that."""
+    """A complete response, with header names in lower case."""
 
     status: int
     headers: dict[str, str]
@@ -47,10 +49,10 @@ class Answer(NamedTuple):
 
 
 class Reader:
-    """What has arrived of an answer.
+    """A response while it arrives.
 
-    The body grows with what arrives, whatever length the server declares, unless the caller
-    provides a buffer (`receive_into`).
+    Memory for the body grows with the bytes that arrive, whatever length the server declares,
+    unless the caller provides a buffer (`receive_into`).
     """
 
     __slots__ = (
@@ -63,11 +65,11 @@ class Reader:
         self.status = 0
         self.headers: dict[str, str] = {}
         self.length: int | None = None
-        """The length of the body, once the head has arrived; None if it comes in chunks."""
+        """The length of the body, once the head has arrived; None if the body comes in chunks."""
         self.received = 0
-        """How many bytes of the answer have arrived."""
+        """The number of bytes of the response that have arrived."""
         self.place: memoryview | None = None
-        """Where to put the next bytes of the body, if the caller has provided a buffer."""
+        """The unfilled rest of the caller's buffer; None if there is no buffer, or it is full."""
         self.is_done = False
         self._has_no_body = method == "HEAD"
         self._has_begun = False
@@ -81,17 +83,17 @@ class Reader:
 
     @property
     def closes(self) -> bool:
-        """Whether the connection is of no use after this answer."""
+        """Whether the connection cannot be reused after this response."""
         return self._is_cut or "close" in self.headers.get("connection", "").lower()
 
     @property
     def wanted_bytes(self) -> int:
-        """How many bytes to receive at once."""
+        """The number of bytes to receive in the next call."""
         left = self._left
         return PIECE_BYTES if left <= PIECE_BYTES else min(left, LARGE_PIECE_BYTES)
 
     def filled(self, count: int) -> None:
-        """Note that so many bytes were put into `place`."""
+        """Record that `count` bytes of the body were written into `place`."""
         assert self.place is not None
         self.received += count
         self._left -= count
@@ -99,9 +101,10 @@ class Reader:
         self.is_done = not self._left
 
     def receive_into(self, buffer: memoryview) -> None:
-        """Put the body into a buffer, and end when that is full, whatever comes after it.
+        """Use a buffer for the body, and treat the response as complete when the buffer is full.
 
-        Call it when the head has arrived. What has arrived of the body is moved.
+        Call this once the head has arrived. The part of the body that is already here is copied
+        into the buffer. If the body is longer than the buffer, the connection cannot be reused.
         """
         arrived = self._pieces.getvalue() if self._pieces is not None else b""
         count = min(len(arrived), len(buffer))
@@ -113,14 +116,17 @@ class Reader:
         self.is_done = not self._left
 
     def answer(self) -> Answer:
-        """Return the answer, which is complete."""
+        """Return the response; call this only when `is_done` is true."""
         body = self._pieces.getvalue() if self._pieces is not None else self._rest
         return Answer(self.status, self.headers, body)
 
     def feed(self, data: bytes) -> bool:
-        """Add what has arrived, and return whether the answer is complete."""
+        """Add bytes that have arrived; return whether the response is complete.
+
+        Raises `NotPlainError` for anything unusual.
+        """
         if self.is_done:
-            raise NotPlainError("more than the answer")
+            raise NotPlainError("more than the response")
         self.received += len(data)
         if not self._has_begun:
             data = self._rest + data if self._rest else data
@@ -134,16 +140,16 @@ class Reader:
             self._read_head(data[:end].decode("latin-1"))
             data = data[end + 4 :]
             if self.status == 100:
-                # An interim answer, to requests that wait for it, as ours never do.
+                # An interim response, for requests that wait for one, which ours never do.
                 if self._has_continued:
                     raise NotPlainError("status 100 twice")
                 self._has_continued = True
                 self.status = 0
-                self.received -= len(data)  # To be counted again.
+                self.received -= len(data)  # `feed` counts them again.
                 return self.feed(data) if data else False
             self._has_begun = True
             if self.length == len(data):
-                # All of a small answer in one piece: nothing is copied again.
+                # A small response that arrived in one piece needs no further copy.
                 self._rest = data
                 self.is_done = True
                 return True
@@ -156,10 +162,10 @@ class Reader:
 
     def _add(self, data: bytes) -> None:
         if len(data) > self._left:
-            raise NotPlainError("more than the answer")
+            raise NotPlainError("more than the response")
         if self.place is not None:
             self.place[: len(data)] = data
-            self.received -= len(data)  # `filled` counts it.
+            self.received -= len(data)  # `filled` counts them.
             self.filled(len(data))
             return
         assert self._pieces is not None
@@ -168,7 +174,7 @@ class Reader:
         self.is_done = not self._left
 
     def _add_chunks(self, data: bytes) -> None:
-        """Add pieces of a body in chunks; nothing may follow the last one."""
+        """Add bytes of a chunked body; raise `NotPlainError` for bytes after the last chunk."""
         assert self._pieces is not None
         rest = self._rest + data if self._rest else data
         at = 0
@@ -198,7 +204,7 @@ class Reader:
                 self._is_last_chunk = not size
         self._rest = rest[at:]
         if self.is_done and self._rest:
-            raise NotPlainError("more than the answer")
+            raise NotPlainError("more than the response")
 
     def _read_head(self, text: str) -> None:
         lines = text.split("\r\n")
@@ -224,7 +230,7 @@ class Reader:
             self._frame(headers)
 
     def _frame(self, headers: dict[str, str]) -> None:
-        """Determine where the body ends."""
+        """Set the length of the body from the headers; raise `NotPlainError` if it is unclear."""
         length, coding = headers.get("content-length"), headers.get("transfer-encoding")
         if length is not None and not LENGTH.fullmatch(length):
             raise NotPlainError("a length that is no number")
@@ -236,6 +242,6 @@ class Reader:
             if coding.lower() != "chunked" or length is not None:
                 raise NotPlainError("a body whose end is declared twice, or in an unknown way")
         elif length is None:
-            raise NotPlainError("an answer without a length")
+            raise NotPlainError("a response without a length")
         else:
             self.length = self._left = int(length)

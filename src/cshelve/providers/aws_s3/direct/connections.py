@@ -1,4 +1,4 @@
-"""Connections to a server, kept open between requests: one pool a process for each endpoint."""
+"""Connections that stay open between requests: each process has one pool for each endpoint."""
 
 from __future__ import annotations
 
@@ -17,27 +17,27 @@ if TYPE_CHECKING:
 
 __all__ = ["Connection", "Endpoint", "NotSentError", "Pool", "leave", "pool_of"]
 
-# Servers close idle connections after 5 to 60 seconds, and lose a request that arrives then.
+# Servers close idle connections after 5 to 60 seconds, and lose a request that arrives just then.
 MOST_IDLE_SECONDS = 15.0
 
 
 class NotSentError(Exception):
-    """There is no connection to send a request by."""
+    """Raised if a request was not sent, as there is no connection for it."""
 
 
 class Endpoint(NamedTuple):
-    """Where requests go, and which authorities vouch for the server."""
+    """The address that requests go to, and the CA certificates that verify the server."""
 
     host: str
     port: int
     is_secure: bool
     ca_path: str | None
-    """The file or folder of the authorities; None if any server is trusted."""
+    """The file or folder of trusted CA certificates; None if any server is trusted."""
     connect_seconds: float
 
 
 class Connection:
-    """A socket for one request at a time, and for one thread at a time."""
+    """A socket that carries one request at a time and is used by one thread at a time."""
 
     __slots__ = ("idle_since", "is_reused", "is_secure", "pool", "socket", "would_block")
 
@@ -45,28 +45,34 @@ class Connection:
         self.socket = of
         self.pool = pool
         self.is_secure = False
-        """Whether there is TLS on it."""
+        """Whether the socket uses TLS."""
         self.is_reused = False
         self.idle_since = 0.0
         self.would_block = would_block
-        """What a socket that does not wait raises instead."""
+        """The exceptions that a non-blocking socket raises where another would wait."""
 
     def __del__(self) -> None:
-        # Ctrl-C may strike before anybody has noted the connection, or before there is a socket.
+        # Ctrl-C may strike before the connection is in any list, or before it has a socket.
         if hasattr(self, "socket"):
             self.close()
 
     def close(self) -> None:
-        """Close without TLS's farewell, which a forked child would send in its parent's name."""
+        """Close the socket.
+
+        No TLS close_notify is sent: in a forked child, it would end the parent's TLS session.
+        """
         self.socket.close()
 
     def is_fit(self) -> bool:
-        """Return whether the connection may have another request."""
+        """Return whether another request can be sent over this connection."""
         is_young = time.monotonic() - self.idle_since <= MOST_IDLE_SECONDS
         return is_young and (not _readable(self.socket) or self.has_nothing_to_say())
 
     def has_nothing_to_say(self) -> bool:
-        """Return whether the bytes that arrived unasked are TLS's own, and no answer and no end."""
+        """Return whether bytes that arrived on an idle connection belong to TLS alone.
+
+        False if they are data, or the end of the connection.
+        """
         if not self.is_secure:
             return False
         self.socket.settimeout(0)
@@ -80,9 +86,9 @@ class Connection:
 
 
 class Pool:
-    """The idle connections to an endpoint, of which the last one used is the first one taken.
+    """The idle connections to an endpoint; the most recently used one is taken first.
 
-    Safe in many threads: each step on the list is one that no other thread comes in between.
+    Safe in many threads: every operation on the list of connections is atomic.
     """
 
     def __init__(self, endpoint: Endpoint) -> None:
@@ -98,7 +104,7 @@ class Pool:
             self._would_block = _would_block_with_tls()
 
     def take(self) -> Connection | None:
-        """Return an idle connection that is fit for a request, if there is one."""
+        """Return an idle connection that can carry a request; None if there is none."""
         while self._idle:
             try:
                 connection = self._idle.pop()
@@ -111,7 +117,7 @@ class Pool:
         return None
 
     def keep(self, connection: Connection) -> None:
-        """Keep a connection whose answer was read to its end."""
+        """Keep a connection for another request; its last response was read completely."""
         connection.idle_since = now = time.monotonic()
         self._idle.append(connection)
         self._close_old(now)
@@ -119,7 +125,10 @@ class Pool:
             self.close()
 
     def open(self) -> Connection:
-        """Open a connection, and wait for it; raise `NotSentError`."""
+        """Open a connection, wait until it is ready, and return it.
+
+        Raises `NotSentError` if that fails.
+        """
         host, port, _, _, seconds = self.endpoint
         try:
             connected = socket.create_connection((host, port), timeout=seconds)
@@ -141,9 +150,10 @@ class Pool:
         return connection
 
     def begin_to_open(self) -> Connection | None:
-        """Begin to open a connection to where the last one went, without waiting for it.
+        """Begin to open a connection to the last address that worked; do not wait for it.
 
-        None if there was none yet: names may stand for several addresses, which `open` tries.
+        Return None if no address is known, or if this fails. Then use `open`, which tries every
+        address that the host name stands for.
         """
         if self._address is None:
             return None
@@ -162,9 +172,9 @@ class Pool:
             return None
 
     def secure(self, connection: Connection) -> None:
-        """Put TLS on a connection, where the endpoint has it; the handshake comes later.
+        """Wrap a connection's socket in TLS if the endpoint uses it; the handshake comes later.
 
-        The connection has to be open: before that, Python takes it for a closed one.
+        The TCP connection has to be established: `ssl` takes any other socket for a closed one.
         """
         if self._context is None:
             return
@@ -177,11 +187,11 @@ class Pool:
         connection.is_secure = True
 
     def forget_address(self) -> None:
-        """Look up the name again for the next connection, as the last address does not answer."""
+        """Forget the last address, which does not respond; `open` then looks up the name again."""
         self._address = None
 
     def note_session(self, connection: Connection) -> None:
-        """Remember the TLS session of a connection that has had an answer, for the next one."""
+        """Keep the TLS session of a connection that has had a response; the next one resumes it."""
         if self._context is not None:
             self._session = connection.socket.session
 
@@ -198,9 +208,9 @@ class Pool:
         return Connection(connected, self, would_block=self._would_block)
 
     def _context_of_now(self, made: Any) -> ssl.SSLContext:
-        """Make another context if the program has patched `ssl` since, as for gevent or eventlet.
+        """Return the TLS context, or a new one if the program has patched `ssl` since it was made.
 
-        The old one cannot wrap the new kind of sockets.
+        gevent and eventlet patch `ssl`, and an old context cannot wrap the new kind of sockets.
         """
         import ssl
 
@@ -211,7 +221,7 @@ class Pool:
         return context
 
     def _close_old(self, now: float) -> None:
-        # A slice cannot fail, although another thread may take the oldest at any moment.
+        # A slice cannot fail, even if another thread takes the oldest connection at this moment.
         for oldest in self._idle[:1]:
             if now - oldest.idle_since <= MOST_IDLE_SECONDS:
                 return
@@ -238,9 +248,9 @@ _pools = PerProcess(_Pools)
 
 
 def pool_of(endpoint: Endpoint) -> Pool:
-    """Return this process's pool for an endpoint, and a new pool if its CA file has changed.
+    """Return this process's pool for an endpoint; a new pool if the CA file has changed.
 
-    Each call adds a user of the pool; call `leave` once for each.
+    Each call adds one user to the pool, which `leave` removes.
     """
     pools = _pools.get()
     key: tuple[object, ...] = (endpoint, *_version_of(endpoint.ca_path))
@@ -253,7 +263,7 @@ def pool_of(endpoint: Endpoint) -> Pool:
 
 
 def leave(pool: Pool) -> None:
-    """Remove one user of a pool, and close the pool after the last one."""
+    """Remove one user of a pool, and close the pool if no user is left."""
     pools = _pools.get()
     with pools.lock:
         pool.users -= 1
@@ -274,12 +284,12 @@ def _version_of(ca_path: str | None) -> tuple[int, int]:
 
 
 def _tls_context(ca_path: str | None) -> ssl.SSLContext:
-    """Make the context that botocore makes, which trusts this file alone.
+    """Return a TLS context with botocore's settings, which trusts only the certificates in a file.
 
-    `ssl.create_default_context` is stricter from Python 3.13 on, and would refuse authorities that
-    boto3 accepts.
+    `ssl.create_default_context` is stricter from Python 3.13 on, and would refuse CA certificates
+    that boto3 accepts. Raises `NotSentError` if the file cannot be read.
     """
-    import ssl  # Only here: many endpoints in tests and in private networks have no TLS.
+    import ssl  # Imported late: many endpoints in tests and in private networks have no TLS.
 
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.options |= ssl.OP_NO_COMPRESSION | ssl.OP_NO_TICKET
@@ -305,7 +315,7 @@ def _would_block_with_tls() -> tuple[type[OSError], ...]:
 
 
 def _readable(of: Any) -> bool:
-    """Return whether data has arrived, or the end of the connection."""
+    """Return whether data has arrived at a socket, or the other side has closed it."""
     if hasattr(select, "poll"):
         poll = select.poll()
         poll.register(of, select.POLLIN)

@@ -1,4 +1,4 @@
-"""One request and its answer on a connection that never waits, for a loop over many of them."""
+"""One request and its response over a non-blocking connection, for a loop over many of them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ READ, WRITE = selectors.EVENT_READ, selectors.EVENT_WRITE
 
 
 class Exchange:
-    """A connection in a selector, with at most one request on it; another one may follow."""
+    """A connection registered with a selector; it carries one request after another."""
 
     __slots__ = (
         *("_events", "_selector", "connection", "is_open", "job", "mark", "out", "reader"),
@@ -35,26 +35,26 @@ class Exchange:
         self.connection = connection
         self.is_open = is_open
         self.job: Any = None
-        """What the request is for; None while there is none."""
+        """The caller's object that the request belongs to; None while there is no request."""
         self.reader: Reader | None = None
         self.out: list[memoryview] = []
-        """What has yet to be sent."""
+        """The parts of the request that have not been sent yet."""
         self.sent = 0
         self.mark = 0
-        """How many bytes had moved when its time began."""
+        """The value of `moved` when the current time limit began."""
         self.until = 0.0
-        """When it is late."""
+        """The time at which the exchange is late, as `time.monotonic` counts."""
         self._selector = selector
         self._events = READ if is_open else WRITE
         selector.register(connection.socket, self._events, self)
 
     @property
     def moved(self) -> int:
-        """How many bytes have gone either way."""
+        """The number of bytes sent and received for the current request."""
         return self.sent + (self.reader.received if self.reader else 0)
 
     def begin(self, job: object, request: Request) -> None:
-        """Put a request on the connection; `push` or `move` sends it."""
+        """Prepare a request for sending; `push` or `move` sends it."""
         self.job = job
         self.reader = Reader(request.method)
         self.mark = self.sent = 0
@@ -65,19 +65,20 @@ class Exchange:
             self.out = [memoryview(head), memoryview(body).cast("B")]
 
     def end(self) -> None:
-        """Forget the request, so that the connection is free for another."""
+        """Forget the request, so that the connection can carry another one."""
         self.job = self.reader = None
         self.out = []
 
     def close(self) -> None:
-        """Close the connection."""
+        """Remove the connection from the selector, and close it."""
         self._selector.unregister(self.connection.socket)
         self.connection.close()
 
     def move(self, events: int, place_for: Callable[[Reader], memoryview | None]) -> bool:
-        """Send or receive what can be now, and return whether the answer is complete.
+        """Send and receive as much as possible without waiting.
 
         `place_for` is called when the head has arrived, and may return a buffer for the body.
+        Return whether the response is complete. Raises `OSError` and `NotPlainError`.
         """
         try:
             if not self.is_open:
@@ -92,7 +93,7 @@ class Exchange:
             return False
 
     def push(self) -> None:
-        """Send as much of the request as there is room for."""
+        """Send as much of the request as the socket accepts without waiting."""
         try:
             while self.out:
                 data = self.out[0]
@@ -108,14 +109,14 @@ class Exchange:
             self._watch(READ)
 
     def _pull(self, place_for: Callable[[Reader], memoryview | None]) -> bool:
-        """Receive what has arrived, and return whether the answer is complete."""
+        """Receive the bytes that have arrived; return whether the response is complete."""
         reader = self.reader
         assert reader is not None
         while True:
             had_head = reader.length is not None
             receive(self.connection, reader)
             if self.out:
-                raise NotPlainError("an answer before the request was sent")
+                raise NotPlainError("a response before the request was sent")
             if reader.is_done:
                 return True
             if not had_head and reader.length and (place := place_for(reader)):
@@ -124,13 +125,13 @@ class Exchange:
                 return False
 
     def _open(self) -> None:
-        """Go on with opening the connection; raise what means that it takes longer."""
+        """Continue to open the connection; raise one of `would_block` if it is not open yet."""
         connection = self.connection
         problem = connection.socket.getsockopt(socket.SOL_SOCKET, socket.SO_ERROR)
         if problem:
             raise OSError(problem, os.strerror(problem))
         if not connection.is_secure:
-            # TLS has a socket of its own, with the same descriptor.
+            # TLS replaces the socket by another object with the same descriptor.
             self._selector.unregister(connection.socket)
             try:
                 connection.pool.secure(connection)

@@ -1,4 +1,4 @@
-"""The interface between a loop over many requests and what it does; see `tasks`."""
+"""The interface between the loop over many requests (`many`) and the tasks it runs (`tasks`)."""
 
 from __future__ import annotations
 
@@ -16,43 +16,49 @@ R = TypeVar("R")
 
 
 class Task(ABC, Generic[T, R]):
-    """How to process each item: by a request of the engine, or by boto3 in a thread."""
+    """How to process each item: by a request of the engine, or in a thread."""
 
     is_worth_an_end = False
-    """Whether requests in flight are waited for if the loop ends early. True for writes: else one
-    might still be stored later."""
+    """Whether a loop that ends early waits for the requests in flight. True for writes, which the
+    server might otherwise still carry out later."""
 
     @abstractmethod
     def request(self, item: T) -> Request | None:
-        """Return the request for an item, or None if a thread has to process it."""
+        """Return the request for an item; None if `without_engine` has to process the item."""
 
     @abstractmethod
     def body_buffer(self, item: T, reader: Reader) -> memoryview | None:
-        """Return the buffer that is to receive the body of a response, or None for a new one.
+        """Return the buffer for the body of a response; None lets the reader allocate one.
 
-        Called when the head of the response has been read.
+        The loop calls this when the head of the response has been read.
         """
 
     @abstractmethod
     def result(self, item: T, answer: Answer) -> R:
-        """Return the result of a response; raise `NotPlainError` if boto3 has to send it again."""
+        """Return the item's result; raise `NotPlainError` if boto3 has to repeat the request."""
 
     @abstractmethod
     def by_boto3(self, item: T) -> R:
-        """Process an item by boto3, in a thread; the item already has its permit."""
+        """Process an item by boto3, in a thread, and return its result.
+
+        The item already has a permit.
+        """
 
     @abstractmethod
     def without_engine(self, item: T) -> R:
-        """Process an item without a request of the engine, in a thread; acquire permits here."""
+        """Process an item for which `request` returned None, in a thread, and return its result.
+
+        The item has no permit yet: this method acquires what it needs.
+        """
 
     @abstractmethod
     def given_up(self, item: T) -> R | None:
-        """Return the result of an item that was never begun, or None if it has none."""
+        """Return the result of an item whose processing never began; None if it has no result."""
 
     @abstractmethod
     def note_unusable(self, error: NotPlainError) -> None:
-        """Note that the engine could not use a response, and that boto3 has to send the request."""
+        """Record that the engine could not use a response, so boto3 sends the request again."""
 
     @abstractmethod
     def is_last(self, result: R) -> bool:
-        """Return whether no further item may begin after this result."""
+        """Return whether the loop begins no more items after this result."""

@@ -26,17 +26,17 @@ __all__ = [
 Data = bytes | bytearray | memoryview
 
 EMPTY_SHA256 = hashlib.sha256(b"").hexdigest()
-# Stands in place of the body's hash where TLS protects the body.
+# Replaces the hash of the body where TLS protects the body.
 UNSIGNED_PAYLOAD = "UNSIGNED-PAYLOAD"
 CRC32 = "x-amz-checksum-crc32"
 TRACE = "x-amzn-trace-id"
 SAFE_IN_TRACE = "-=;:+&[]{}\"',"
-# Not signed, as in boto3, and ignored by S3.
+# boto3 does not sign these either, and S3 ignores them.
 UNSIGNED = "user-agent: cshelve/2\r\naccept-encoding: identity\r\n"
 
 
 class NoTemplateError(Exception):
-    """Only boto3 can send a request, or its form is not known. The message says why."""
+    """Raised if only boto3 can send a request, or its form is unknown; the message says why."""
 
 
 class Operation(NamedTuple):
@@ -61,7 +61,7 @@ OPERATIONS = {
     "CompleteMultipartUpload": Operation("POST", has_body=True),
     "AbortMultipartUpload": Operation("DELETE"),
 }
-# boto3's parameters that are headers, and those that are parts of the query.
+# The parameters that boto3 sends as headers, and those that it sends in the query.
 HEADERS = {
     "ContentType": "content-type",
     "IfMatch": "if-match",
@@ -83,7 +83,7 @@ _last_key: tuple[tuple[str, str, str], bytes] = (("", "", ""), b"")
 
 
 class Credentials(NamedTuple):
-    """What requests are signed with."""
+    """The credentials that requests are signed with."""
 
     key_id: str
     secret: str
@@ -94,33 +94,33 @@ class Credentials(NamedTuple):
 
 
 class Request(NamedTuple):
-    """A request that is ready to be sent."""
+    """A signed request, ready to be sent."""
 
     operation: str
     method: str
     head: bytes
     body: Data | None
     pool: object
-    """The connections to where it is to go; None if there were none yet."""
+    """The pool to send the request by; None if there was none when the request was made."""
 
 
 class Template(NamedTuple):
-    """A request of one operation, for any key."""
+    """The form of all requests of one operation, whatever their key."""
 
     method: str
     path: str
-    """Up to the key; of an operation on the bucket, all of it."""
+    """The path up to the key, or the whole path if the operation is about the bucket."""
     query: tuple[tuple[str, str], ...]
     headers: tuple[tuple[str, str], ...]
-    """The headers that all these requests have, `host` among them; names in lower case."""
+    """The headers that all these requests share, including `host`; names are in lower case."""
     region: str | None
     """The region that the signature is for; None if the request is not signed."""
     has_crc32: bool
     signs_body: bool
-    """Whether the hash of the body is signed: without TLS, or on demand."""
+    """Whether the signature covers the hash of the body: without TLS, or on the user's demand."""
 
     def may_say_content_type(self, operation: str) -> bool:
-        """Return whether requests create an object, and say nothing of its type yet."""
+        """Return whether the operation creates an object and the template has no Content-Type."""
         is_said = any(name == "content-type" for name, _ in self.headers)
         return operation in {"PutObject", "CreateMultipartUpload"} and not is_said
 
@@ -132,7 +132,10 @@ class Template(NamedTuple):
         body: Data | None = None,
         stamp: str = "",
     ) -> bytes:
-        """Return the head of a request; the body follows it."""
+        """Return the head of a request, signed if the template has a region and with credentials.
+
+        The body is sent after it. `stamp` is the time of the signature; empty means now.
+        """
         path = self.path if key is None else self.path + quote(key, safe="/~")
         query = self.query
         headers = list(self.headers)
@@ -164,7 +167,7 @@ class Template(NamedTuple):
         body: Data | None,
         stamp: str,
     ) -> str:
-        """Add the headers that come with a signature, and return the line of the signature."""
+        """Add the headers that a signature requires, and return the Authorization header's line."""
         if body is None:
             payload_hash = EMPTY_SHA256
         elif self.signs_body:
@@ -203,8 +206,8 @@ def authorization(
 ) -> str:
     """Return the Authorization header of a request.
 
-    Path and query are quoted, the query is sorted; the headers are sorted, with names in lower case
-    and no white space round their values or twice within them.
+    `path` and `query` are quoted, and the query is sorted. The headers are sorted; their names are
+    in lower case, and their values have no white space at the ends and no two blanks in a row.
     """
     names = ";".join([name for name, _ in headers])
     fields = "".join([f"{name}:{value}\n" for name, value in headers])
@@ -221,7 +224,10 @@ def authorization(
 
 
 def timestamp() -> str:
-    """Return the current time as a signature has it, formatted once a second (that takes 2 µs)."""
+    """Return the current time in the format of signatures.
+
+    Formatting takes 2 µs, so the text is kept for the rest of the second.
+    """
     global _last_stamp
     now = int(time.time())
     second, stamp = _last_stamp
@@ -232,7 +238,7 @@ def timestamp() -> str:
 
 
 def query_of(parameters: Mapping[str, object]) -> list[tuple[str, str]]:
-    """Return those parameters that are parts of the query, quoted."""
+    """Return the parameters that belong into the query, with quoted values; skip the others."""
     return [
         (QUERY[name], quote(str(value), safe="-._~"))
         for name, value in parameters.items()
@@ -241,7 +247,7 @@ def query_of(parameters: Mapping[str, object]) -> list[tuple[str, str]]:
 
 
 def headers_of(parameters: Mapping[str, object]) -> list[tuple[str, str]]:
-    """Return those parameters that are headers."""
+    """Return the parameters that are sent as headers; skip the others."""
     headers = [(HEADERS[name], str(value)) for name, value in parameters.items() if name in HEADERS]
     metadata = parameters.get("Metadata")
     if isinstance(metadata, Mapping):
@@ -250,7 +256,7 @@ def headers_of(parameters: Mapping[str, object]) -> list[tuple[str, str]]:
 
 
 def _signing_key(secret: str, date: str, region: str) -> bytes:
-    """Derive the key of a day and a region; the last one is kept, as it serves all day."""
+    """Return the signing key of a day and a region; the last key is kept, as it serves all day."""
     global _last_key
     wanted = secret, date, region
     made_for, key = _last_key
@@ -263,9 +269,10 @@ def _signing_key(secret: str, date: str, region: str) -> bytes:
 
 
 def _trace() -> str:
-    """Return the header by which AWS Lambda finds functions that call themselves, as botocore does.
+    """Return the trace header that botocore sends in AWS Lambda; empty outside of Lambda.
 
-    It changes with each call of the function, and is not signed.
+    Lambda detects functions that call themselves by this header. Its value changes with each call
+    of the function, and it is not signed.
     """
     trace = os.environ["_X_AMZN_TRACE_ID"]
     if not trace or "AWS_LAMBDA_FUNCTION_NAME" not in os.environ:

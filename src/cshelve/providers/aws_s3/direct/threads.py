@@ -1,4 +1,4 @@
-"""Threads in which boto3 processes the items that a loop over many requests leaves to it."""
+"""Threads for the items that the direct engine cannot process."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ class Threads(Generic[T, R]):
         self, selector: selectors.BaseSelector, most: int, is_last: Callable[[R], bool]
     ) -> None:
         self.busy: dict[Future[R], object] = {}
-        """The owner of each item that is in progress, or is finished and not collected yet."""
+        """The owner of each item that is in progress, or finished but not yet collected."""
         self._selector = selector
         self._most = most
         self._is_last = is_last
@@ -38,7 +38,7 @@ class Threads(Generic[T, R]):
         self._theirs: socket.socket | None = None
 
     def start(self, owner: object, act: Callable[[T], R], item: T) -> None:
-        """Process an item in a thread, or in the caller's if no thread can be started."""
+        """Call `act` for an item in a thread, or in the caller's if no thread can be started."""
         if self._workers is None:
             self._ours, self._theirs = socket.socketpair()
             self._ours.setblocking(False)
@@ -50,7 +50,10 @@ class Threads(Generic[T, R]):
         future.add_done_callback(self._wake_up)
 
     def collect(self) -> list[tuple[object, Future[R]]]:
-        """Return each finished item's owner and future; call it when the selector wakes up."""
+        """Return the owner and the future of each item that has finished since the last call.
+
+        Call this when the selector wakes up.
+        """
         if self._ours is not None:
             with suppress(BlockingIOError):
                 self._ours.recv(4096)
@@ -58,7 +61,7 @@ class Threads(Generic[T, R]):
         return [(self.busy.pop(future), future) for future in done]
 
     def stop(self) -> None:
-        """Start no more items, and wait for the current attempts of those that have started."""
+        """Start no more items, and wait for the current attempt of each item in progress."""
         if self._workers is not None:
             self._workers.stop()
 
@@ -69,7 +72,7 @@ class Threads(Generic[T, R]):
                 end.close()
 
     def _wake_up(self, _: object) -> None:
-        # If the socket is full, the selector wakes up anyway; if it is closed, nobody waits.
+        # If the socket is full, the selector wakes up anyway. If it is closed, nothing waits.
         if self._theirs is not None:
             with suppress(OSError):
                 self._theirs.send(b"\0")
