@@ -36,10 +36,10 @@ NAMES = {
     '"aws-s3.ini"': "quotes",
     "'s3://bucket/prefix'": "quotes",
     '"shelf.toml"': "quotes",
-    " s3:bucket": "a blank",
-    " s3://bucket/prefix": "a blank",
-    "aws-s3.ini\ufeff": "an invisible character",
-    "\u200bs3://bucket": "an invisible character",
+    " s3:bucket": "blanks",
+    " s3://bucket/prefix": "blanks",
+    "aws-s3.ini\ufeff": "invisible characters",
+    "\u200bs3://bucket": "invisible characters",
 }
 STILL_LOCAL = [
     *("shelf", "shelf.db", "shelf.ini.bak", "a b", " shelf", "'shelf'", "shelf.tomls"),

@@ -106,8 +106,8 @@ class TestPlaces:
         "url", ["s3://lab/shelf.ini", "file:///etc/Shelf.INI", "memory://a.ini"]
     )
     def test_the_name_of_a_configuration_is_not_taken_for_a_place(self, url: str) -> None:
-        assert "only a local file" in refusal_of(url)
-        assert "only a local file" in refusal_of(f"{url}?serializer=json")
+        assert "has to be a local file" in refusal_of(url)
+        assert "has to be a local file" in refusal_of(f"{url}?serializer=json")
 
     @pytest.mark.parametrize("name", ["file:///folder", "memory://name", "gs://bucket/x"])
     def test_a_path_made_of_one_is_refused_with_the_reason(self, name: str) -> None:
