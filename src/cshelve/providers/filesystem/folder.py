@@ -33,6 +33,7 @@ __all__ = [
     "make_directory",
     "move_onto",
     "read_file",
+    "read_head",
     "status_of",
     "version_of",
 ]
@@ -442,6 +443,20 @@ def read_file(path: bytes) -> Item:
         while len(data) < status.st_size and (more := os.read(descriptor, status.st_size)):
             data += more
         return Item(data, version_of(status))
+    finally:
+        os.close(descriptor)
+
+
+def read_head(path: bytes, size_bytes: int) -> tuple[bytes, os.stat_result]:
+    """Return the first bytes of a file, and its status."""
+    try:
+        descriptor = os.open(path, _READ_FLAGS)
+    except PermissionError:
+        status_of(path)  # As in `read_file`.
+        raise
+    try:
+        status = _of_file(os.fstat(descriptor))
+        return os.read(descriptor, size_bytes), status
     finally:
         os.close(descriptor)
 
