@@ -163,7 +163,7 @@ class TestEncryption:
         ("line", "warning"),
         [
             ("key = " + "é" * 16, None),
-            (f'key = "{"q" * 30}"', "the quotes are taken as a part of the key"),
+            (f'key = "{"q" * 30}"', "the quotes are treated as a part of the key"),
             ("environment_key = SHELF_KEY", None),
             ("key = $SHELF_KEY", None),
         ],
