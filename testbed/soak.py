@@ -75,7 +75,7 @@ READ_SECONDS = 3.0
 _LATE_SECONDS = 0.9 * READ_SECONDS
 _SPAWN = multiprocessing.get_context("spawn")
 
-# How much more the last third of the time may use than the middle third: a part, plus a constant.
+# The growth allowed from the middle third of the time to the last: a part, plus a constant.
 _FLAT_PART = 0.2
 _FLAT_BESIDE = {"MB": 48.0, "threads": 8.0, "descriptors": 16.0}
 
