@@ -129,7 +129,10 @@ class RandomFaults:
                     self._note_late(exchange.request, f"{seconds:.1f} s, {name}")
 
     def why_late(self, key: str) -> str | None:
-        """Describe a late request for this key, or for a key under it if it ends in a slash."""
+        """Return a text about a late request for a key, or for a prefix that ends in a slash.
+
+        Return None if no such request was late.
+        """
         if key.endswith("/"):
             return next((how for each, how in self.late.items() if each.startswith(key)), None)
         return self.late.get(key)

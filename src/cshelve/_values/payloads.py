@@ -13,7 +13,7 @@ __all__ = ["Payloads"]
 class Payloads(MutableMapping[bytes, Data]):
     """A mapping of UTF-8 keys to serialized values; it raises an error once the shelf is closed.
 
-    cshelve does not use it, but programs may that use the `dict` of a `shelve.Shelf`.
+    cshelve does not use this mapping. It is for programs that use the `dict` of a `shelve.Shelf`.
     """
 
     def __init__(self, values: Callable[[], Values]) -> None:

@@ -8,8 +8,8 @@ the whole process. No pickler ever writes such a pickle, and it is refused here.
 The unpickler in C cannot refuse it, and the one in Python takes twenty times as long. Therefore:
 
 1. The unpickler in C reads the pickle with a stand-in for each class whose attributes could be set.
-   A stand-in refuses BUILD. If no stand-in was needed, as for the classes of `builtins`, the result
-   is final.
+   The stand-in refuses BUILD on itself, but not on its instances. If no stand-in was needed, as for
+   the classes of `builtins`, the result is final.
 2. Otherwise, the unpickler in C reads the pickle again with the real classes. The machine has no
    jumps, so it executes the same instructions as with the stand-ins.
 3. The unpickler in Python reads pickles whose states have to be checked (numpy, pandas), and those

@@ -150,9 +150,9 @@ class WritebackCache(MutableMapping[str, Any]):
     def _get_ready(self) -> type[blake2b]:
         """Return the hash function; import it, and create the logger, at the first call.
 
-        They are not imported with this module, since most shelves cache nothing. But they have to
-        be there before a shelf that was never closed logs a warning at the end of the interpreter,
-        when nothing can be imported any more.
+        Neither is imported with this module, since most shelves cache nothing. But both have to be
+        imported before the interpreter ends: then nothing can be imported any more, and a shelf
+        that was never closed has to log a warning.
         """
         if self._new_digest is None:
             from hashlib import blake2b
