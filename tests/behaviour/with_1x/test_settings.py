@@ -30,7 +30,7 @@ pytestmark = pytest.mark.old
 
 COMPRESSIBLE = b"How fares the fair weather? " * 100
 
-UNPROTECTED = "accept_unprotected: anyone can write to the store"
+UNPROTECTED = "accept_unprotected: anyone who can write to the store"
 
 each_setting = pytest.mark.parametrize(
     "settings",
