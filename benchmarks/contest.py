@@ -53,7 +53,7 @@ class Course:
     looped: int
     """The number of values for contestants that loop, whose speed does not depend on it."""
     rounds: int
-    """Operations on single values take little time and run three times as many rounds."""
+    """The number of rounds; short operations, on single values, run three times as many."""
     first: tuple[str, int]
     """The operation before the rounds, which fills the shelves or opens the connections."""
 

@@ -1,9 +1,10 @@
-"""A local shelf beside `shelve`, on each backend of `dbm` that this Python has.
+"""Compare a local shelf with `shelve`, on each backend of `dbm` that this Python has.
 
     python -m benchmarks.local
 
-Both do the same things in turn, in rounds, and the table has the medians in microseconds. Files lie
-in the folder for temporary ones; where that is on a disk, writes of `dbm.sqlite3` wait for it.
+Both do the same operations in turn, in rounds, and the table has the medians in microseconds. The
+files are in the folder for temporary files. If that is on a disk, writes of `dbm.sqlite3` wait for
+the disk.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ __all__ = ["main"]
 BACKENDS = ("dbm.sqlite3", "dbm.gnu", "dbm.ndbm", "dbm.dumb")
 KEYS = 200
 ROUNDS = 25
-# Small and ordinary; a larger one would only hide what a shelf does beside pickling it.
+# A small, ordinary value: pickling a larger one would hide the time that the shelf takes.
 VALUE = {"name": "Ada", "tags": ["maths", "poetry"], "born": 1815}
 NAMES = [f"users/{number}" for number in range(KEYS)]
 
@@ -55,7 +56,7 @@ def items(db: Shelf) -> None:
         pass
 
 
-# What is done, how many times that is, and whether with writeback.
+# Each act, the number of its operations, and whether it uses writeback.
 ACTS: dict[str, tuple[Callable[[Shelf], None], bool]] = {
     "get": (get, False),
     "set": (set_, False),
@@ -86,7 +87,7 @@ def main() -> None:
 
 @contextmanager
 def _chosen(module: object) -> Iterator[None]:
-    """Let `dbm` make new files by this backend."""
+    """Make `dbm` create new files with this backend."""
     backends: Any = dbm
     with tempfile.TemporaryDirectory() as folder:  # It looks for backends when it opens one.
         dbm.open(os.path.join(folder, "first"), "n").close()
@@ -98,7 +99,7 @@ def _chosen(module: object) -> Iterator[None]:
 
 
 def _compared(folder: str, act: Callable[[Shelf], None], writeback: bool) -> tuple[float, float]:
-    """Return how long an act takes for each key, with `shelve` and with cshelve."""
+    """Return the time that an act takes for each key, with `shelve` and with cshelve."""
     openers: dict[str, Open] = {"shelve": shelve.open, "cshelve": cshelve.open}
     shelves = {
         name: open_one(os.path.join(folder, name), "n", 5, writeback)
@@ -117,7 +118,7 @@ def _compared(folder: str, act: Callable[[Shelf], None], writeback: bool) -> tup
 
 
 def _opened(folder: str) -> tuple[float, float]:
-    """Return how long it takes to open a shelf and close it, once modules are imported."""
+    """Return the time to open and close a shelf, once modules are imported."""
     acts = {
         "shelve": lambda: shelve.open(os.path.join(folder, "shelve")).close(),
         "cshelve": lambda: cshelve.open(os.path.join(folder, "cshelve")).close(),

@@ -10,7 +10,7 @@ __all__ = ["described", "versions"]
 
 
 def described(*packages: str) -> str:
-    """Describe the machine, Python, and the versions of these packages."""
+    """Return a description of the machine, Python, and the versions of these packages."""
     python = f"{platform.python_implementation()} {platform.python_version()}"
     system = f"{platform.system()} {platform.machine()}, {os.cpu_count()} processors"
     return f"{system}; {python}; {versions(*packages)}"

@@ -1,11 +1,11 @@
-"""How many files and calls an operation passes through in cshelve, from the caller to the wire.
+"""Count the files and calls that an operation passes through in cshelve.
 
     python -m benchmarks.rooms
 
-A file counts once however often it is entered; a call is one of a function that is written in
-cshelve, each time that a generator goes on included; a move is a call from one of its files into
-another. Threads of cshelve's own count too. Each operation was done before, so that what is
-imported or found out once is not counted; `open` is the second one.
+A file counts once, however often it is entered. Each call of a function in cshelve counts, and so
+does each continuation of a generator. A move is a call from one file of cshelve into another.
+cshelve's own threads count, too. Each operation runs once before it is counted, so that imports and
+one-time checks do not count.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ Config = dict[str, dict[str, Any]]
 
 
 class Rooms(NamedTuple):
-    """What an operation passed through."""
+    """The files, calls and moves of an operation."""
 
     files: frozenset[str]
     calls: int
@@ -38,7 +38,7 @@ class Rooms(NamedTuple):
 
 
 def rooms_of(act: Callable[[], object]) -> Rooms:
-    """Count what an operation passes through."""
+    """Return the files, calls and moves of an operation."""
     with _followed() as (files, calls):
         act()
     moves = sum(here != there for here, there in calls)
@@ -66,7 +66,7 @@ def _followed() -> Iterator[tuple[set[str], list[tuple[str, str]]]]:
 
 
 def _file_of_caller(frame: FrameType) -> str:
-    """Name the file of cshelve's that a call comes from; its own if it comes from outside."""
+    """Return the file of cshelve that a call comes from; the called file if it is from outside."""
     caller = frame.f_back
     while caller is not None and not caller.f_code.co_filename.startswith(SOURCE):
         caller = caller.f_back
@@ -74,7 +74,7 @@ def _file_of_caller(frame: FrameType) -> str:
 
 
 def operations(config: Config) -> dict[str, Rooms]:
-    """Count each operation on a shelf of this configuration."""
+    """Return the counts of each operation on a shelf with this configuration."""
     counted: dict[str, Rooms] = {}
     with cshelve.open_from_dict(config) as db:
 

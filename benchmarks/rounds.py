@@ -17,7 +17,7 @@ class Taken(NamedTuple):
 
     seconds: float
     processor_seconds: float
-    """Of all threads of this process."""
+    """The processor time of all threads of this process."""
 
 
 def medians(acts: Mapping[str, Callable[[], object]], rounds: int) -> dict[str, Taken]:

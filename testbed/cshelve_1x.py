@@ -25,7 +25,7 @@ from testbed.loopback import refuse_other_hosts
 __all__ = ["VERSION", "Cshelve1x", "RefusedBy1x", "find_python"]
 
 VERSION = "1.6.0"
-"""The Makefile installs it."""
+"""The version that the Makefile installs."""
 _ANSWER_SECONDS = 60.0
 
 
@@ -34,7 +34,7 @@ class RefusedBy1x(Exception):  # noqa: N818
 
 
 def find_python() -> Path:
-    """Return the interpreter of the environment with 1.x; FileNotFoundError says how to get it."""
+    """Return the interpreter of 1.x's environment; raise FileNotFoundError if it is missing."""
     return python_in(".venv-1.x")
 
 

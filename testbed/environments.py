@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def python_in(environment: str) -> Path:
-    """Return the interpreter of an environment; FileNotFoundError says how to get it."""
+    """Return the interpreter of an environment; raise FileNotFoundError if it is not installed."""
     directory = ROOT / environment
     # Without this file, the environment is incomplete or does not exist.
     if not (directory / ".ready").exists():
@@ -20,7 +20,7 @@ def python_in(environment: str) -> Path:
 
 
 def own_surroundings(*kept: str) -> dict[str, str]:
-    """Return this process's variables without those that affect Python, except the ones to keep."""
+    """Return this process's environment without Python's variables, except those to keep."""
     return {
         name: value
         for name, value in os.environ.items()

@@ -20,7 +20,7 @@ _ANSWER_SECONDS = 60.0
 
 
 class UpstreamError(Exception):
-    """The upstream server can't be reached, or broke off its response."""
+    """Raised if the upstream server can't be reached, or broke off its response."""
 
 
 class Connection:
@@ -38,7 +38,7 @@ class Connection:
         )
 
     def is_stale(self) -> bool:
-        """Return whether the peer closed an idle connection, or sent something unrequested."""
+        """Return whether the peer has closed an idle connection, or sent data without a request."""
         timeout = self.socket.gettimeout()
         self.socket.setblocking(False)
         try:

@@ -1,9 +1,9 @@
-"""Hostile input for everything that reads what others wrote, for as long as you like.
+"""Fuzz everything that reads data of others with hostile input, for as long as you like.
 
     python -m testbed.fuzz ini|url|record|listing [--seconds 600]
 
-Each reader may respond with a value or with an error of cshelve's; anything else ends the run, with
-the smallest input that Hypothesis finds for it.
+Each reader may return a value or raise an error of cshelve's. Anything else ends the run, with the
+smallest input that Hypothesis finds for it.
 """
 
 from __future__ import annotations
@@ -88,7 +88,7 @@ def read_listing(data: bytes) -> None:
     for body in (data, HEAD + data + TAIL):
         page = plain_page(body)
         objects = None if page is None else page.objects()
-        with suppress(ValueError):  # A date that there is not.
+        with suppress(ValueError):  # A date that does not exist.
             list(objects.rows() if objects else ())
 
 

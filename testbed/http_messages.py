@@ -16,7 +16,7 @@ _LINE_BYTES = 65536
 
 
 class BrokenMessageError(Exception):
-    """The peer closed the connection within a message, or sent something that isn't HTTP."""
+    """Raised if the peer closed the connection within a message, or did not send HTTP."""
 
 
 class Headers(Mapping[str, str]):

@@ -12,7 +12,7 @@ _installed = False
 
 
 class NotLoopback(RuntimeError):  # noqa: N818
-    """Something tried to reach another host."""
+    """Raised if code in a test process tries to reach another host."""
 
 
 @contextmanager

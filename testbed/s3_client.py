@@ -18,7 +18,7 @@ class Identity:
 
 def s3_client(endpoint_url: str, identity: Identity, settings: Mapping[str, Any]) -> "S3Client":
     """Return a client with its own session; settings are passed to boto3 and take precedence."""
-    # Not at the top: programs that only need an address need no boto3.
+    # Imported late: programs that only need an address do not need boto3.
     import boto3
 
     defaults: dict[str, Any] = {

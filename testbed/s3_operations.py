@@ -1,4 +1,4 @@
-"""Finds out which S3 operation a path-style request is."""
+"""Determine the S3 operation of a path-style request."""
 
 from collections.abc import Mapping
 from urllib.parse import parse_qs, unquote

@@ -17,7 +17,7 @@ from typing import Self
 
 
 class ServerStartError(RuntimeError):
-    """The server exited or did not respond; the message contains the end of its log."""
+    """Raised if the server exited or did not respond; the message has the end of its log."""
 
 
 class ServerProcess:

@@ -75,7 +75,7 @@ READ_SECONDS = 3.0
 _LATE_SECONDS = 0.9 * READ_SECONDS
 _SPAWN = multiprocessing.get_context("spawn")
 
-# How much more the last third of the time may use than the middle third: a part, plus a constant.
+# The growth allowed from the middle third of the time to the last: a part, plus a constant.
 _FLAT_PART = 0.2
 _FLAT_BESIDE = {"MB": 48.0, "threads": 8.0, "descriptors": 16.0}
 
@@ -129,7 +129,10 @@ class RandomFaults:
                     self._note_late(exchange.request, f"{seconds:.1f} s, {name}")
 
     def why_late(self, key: str) -> str | None:
-        """Describe a late request for this key, or for a key under it if it ends in a slash."""
+        """Return a text about a late request for a key, or for a prefix that ends in a slash.
+
+        Return None if no such request was late.
+        """
         if key.endswith("/"):
             return next((how for each, how in self.late.items() if each.startswith(key)), None)
         return self.late.get(key)

@@ -19,11 +19,11 @@ from typing import Any
 
 _FLOOR, _TOP, _SET, _DELETE = range(4)
 FIELDS = 4
-"""How many numbers there are for a key."""
+"""The number of integers that the array has for each key."""
 
 
 class WrongError(Exception):
-    """Something impossible was read or done, which is what the soak looks for."""
+    """Raised if something impossible was read or done, which the soak looks for."""
 
     def __init__(self, key: str, what: str) -> None:
         super().__init__(f"{key}: {what}")
@@ -32,7 +32,7 @@ class WrongError(Exception):
 
 @dataclass(frozen=True)
 class Possible:
-    """What a key may hold; ``last_set`` and ``last_delete`` are the last ones begun."""
+    """The values that a key may hold; ``last_set`` and ``last_delete`` are the last ones begun."""
 
     key: str
     floor: int
@@ -75,7 +75,7 @@ class Ledger:
         return self._numbers[self._at[key] + _FLOOR]
 
     def possible(self, key: str, floor: int | None = None) -> Possible:
-        """Return what was possible since the floor was noted; the writer need not pass one."""
+        """Return the values possible since the floor was noted; the writer needs no floor."""
         at = self._at[key]
         noted = self._numbers[at + _FLOOR] if floor is None else floor
         top, last_set, last_delete = self._numbers[at + _TOP : at + FIELDS]

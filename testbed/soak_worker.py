@@ -26,9 +26,9 @@ COUNTERS = [f"counter/{number}" for number in range(6)]
 SIZES = [0, 10, 300, 5_000, 60_000]
 LARGE_BYTES = (17 << 20, 20 << 20)
 LARGE_EVERY_SECONDS = 30.0
-"""How often each thread uses a large value, at most, so as not to fill the disk."""
+"""The least time between two large values of a thread, so that they do not fill the disk."""
 BOUND_SECONDS = 120.0
-"""An operation that takes longer counts as hanging."""
+"""The time after which an operation counts as hanging."""
 
 
 def keys_of(owner: str) -> list[str]:

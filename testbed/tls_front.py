@@ -1,4 +1,4 @@
-"""TLS in front of a server that has none: its own certificate, and bytes passed on unchanged."""
+"""TLS in front of a server without it, with its own certificate; bytes are passed on unchanged."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ UNITS = {"KiB": 1 << 10, "MiB": 1 << 20, "GiB": 1 << 30}
 
 
 def updated(page: str) -> str:
-    """Return a page with its tables written anew; raise `ValueError` if an option has no table."""
+    """Return a page with new tables; raise `ValueError` if the page has no table for an option."""
     options = all_options()
     written: set[tuple[str, str]] = set()
 
@@ -69,7 +69,7 @@ def _type_and_default(option: Option[Any]) -> str:
 
 
 def _size(option: Option[Any], number: object) -> str:
-    """Write a number of bytes in the largest unit that goes into it."""
+    """Return a number of bytes as text, in the largest unit that divides it."""
     if option.name.endswith("_bytes") and isinstance(number, int):
         for unit, size in reversed(UNITS.items()):
             if number and number % size == 0:

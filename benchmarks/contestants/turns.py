@@ -19,7 +19,7 @@ __all__ = ["MOST", "PROTOCOL", "Acts", "Place", "Turns", "Values", "values_of"]
 
 Values = dict[str, dict[str, Any]]
 Acts = dict[str, Callable[[Values], object]]
-"""By name. Acts that read return the values, or the number found; others return None."""
+"""Acts by name. Acts that read return the values, or the number found; others return None."""
 
 MOST = 2000
 PROTOCOL = 5
@@ -45,7 +45,7 @@ class Place:
     prefix: str
     concurrency: int
     ca_file: str = ""
-    """The authority to trust; empty without TLS."""
+    """The file of the CA certificate to trust; empty without TLS."""
 
 
 class Turns:

@@ -19,13 +19,13 @@ TABLE = "CREATE TABLE IF NOT EXISTS shelf (name TEXT PRIMARY KEY, data, version,
 
 
 class Sqlite(Provider):
-    """A shelf in an SQLite file. Each method opens the file anew, so threads and forks are safe."""
+    """Stores values in an SQLite file, which each method opens anew: safe in threads and forks."""
 
     options = (PATH,)
     capabilities = Capabilities(conditional_put=True, conditional_delete=True, delete_reports=True)
 
     def __init__(self, path: str | os.PathLike[str]) -> None:
-        super().__init__(concurrency=1)  # SQLite lets one writer in at a time.
+        super().__init__(concurrency=1)  # SQLite allows one writer at a time.
         self._path = os.path.abspath(path)
 
     @classmethod
@@ -111,7 +111,7 @@ class Sqlite(Provider):
 
     @contextmanager
     def _transaction(self, operation: str, *, create: bool = False) -> Iterator[Any]:
-        """Yield a function that runs a statement; unless the block raises, all of it is kept."""
+        """Yield a function that runs a statement; commit at the end unless the block raises."""
         self.stats.count(operation)
         if not (create or self.exists()):
             raise DBDoesNotExistsError(f"{self._path} does not exist; flag 'c' creates it")

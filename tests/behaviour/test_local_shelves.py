@@ -623,9 +623,9 @@ class TestConfiguration:
             "serializer": lambda value, protocol: b"",
             "deserializer": lambda data: None,
         }
-        with pytest.raises(cshelve.ConfigurationError, match="no serializer"):
+        with pytest.raises(cshelve.ConfigurationError, match="a serializer is not allowed"):
             cshelve.open_from_dict(rigs.local_config(Path(name)), **functions)
-        with pytest.raises(cshelve.ConfigurationError, match="no serializer"):
+        with pytest.raises(cshelve.ConfigurationError, match="has no serializer"):
             cshelve.open(name, **functions)
 
     def test_refuses_an_option_of_another_provider(self, name: str) -> None:

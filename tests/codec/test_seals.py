@@ -318,7 +318,7 @@ class TestAMigration:
     def test_reads_what_is_not_protected_and_warns(
         self, section: str, options: dict[str, Any]
     ) -> None:
-        with pytest.warns(UserWarning, match=rf"\[{section}\] accept_unprotected: whoever"):
+        with pytest.warns(UserWarning, match=rf"\[{section}\] accept_unprotected: anyone"):
             made = codec(**{section: {**options, "accept_unprotected": True}}, compression=ZLIB)
         assert decode(made, b"\x80\x05N.") == b"\x80\x05N."
         assert decode(made, encode(codec(), b"payload")) == b"payload"
@@ -405,7 +405,7 @@ class TestSealing:
         monkeypatch.setenv("OLD", OTHER_KEY)
         written = encode(codec(encryption=EAX), b"payload")
         options = {**GCM, "previous_environment_keys": "KEY_OF_1X, OLD"}
-        with pytest.raises(cshelve.ConfigurationError, match="beside it"):
+        with pytest.raises(cshelve.ConfigurationError, match="is needed as well"):
             codec(encryption=options)
         with pytest.raises(cshelve.UntrustedRecordError, match="not sealed"):
             codec(encryption=GCM).decode("key", written)

@@ -220,7 +220,7 @@ class TestDeclaredOptions:
 
     def test_of_the_serializer_contradict_each_other_in_words(self) -> None:
         config = configuration(*SHELF_OPTIONS, serializer="JSON", use_pickle=True)
-        with pytest.raises(cshelve.ConfigurationError, match="is json, and use_pickle says pickle"):
+        with pytest.raises(cshelve.ConfigurationError, match="is json, but use_pickle says pickle"):
             serializer_from(config.section("default"), None, None, None)
 
 

@@ -54,7 +54,7 @@ def test_skip_says_so_once(
         READS[read](db, on_error="skip")
     (record,) = caplog.records
     assert record.levelno == logging.WARNING
-    assert record.getMessage().startswith("left out, as is every other record")
+    assert record.getMessage().startswith("a record is left out, like all others")
     assert "'b' in" in record.getMessage() or "'d' in" in record.getMessage()
 
 

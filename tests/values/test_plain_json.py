@@ -101,7 +101,7 @@ class TestRecordsWithAHeader:
     ) -> None:
         with opened(config, serializer="pickle", use_versioning=True) as pickles:
             pickles["k"] = [1]
-        with pytest.raises(cshelve.RecordError, match="not guessed"):
+        with pytest.raises(cshelve.RecordError, match="is not marked"):
             db["k"]
 
 

@@ -206,7 +206,7 @@ class TestFunctions:
 
     @pytest.mark.parametrize("given", ["serializer", "deserializer"])
     def test_are_functions(self, given: str) -> None:
-        with pytest.raises(cshelve.ConfigurationError, match="are functions"):
+        with pytest.raises(cshelve.ConfigurationError, match="have to be functions"):
             cshelve.open_from_dict(memory_config(), **{**FUNCTIONS, given: "json"})
 
     @pytest.mark.parametrize(
@@ -353,9 +353,9 @@ class TestWhatAnotherWrote:
         with opened("json", config) as db:
             db["k"] = {"a": 1}
         with opened("bytes", config, writeback=True) as db:
-            with pytest.raises(cshelve.RecordError, match="with writeback"):
+            with pytest.raises(cshelve.RecordError, match="as writeback requires"):
                 db["k"]
-            with pytest.raises(cshelve.RecordError, match="with writeback"):
+            with pytest.raises(cshelve.RecordError, match="as writeback requires"):
                 list(db.items())
         with opened("pickle", config, writeback=True) as db:
             db["k"]["a"] = 2
@@ -368,7 +368,7 @@ class TestWhatAnotherWrote:
         config = memory_config()
         with opened(name, config) as db:
             db["k"] = b'{"a": 1}'
-        with opened(reader, config) as db, pytest.raises(cshelve.RecordError, match="guessed"):
+        with opened(reader, config) as db, pytest.raises(cshelve.RecordError, match="not marked"):
             db["k"]
 
     @pytest.mark.parametrize("name", ["pickle", "bytes"])
@@ -378,7 +378,7 @@ class TestWhatAnotherWrote:
             db["k"] = b"value"
         with (
             cshelve.open_from_dict(config, **FUNCTIONS) as db,
-            pytest.raises(cshelve.RecordError, match="guessed"),
+            pytest.raises(cshelve.RecordError, match="is not marked"),
         ):
             db["k"]
 

@@ -516,7 +516,7 @@ class TestTheOption:
         [
             ("panda", r"no list 'panda' \(did you mean pandas\?\)"),
             ("User", "no list 'User'"),
-            ("builtins.eval", "in `basic`"),
+            ("builtins.eval", "`basic` has all safe"),
             ("functools.partial", "could run any code"),
             ("operator.attrgetter", "could run any code"),
             ("os.path.join", "could run any code"),

@@ -49,8 +49,8 @@ ProgressCallback = Callable[[Progress], object]
 class Outcomes:
     """Counts the outcomes of an operation on many keys, and raises its error at the end.
 
-    Use it as a context manager around the operation. If the operation raises an error about the
-    whole shelf by itself, as a listing may, the numbers of keys are set on this error.
+    Use it as a context manager around the operation. Some errors about the whole shelf are not an
+    outcome but raised directly, for example by a listing. They get the numbers of keys, too.
     """
 
     def __init__(
@@ -119,7 +119,7 @@ class Outcomes:
             failure.not_attempted = max(0, self._total - self._count)
 
     def _raise_failures(self) -> None:
-        """Raise the error about the shelf, or one `BulkError` for all failed keys, if any."""
+        """Raise the error about the shelf, or a `BulkError` with all failed keys, or nothing."""
         if self._about_shelf is not None:
             self._put_numbers_on(self._about_shelf)
             raise self._about_shelf

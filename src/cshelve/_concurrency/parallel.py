@@ -42,7 +42,7 @@ class StoppedError(Exception):
 
 
 def refuse_if_stopped() -> None:
-    """Raise `StoppedError` if this thread works for a map that has ended, or for a map inside it.
+    """Raise `StoppedError` if the map that this thread works for has ended, or an outer map has.
 
     Call this before each attempt of a request, so that the end of the map does not wait for more
     attempts.

@@ -1,1 +1,1 @@
-"""From an ini file, a dict or a URL to options with types."""
+"""Read ini files, dicts and URLs into sections of typed options."""

@@ -1,1 +1,1 @@
-"""What the user holds: the shelf, and what it does in many steps."""
+"""The shelf, which users hold, and its operations of several steps."""

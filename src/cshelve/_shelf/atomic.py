@@ -1,7 +1,7 @@
 """Atomic operations that read a value and then write it if nobody has changed it meanwhile.
 
-The store decides by the version. On a conflict the value is read again, after a random time up to
-a bound that doubles ("full jitter"), so that processes do not keep colliding in step.
+The store compares versions. On a conflict, the value is read again after a random pause, up to a
+bound that doubles ("full jitter"), so that processes do not keep colliding in step.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ __all__ = ["DEFAULT_TIMEOUT_SECONDS", "DELETE", "REQUIRED", "Atomic"]
 DEFAULT_TIMEOUT_SECONDS = 30.0
 FIRST_PAUSE_SECONDS = 0.01
 LONGEST_PAUSE_SECONDS = 1.0
-# How many keys `popitem` shuffles together: as many as one request lists in S3.
+# The number of keys that `popitem` shuffles together: as many as one request lists in S3.
 KEYS_AT_ONCE = 1000
 
 
@@ -59,7 +59,7 @@ REQUIRED: Final = _Sentinel.REQUIRED
 class Atomic:
     """Operations that read and write a key, atomically for all writers in all processes.
 
-    A shelf and its prefix views share one. Safe in many threads.
+    A shelf and its prefix views share an object. Safe in many threads.
     """
 
     def __init__(self, timeout_seconds: float, logger: logging.Logger | None = None) -> None:
@@ -69,7 +69,7 @@ class Atomic:
         self._warnings = itertools.count()
 
     def modify(self, values: Values, key: str, function: Callable[[Any], Any], default: Any) -> Any:
-        """Store what a function returns for the value of a key, and return it.
+        """Call a function with the value of a key, store its result, and return the result.
 
         If another writer was faster, the function is called again with the new value. Raises
         `ConflictError` when the time is up.
@@ -99,7 +99,7 @@ class Atomic:
         raise self._contended(values, key) from conflict
 
     def setdefault(self, values: Values, key: str, default: Any) -> Any:
-        """Return the value of a key; if it is missing, store the default and return that."""
+        """Return the value of a key; if the key is missing, store the default and return it."""
         for _ in _tries(time.monotonic() + self._timeout_seconds):
             try:
                 return values.read(key)
@@ -120,7 +120,7 @@ class Atomic:
         raise self._contended(values, key) from conflict
 
     def pop(self, values: Values, key: str) -> Any:
-        """Delete a key and return its value, to one caller only, or raise `KeyNotFoundError`."""
+        """Delete a key, and return its value to only one caller; raise `KeyNotFoundError`."""
         for _ in _tries(time.monotonic() + self._timeout_seconds):
             try:
                 return self._take(values, key)
@@ -131,7 +131,7 @@ class Atomic:
     def popitem(self, values: Values) -> tuple[str, Any]:
         """Remove any pair and return it, or raise `KeyNotFoundError` if the shelf is empty.
 
-        Keys that someone else is modifying are skipped, and so are objects that are no record of
+        Keys that someone else is modifying are skipped, and so are objects that are not records of
         this shelf, such as the folder markers of a web console.
         """
         conflict: ConflictError | None = None
@@ -160,11 +160,11 @@ class Atomic:
         raise conflict or self._contended(values, None, "others removed every key first")
 
     def rewrite(self, values: Values, key: str, *, exclusive: bool) -> int:
-        """Store a value as the shelf would now, and return the number of bytes written.
+        """Store a value again in the shelf's current format; return the number of bytes written.
 
-        Returns 0 if nothing would change, or if the key is gone. The value is written only if
-        nobody has changed it meanwhile; with `exclusive`, also if the store does not support
-        conditions.
+        Return 0 if nothing would change, or if the key is missing. The value is written only if
+        nobody has changed it meanwhile; with `exclusive`, it is also written if the store does not
+        support conditions.
         """
         written = 0
         for _ in _tries(time.monotonic() + self._timeout_seconds):
@@ -188,7 +188,7 @@ class Atomic:
                 continue
             except OutcomeUnknownError as error:
                 conflict = error
-                written = len(record)  # It counts if the next read finds it so.
+                written = len(record)  # Returned if the next read finds our record.
                 continue
             return len(record)
         raise self._contended(values, key) from conflict
@@ -208,7 +208,10 @@ class Atomic:
     def _read_or(
         self, values: Values, key: str, default: Any
     ) -> tuple[Callable[[], Any], str | None]:
-        """Return what makes copies of a value, or of the default, and the version if it has one."""
+        """Return a function that makes copies of the value or the default, and the version.
+
+        The version is None if the key is missing.
+        """
         values.settle(key)
         try:
             decoded, version = values.read_record(key)
@@ -227,7 +230,7 @@ class Atomic:
     def _what_is_there(self, values: Values, key: str, error: OutcomeUnknownError) -> Any:
         """Return the value of a key after the response to its `setdefault` was lost.
 
-        The value that is there counts, whoever stored it. If there is none, the error is raised.
+        It does not matter who stored the value. If the key is missing, the error is raised.
         """
         try:
             return values.read(key)
@@ -257,18 +260,19 @@ class Atomic:
 
 
 def _refuse_if_changed(values: Values, key: str, value: Any, copy: Callable[[], Any]) -> None:
-    """Refuse None from a function that has changed its argument, as `list.append` does.
+    """Raise `ValueTypeError` if a function that returned None has changed its argument.
 
-    Changes show when it is serialized, as a value may compare equal to nothing, itself included.
+    `list.append` does that, for example. Serialized values are compared, since a value may not even
+    be equal to itself.
     """
     unchanged = _serialized(values, key, copy())
     if _serialized(values, key, value) == unchanged:
         return
-    if unchanged == _serialized(values, key, copy()):  # Else it never looks the same twice.
+    if unchanged == _serialized(values, key, copy()):  # Otherwise each payload is different anyway.
         raise ValueTypeError(
-            f"modify of {key!r} in {values.location}: the function returned None, and changed the "
-            "value that it was given. Nothing is written; let it return the value to store "
-            "(cshelve.DELETE deletes the key)."
+            f"modify of {key!r} in {values.location}: the function changed the value but returned "
+            "None. Nothing is written; let it return the value to store (cshelve.DELETE deletes "
+            "the key)."
         )
 
 
@@ -288,12 +292,12 @@ def _tries(until: float) -> Iterator[None]:
 
 
 def _some_keys(values: Values) -> Iterator[str]:
-    """Yield the first key, which is listed alone, and then all keys in a random order.
+    """Yield the first key, by a listing of one key, and then all keys in a random order.
 
-    Otherwise callers that pop at the same time would compete for the same keys.
+    In the listing's order, callers that pop at the same time would compete for the same keys.
     """
     yield from values.list_keys(limit=1)
-    import random  # Rarely needed: the first key mostly does.
+    import random  # Rarely needed: the first key is mostly enough.
 
     names = values.list_keys()
     while some := list(itertools.islice(names, KEYS_AT_ONCE)):

@@ -1,4 +1,4 @@
-"""What the pickle of a shelf carries: how to open it again in another process."""
+"""The pickle of a shelf, which contains what another process needs to open the shelf again."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["OpenArguments", "PickledShelf"]
 
 
 class OpenArguments(NamedTuple):
-    """What a call to `open` said about values, beside the configuration."""
+    """The arguments of a call to `open` that are about values."""
 
     protocol: int | None = None
     writeback: bool = False
@@ -27,10 +27,10 @@ class OpenArguments(NamedTuple):
 
 
 class PickledShelf:
-    """The configuration as it was written, and the other arguments of the call to `open`.
+    """The configuration of a shelf, unchanged, and the other arguments of the call to `open`.
 
-    References to the environment stay references, so the other process's environment has to have
-    the same variables.
+    References to environment variables stay references, so the other process needs the same
+    variables.
     """
 
     def __init__(
@@ -40,7 +40,7 @@ class PickledShelf:
         arguments: OpenArguments,
         location: str,
     ) -> None:
-        """`location` is where the configuration has led to in this process."""
+        """`location` is the shelf's location in this process, for comparison."""
         self._open_again = open_again
         self._source = config.source
         self._contents = config.contents
@@ -49,26 +49,29 @@ class PickledShelf:
         self._flag = config.flag
         self._call_params = config.call_params
         self._logger: logging.Logger | None = config.logger_of_call
-        self._arguments = arguments  # Functions in it are pickled by name, as all functions are.
+        self._arguments = arguments  # Its functions are pickled by name, like all functions.
         self._location = location
-        # Where secrets are written out, so that there can be no pickle.
+        # The places of secrets that are written out, which prevent pickling.
         self._literal_secrets = config.literal_secrets()
 
     def reduced(self, prefix: str) -> tuple[Any, ...]:
-        """Return what `__reduce__` has to return for the shelf, or for its view under a prefix.
+        """Return the result of `__reduce__` for the shelf, or for its view under a prefix.
 
-        Raises `NotPicklableError` if a secret would be in the pickle.
+        Raises `NotPicklableError` if the pickle would contain a secret.
         """
         if self._literal_secrets:
             raise NotPicklableError(
-                "a pickle of this shelf would carry a secret, which is written out in "
+                "a pickle of this shelf would contain a secret, which is written out in "
                 f"{'; '.join(self._literal_secrets)}. Write `$` and the name of an environment "
-                "variable instead, which the other process has to have too."
+                "variable instead, which the other process needs, too."
             )
         return _reopened, (self, prefix)
 
     def reopen(self) -> CloudShelf[Any]:
-        """Open the shelf, which exists: what was opened with `n` must not be emptied again."""
+        """Open the shelf again, and return it; flag `n` becomes `w`, so it is not emptied again.
+
+        Raises `ConfigurationError` if the configuration leads to another location here.
+        """
         config = Sections(
             source=self._source,
             contents=self._contents,
@@ -83,13 +86,16 @@ class PickledShelf:
         if location != self._location:
             shelf.close()
             raise ConfigurationError(
-                f"{self._source}: the shelf was pickled as {self._location}, and here its "
-                f"configuration leads to {location}: by a relative path, or a variable."
+                f"{self._source}: the shelf was pickled as {self._location}, but here its "
+                f"configuration leads to {location}, because of a relative path or a variable."
             )
         return shelf
 
 
 def _reopened(pickled: PickledShelf, prefix: str) -> CloudShelf[Any]:
-    """Open a pickled shelf; closing a prefix view also closes the shelf that was opened for it."""
+    """Open a pickled shelf, or its view under a prefix, and return it.
+
+    Closing that view also closes the shelf that was opened for it.
+    """
     shelf = pickled.reopen()
     return shelf._view(prefix, owns_parent=True) if prefix else shelf

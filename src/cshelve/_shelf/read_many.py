@@ -1,6 +1,6 @@
-"""Reading many keys: lazily, in parallel, in order, and able to go on after a bad record.
+"""Read many keys lazily, in parallel and in order, and continue after a bad record.
 
-`on_error` says what becomes of a record that cannot be read. All other failures are raised.
+`on_error` decides what happens with a record that cannot be read. All other failures are raised.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ ON_ERROR = ("raise", "skip", "return")
 
 
 def checked_on_error(on_error: str) -> OnError:
-    """Return what to do with a record that cannot be read, or raise a `ConfigurationError`."""
+    """Return `on_error`; raise `ConfigurationError` unless it is an allowed value."""
     match on_error:
         case "raise" | "skip" | "return":
             return on_error
@@ -35,12 +35,12 @@ V = TypeVar("V")
 
 
 class Pairs(Iterator[tuple[str, Any]]):
-    """The pairs of these keys, in their order, without those that are absent. For one thread.
+    """An iterator over the pairs of keys, in order, without absent keys. Use it in one thread only.
 
-    It is a class and no generator, so that it goes on with the next key after a `RecordError`,
-    whether that was raised, skipped (the first one is logged) or returned in the place of a value;
-    any other failure is the end. Once it is closed or dropped, it begins nothing more and leaves no
-    thread.
+    Unlike a generator, it can continue after raising a `RecordError`. With `on_error`, such errors
+    are skipped (the first one is logged) or returned in the place of the value. Any other failure
+    ends the iteration. Once it is closed or garbage collected, it starts no more requests, and
+    leaves no thread behind.
     """
 
     def __init__(
@@ -66,7 +66,7 @@ class Pairs(Iterator[tuple[str, Any]]):
             try:
                 return fetched.key, self._values.load(fetched)
             except KeyNotFoundError:
-                continue  # It was absent, or deleted since it was taken.
+                continue  # The key is absent, or was deleted since it was listed.
             except BaseException as error:
                 if not isinstance(error, self._values.unreadable):
                     self.close()
@@ -79,15 +79,15 @@ class Pairs(Iterator[tuple[str, Any]]):
                 raise
 
     def close(self) -> None:
-        """Begin nothing more, and wait for what is in flight."""
+        """Start no more requests, and wait for those in flight."""
         self._fetched.close()
 
     def _note_skipped(self, error: BaseException) -> None:
-        """Log the first record that is left out: there may be as many as there are keys."""
+        """Log the first record that is left out, and no others, as there may be very many."""
         if not self._has_skipped:
             self._has_skipped = True
             self._logger().warning(
-                "left out, as is every other record that cannot be read: %s", error
+                "a record is left out, like all others that cannot be read: %s", error
             )
 
     def _next(self) -> Fetched:
@@ -103,7 +103,7 @@ class Pairs(Iterator[tuple[str, Any]]):
 
 
 class Items(ItemsView[str, V]):
-    """What `items()` returns."""
+    """The view that `items()` returns."""
 
     _mapping: CloudShelf[V]
 
@@ -116,7 +116,7 @@ class Items(ItemsView[str, V]):
 
 
 class ValuesOfShelf(ValuesView[V]):
-    """What `values()` returns."""
+    """The view that `values()` returns."""
 
     _mapping: CloudShelf[V]
 
@@ -132,7 +132,7 @@ class ValuesOfShelf(ValuesView[V]):
 
 
 class _Seconds(Iterator[Any]):
-    """The second of each pair; a class, so that it goes on after an error."""
+    """An iterator over the second item of each pair, which can continue after an error."""
 
     def __init__(self, pairs: Iterator[tuple[str, Any]]) -> None:
         self._pairs = pairs

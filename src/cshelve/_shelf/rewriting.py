@@ -1,4 +1,4 @@
-"""Storing again what is stored: to migrate, or to change keys, while the shelf is in use."""
+"""Store all values again in the current format, to migrate or change keys during use."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ __all__ = ["rewrite_all"]
 
 
 def rewrite_all(values: Values, atomic: Atomic, outcomes: Outcomes, *, exclusive: bool) -> int:
-    """Rewrite every value, in parallel, and return how many of them were written.
+    """Rewrite all values in parallel, and return the number of values that were written.
 
-    Unless it is `exclusive`, nothing is written to a store that does not honour conditions: the
-    first such response ends it.
+    Without `exclusive`, nothing is written to a store that does not support conditions: the first
+    such response ends the operation.
     """
     written = 0
     with outcomes, closing(_rewriting(values, atomic, exclusive=exclusive)) as rewritten:
@@ -29,10 +29,13 @@ def rewrite_all(values: Values, atomic: Atomic, outcomes: Outcomes, *, exclusive
 
 
 def _rewriting(values: Values, atomic: Atomic, *, exclusive: bool) -> Generator[Outcome]:
-    """Rewrite while the outcomes are iterated over; one has a size if something was written."""
+    """Rewrite values while the caller iterates over the outcomes.
+
+    An outcome has a size only if its value was written.
+    """
     values.refuse_if_read_only("rewrite")
     if not exclusive and not values.provider.capabilities.conditional_put:
-        raise _needs_conditions(f"{values.location}: this store does not honour conditions")
+        raise _needs_conditions(f"{values.location}: this store does not support conditions")
 
     def rewrite(key: str) -> Outcome:
         size_bytes = 0
@@ -53,7 +56,7 @@ def _rewriting(values: Values, atomic: Atomic, *, exclusive: bool) -> Generator[
 
 def _needs_conditions(problem: str) -> ConditionsNotSupportedError:
     error = ConditionsNotSupportedError(
-        f"{problem}. If nobody else writes to the shelf meanwhile, rewrite(exclusive=True) does it."
+        f"{problem}. If nobody else writes to the shelf meanwhile, use rewrite(exclusive=True)."
     )
     error.about_shelf = True
     return error

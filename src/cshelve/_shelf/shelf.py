@@ -1,7 +1,7 @@
-"""The shelf: text keys and Python objects, with the behaviour of `shelve.Shelf`.
+"""The shelf, which maps text keys to Python objects and behaves like `shelve.Shelf`.
 
-What the standard library's class does dearly over a network is overridden here; what it does well
-is inherited.
+It overrides the methods of the standard library's class that would be slow over a network, and
+inherits all others.
 """
 
 from __future__ import annotations
@@ -40,10 +40,10 @@ if TYPE_CHECKING:
     from cshelve._shelf.pickling import PickledShelf
     from cshelve.providers.base import Provider
 
-    # A shelf of whatever values, where an annotation says only `CloudShelf`.
+    # In annotations, `CloudShelf` alone means a shelf of any values.
     V = TypeVar("V", default=Any)
 else:
-    from typing import TypeVar  # Which knows defaults from Python 3.13 on.
+    from typing import TypeVar  # It supports defaults only from Python 3.13 on.
 
     V = TypeVar("V")
 
@@ -54,16 +54,15 @@ Deletion = Literal[_Sentinel.DELETE]
 
 
 class CloudShelf(shelve.Shelf[V]):
-    """A `shelve.Shelf` whose values are stored in a bucket, a folder or memory, one object a key.
+    """A `shelve.Shelf` that stores each value as an object in a bucket, a folder or memory.
 
-    Values are pickled copies, as in `shelve`: changing a value that was read changes nothing in the
-    store, unless the shelf was opened with `writeback`. Only a missing key raises a `KeyError`;
-    everything else that goes wrong raises a `cshelve.Error`, and using a closed shelf raises a
-    plain `ValueError`.
+    Values are pickled copies, as in `shelve`: changing a value after reading it does not change the
+    store, unless the shelf was opened with `writeback`. Only a missing key raises a `KeyError`. Any
+    other failure raises a `cshelve.Error`, and using a closed shelf raises a plain `ValueError`.
 
-    A write is atomic: readers see the old value or the new one. Many threads may use one shelf. A
-    forked child opens connections of its own. Pickling a shelf pickles its configuration, and
-    unpickling opens it again.
+    A write is atomic: readers see the old value or the new one. Many threads may use the same
+    shelf. A forked child opens its own connections. Pickling a shelf pickles its configuration, and
+    unpickling opens the shelf again.
     """
 
     cache: WritebackCache
@@ -79,13 +78,13 @@ class CloudShelf(shelve.Shelf[V]):
         owns_parent: bool = False,
     ) -> None:
         self.cache = cache
-        # By a weak reference, so that a shelf that nobody closed is noticed as soon as it is gone.
+        # A weak reference, so that a shelf without other references is collected at once.
         payloads: Any = Payloads(partial(_values_of, ref(self)))
         self._payloads = payloads
-        # Programs that look at `dict` of a local shelf look for what `dbm.open` returned.
+        # Programs expect the `dict` of a local shelf to be the object that `dbm.open` returned.
         database = values.database if parent is None else None
         super().__init__(payloads if database is None else database, writeback=cache.is_on)
-        self.cache = cache  # Where the base class has put a dict.
+        self.cache = cache  # The base class has replaced it by a dict.
         self._plain_values = values
         self._kept_values = WritebackValues(values, cache)
         self._atomic = atomic
@@ -101,21 +100,20 @@ class CloudShelf(shelve.Shelf[V]):
         return self._repr
 
     def __reduce__(self) -> tuple[Any, ...]:
-        """Return how to open the shelf again: its configuration, without cache and connections."""
+        """Return what is needed to open the shelf again: its configuration, but not its cache."""
         if self._pickled is None:
             raise NotPicklableError(
                 f"{self!r} cannot be opened from another process: it was not made from a "
-                "configuration, lives in this process's memory, or has a boto3_session of this "
-                "process's"
+                "configuration, is in this process's memory, or uses a boto3_session"
             )
         return self._pickled.reduced(self._values.prefix)
 
     @property
     def provider(self) -> Provider:
-        """The provider that stores the values: its `stats`, its `location`, its own methods."""
+        """The provider that stores the values, with its `stats`, `location` and other methods."""
         return self._values.provider
 
-    # The standard library has it as an attribute; here a shelf and its views agree on it.
+    # An attribute in the standard library; here, a shelf and its views share the value.
     @property
     def writeback(self) -> bool:
         """Whether values that are read or written are kept, and written again if they change."""
@@ -128,48 +126,48 @@ class CloudShelf(shelve.Shelf[V]):
     def __getitem__(self, key: str) -> V:
         """Return the value of a key, or raise `KeyNotFoundError`, which is a `KeyError`.
 
-        One request, or none if the value is in the writeback cache.
+        Sends one request, or none if the value is in the writeback cache.
         """
         value: V = self._values.read(_to_read(key))
         return value
 
     def __setitem__(self, key: str, value: V) -> None:
-        """Store a value, atomically. One request."""
+        """Store a value atomically, by one request."""
         self._values.write(checked_key(key), value)
 
     def __delitem__(self, key: str) -> None:
         """Delete a key, or raise `KeyNotFoundError`.
 
-        One request, or two where the store does not say whether the key was there.
+        Sends one request, or two if the store does not report whether the key existed.
         """
         self._values.delete(_to_read(key))
 
     def __contains__(self, key: object) -> bool:
-        """Return whether a key is there, without reading its value. One request."""
+        """Return whether a key exists, by one request that does not read the value."""
         try:
             return self._values.contains(_to_read(key))
         except KeyNotFoundError:
             return False
 
     def __iter__(self) -> Iterator[str]:
-        """Iterate over the keys. One request for each page of the listing (1,000 keys in S3).
+        """Yield the keys; this sends a request for each page of the listing (1,000 keys in S3).
 
-        The shelf may be changed meanwhile.
+        The shelf may be changed during the iteration.
         """
         for key in self._values.list_keys():
             self._refuse_if_closed()
             yield key
 
     def __len__(self) -> int:
-        """Return the number of keys. It lists them all: one request for 1,000 keys in S3."""
+        """Return the number of keys; this lists them all, by one request for 1,000 keys in S3."""
         return sum(1 for _ in self._values.list_keys())
 
     def __bool__(self) -> bool:
-        """Return whether there is any key. One request, however many keys there are."""
+        """Return whether the shelf has any keys, by one request."""
         return any(True for _ in self._values.list_keys(limit=1))
 
     def __eq__(self, other: object) -> bool:
-        """Compare with any mapping, reading values up to the first difference."""
+        """Return whether the shelf equals a mapping; read values up to the first difference."""
         if not isinstance(other, Mapping):
             return NotImplemented
         expected = dict(other.items())
@@ -190,7 +188,7 @@ class CloudShelf(shelve.Shelf[V]):
     @overload
     def get(self, key: str, default: T) -> V | T: ...
     def get(self, key: str, default: Any = None) -> Any:
-        """Return the value of a key, or the default if the key is missing. One request."""
+        """Return the value of a key, or the default if the key is missing, by one request."""
         try:
             return self[key]
         except KeyNotFoundError:
@@ -201,9 +199,9 @@ class CloudShelf(shelve.Shelf[V]):
     @overload
     def items(self, *, on_error: OnError) -> ItemsView[str, V | RecordError]: ...
     def items(self, *, on_error: OnError = "raise") -> ItemsView[str, Any]:
-        """Return a view of the pairs; iterating costs the listing and one request a key.
+        """Return a view of the pairs; iterating sends a listing, and a request for each key.
 
-        `on_error` says what becomes of a record that cannot be read, as with `get_many`.
+        `on_error` decides what happens with a record that cannot be read; see `get_many`.
         """
         return Items(self, checked_on_error(on_error))
 
@@ -212,9 +210,9 @@ class CloudShelf(shelve.Shelf[V]):
     @overload
     def values(self, *, on_error: OnError) -> ValuesView[V | RecordError]: ...
     def values(self, *, on_error: OnError = "raise") -> ValuesView[Any]:
-        """Return a view of the values; iterating costs the listing and one request a key.
+        """Return a view of the values; iterating sends a listing, and a request for each key.
 
-        `on_error` says what becomes of a record that cannot be read, as with `get_many`.
+        `on_error` decides what happens with a record that cannot be read; see `get_many`.
         """
         return ValuesOfShelf(self, checked_on_error(on_error))
 
@@ -241,16 +239,18 @@ class CloudShelf(shelve.Shelf[V]):
         progress: ProgressCallback | None = None,
         on_error: OnError = "raise",
     ) -> Iterator[tuple[str, Any]]:
-        """Read many keys in parallel, and yield their pairs in the order of the keys.
+        """Read many keys in parallel, and return an iterator over pairs in the order of the keys.
 
-        Missing keys are left out. Costs one request a key, none for values in the writeback cache;
-        at most `concurrency` requests are in flight at once, and no more keys than that are taken
-        from `keys` in advance. `progress` is called with a `cshelve.Progress` after each key.
+        Missing keys are left out. Sends one request for each key, except for values in the
+        writeback cache. At most `concurrency` requests are in flight at the same time, and no more
+        keys than that are taken from `keys` in advance. `progress` is called with a
+        `cshelve.Progress` after each key.
 
         A record that cannot be read raises a `RecordError` in the place of its key, and the
-        iterator can go on after it. With `on_error="skip"` such keys are left out, and the first
-        one is logged; with `on_error="return"` the error takes the place of the value. Any other
-        failure ends the iterator, and so does its `close()`. Use it in one thread only.
+        iterator can continue after it. With `on_error="skip"`, such keys are left out, and the
+        first one is logged. With `on_error="return"`, the error takes the place of the value. Any
+        other failure ends the iterator, and so does its `close()`. Use the iterator in one thread
+        only.
 
             for name, user in db.get_many(["ada", "grace"]):
                 print(name, user.email)
@@ -263,21 +263,21 @@ class CloudShelf(shelve.Shelf[V]):
         *,
         progress: ProgressCallback | None = None,
     ) -> None:
-        """Store many pairs in parallel, each of them atomically. One request a key.
+        """Store many pairs in parallel, each atomically and by one request.
 
-        If a key is given twice, the last value stays. A key that fails does not stop the others: at
-        the end a `BulkError` names all that failed. A failure that would hit every key, such as an
-        expired token, is raised at once as it is (its `about_shelf` is true), with the numbers of
-        keys `stored`, `failed` and `not_attempted`.
+        If a key is given twice, the last value stays. A key that fails does not stop the others: a
+        `BulkError` at the end names all failed keys. A failure that every key would share, such as
+        an expired token, is raised at once. Its `about_shelf` is true, and `stored`, `failed` and
+        `not_attempted` have the numbers of keys.
 
             db.set_many({"ada": ada, "grace": grace}, progress=print)
         """
         self._set_many(_pairs_of(_many(items, "pairs"), {}), length_of(items), progress)
 
     def delete_many(self, keys: Iterable[str], *, progress: ProgressCallback | None = None) -> None:
-        """Delete many keys; missing ones are no failure. In S3 one request deletes 1,000 keys.
+        """Delete many keys; missing keys are no failure. In S3, one request deletes 1,000 keys.
 
-        Raises what `set_many` raises.
+        Raises the same errors as `set_many`.
 
             db.delete_many(key for key in db if key.startswith("tmp-"))
         """
@@ -290,11 +290,11 @@ class CloudShelf(shelve.Shelf[V]):
     @overload
     def setdefault(self, key: str, default: V) -> V: ...
     def setdefault(self, key: str, default: Any = None) -> Any:
-        """Return the value of a key; if it is missing, store the default and return that.
+        """Return the value of a key; if the key is missing, store the default and return it.
 
-        The store decides: if many callers do this at the same time, one of them stores its default,
-        and all of them get that one. One request if the key is there, two if not, three if another
-        caller was faster.
+        If several callers do this at the same time, the store lets only one of them store its
+        default, and all of them return that value. Sends one request if the key exists, two if not,
+        and three if another caller was faster.
         """
         return self._atomic.setdefault(self._values, checked_key(key), default)
 
@@ -305,11 +305,12 @@ class CloudShelf(shelve.Shelf[V]):
     @overload
     def pop(self, key: str, default: T) -> V | T: ...
     def pop(self, key: str, default: Any = REQUIRED) -> Any:
-        """Delete a key and return its value; if many callers do so, only one of them gets it.
+        """Delete a key and return its value; if several callers do this, only one gets the value.
 
-        A missing key returns the default, or raises `KeyNotFoundError` without one. Two requests,
-        or one if the key is missing. Raises `OutcomeUnknownError` if the response to the delete was
-        lost and nobody can know what happened: nobody gets the value rather than two callers.
+        If the key is missing, return the default, or raise `KeyNotFoundError` without one. Sends
+        two requests, or one if the key is missing. Raises `OutcomeUnknownError` if the response to
+        the delete was lost and its outcome cannot be determined, so that the value is never
+        returned to two callers.
         """
         try:
             return self._atomic.pop(self._values, _to_read(key))
@@ -319,38 +320,40 @@ class CloudShelf(shelve.Shelf[V]):
             return default
 
     def popitem(self) -> tuple[str, V]:
-        """Remove any pair and return it, as `pop` does, or raise a `KeyError` if there is none.
+        """Remove any pair and return it, as `pop` does; raise `KeyError` if the shelf is empty.
 
-        Three requests, and more while other callers take the same keys.
+        Sends three requests, and more if other callers remove the same keys meanwhile.
         """
         return self._atomic.popitem(self._values)
 
-    # It also returns DELETE where the function does. With that in the type, a lambda's result would
-    # be nothing that type checkers know, and every other caller would have to rule it out.
+    # It also returns DELETE if the function does. With DELETE in the return type, type checkers
+    # could not infer the type of a lambda, and every other caller would have to rule DELETE out.
     @overload
     def modify(self, key: str, function: Callable[[V], V | Deletion]) -> V: ...
     @overload
     def modify(self, key: str, function: Callable[[V | T], V | Deletion], default: T) -> V: ...
     def modify(self, key: str, function: Callable[[Any], Any], default: Any = REQUIRED) -> Any:
-        """Replace a value by what a function makes of it, atomically, and return the new value.
+        """Replace a value by the result of a function, atomically, and return the new value.
 
-        The function gets a copy of the value, or of `default` if the key is missing. If another
-        writer changes the value in between, the function is called again with the new one, so it
-        should do nothing else, and not call `modify` itself. If it returns `cshelve.DELETE`, the
-        key is deleted. If it returns None and has changed the copy, it has forgotten to return the
-        value, which is a `ValueTypeError`; None with the copy unchanged is stored. If it raises,
-        nothing is written. Two requests a try; the threads of this process take turns.
+        The function receives a copy of the value, or of `default` if the key is missing. If another
+        writer changes the value meanwhile, the function is called again with the new value. So it
+        should have no other effects, and must not call `modify` itself. If it returns
+        `cshelve.DELETE`, the key is deleted. If it returns None after changing its argument, it has
+        probably forgotten to return the value, and `ValueTypeError` is raised; None is stored if
+        the argument is unchanged. If the function raises, nothing is written. Each try sends two
+        requests, and the threads of this process take turns.
 
         Raises `KeyNotFoundError` if the key is missing and there is no default, `ConflictError`
-        after `modify_timeout_seconds`, `OutcomeUnknownError` if a response was lost and nobody can
-        know what happened, and `ConditionsNotSupportedError` where the store cannot do it.
+        after `modify_timeout_seconds`, `OutcomeUnknownError` if a response was lost and the outcome
+        cannot be determined, and `ConditionsNotSupportedError` if the store does not support
+        conditions.
 
             db.modify("visits", lambda count: count + 1, default=0)
         """
         return self._atomic.modify(self._values, checked_key(key), function, default)
 
     def get_versioned(self, key: str) -> tuple[V, str]:
-        """Return the value of a key and its version, for `replace` and `delete`. One request."""
+        """Return the value of a key and its version, for `replace` and `delete`, by one request."""
         key = _to_read(key)
         self._values.settle(key)
         return self._values.read_versioned(key)
@@ -358,8 +361,8 @@ class CloudShelf(shelve.Shelf[V]):
     def replace(self, key: str, value: V, version: str | None) -> str:
         """Store a value if the key still has this version, and return the new version.
 
-        With None for the version, only if the key is missing. One request. Raises `ConflictError`
-        if another writer was faster, and otherwise what `modify` raises.
+        If `version` is None, store it only if the key is missing. Sends one request. Raises
+        `ConflictError` if another writer was faster, and otherwise the same errors as `modify`.
 
             user, version = db.get_versioned("ada")
             db.replace("ada", renamed(user), version)
@@ -370,9 +373,9 @@ class CloudShelf(shelve.Shelf[V]):
         return self._values.write(key, value, if_version=_checked_version(version))
 
     def delete(self, key: str, version: str) -> None:
-        """Delete a key if it still has this version. One request.
+        """Delete a key if it still has this version, by one request.
 
-        Raises what `replace` raises; a key that is missing by now raises `ConflictError` too.
+        Raises the same errors as `replace`, and `ConflictError` if the key is missing by now.
         """
         key = checked_key(key)
         if not self._values.remove(key, if_version=_checked_version(version)):
@@ -384,9 +387,9 @@ class CloudShelf(shelve.Shelf[V]):
         /,
         **more: V,
     ) -> None:
-        """Store many pairs in parallel; takes what `dict.update` takes. See `set_many`."""
+        """Store many pairs in parallel, with the arguments of `dict.update`; see `set_many`."""
         if self._is_like_shelve:
-            # As there, the first value that cannot be pickled ends it, with pickle's own error.
+            # As in `shelve`, the first value that cannot be pickled raises pickle's own error.
             for key, value in _pairs_of(other, more):
                 self[key] = value
             return
@@ -395,34 +398,34 @@ class CloudShelf(shelve.Shelf[V]):
         self._set_many(_pairs_of(other, more), total, None)
 
     def clear(self, *, progress: ProgressCallback | None = None) -> None:
-        """Delete every key, without reading a value. On S3 this takes two requests per 1,000 keys.
+        """Delete all keys without reading values. In S3, this sends two requests for 1,000 keys.
 
-        Raises what `set_many` raises.
+        Raises the same errors as `set_many`.
         """
         self._values.clear(Outcomes("deleted", progress=progress))
 
     def rewrite(self, *, progress: ProgressCallback | None = None, exclusive: bool = False) -> int:
-        """Store every value as this shelf's configuration would now, and return how many changed.
+        """Store all values again with the current configuration; return how many were written.
 
-        This is how compression, encryption, signature, keys or the serializer are changed while the
-        shelf is in use: it works in parallel, and writes a value only if nobody changed it
-        meanwhile, else it reads that one again. A value that would look the same is left alone, so
-        an interrupted call may be repeated. Costs the listing, one request a key, and one more for
-        each value that is written.
+        Use this to change compression, encryption, signing, keys or the serializer while the shelf
+        is in use. It works in parallel, and writes a value only if nobody has changed it meanwhile;
+        otherwise it reads the value again. Values that would not change are not written, so an
+        interrupted call may be repeated. Sends a listing, one request for each key, and one more
+        for each value that is written.
 
-        Raises `ConditionsNotSupportedError` where the store does not honour conditions, unless you
-        promise with `exclusive` that nobody else writes meanwhile; otherwise what `set_many`
-        raises. A record that cannot be read is the failure of its key.
+        Raises `ConditionsNotSupportedError` if the store does not support conditions, unless you
+        promise with `exclusive` that nobody else writes meanwhile. Otherwise raises the same errors
+        as `set_many`: a record that cannot be read makes its key fail.
         """
         outcomes = Outcomes("rewritten", progress=progress)
         return rewrite_all(self._values, self._atomic, outcomes, exclusive=exclusive)
 
     def prefix(self, prefix: str) -> CloudShelf[V]:
-        """Return a shelf of the keys that begin with a prefix, without it in their names.
+        """Return a shelf that is a view of the keys with a prefix; its keys omit the prefix.
 
-        Costs nothing: connections and writeback cache are shared with this shelf. Its `sync` and
-        `close` write what is in the cache under the prefix. Closing it does not close this shelf;
-        closing this shelf closes it too.
+        Sends nothing. The view shares connections and writeback cache with this shelf. Its `sync`
+        and `close` write only cached values under the prefix. Closing the view does not close this
+        shelf; closing this shelf also closes the view.
 
             users = db.prefix("users/")
             users["ada"] = ada          # stored under users/ada
@@ -430,11 +433,11 @@ class CloudShelf(shelve.Shelf[V]):
         return self._view(prefix, owns_parent=False)
 
     def sync(self, *, progress: ProgressCallback | None = None) -> None:
-        """Write every value in the writeback cache that was changed, and empty the cache.
+        """Write all changed values of the writeback cache, and empty the cache.
 
-        One request for each changed value, in parallel. If it fails, it raises what `set_many`
-        raises; what was not written stays in the cache, and the next `sync` writes it. A change
-        that another thread makes to a value while it is being written may be lost.
+        Sends one request for each changed value, in parallel. Raises the same errors as `set_many`;
+        values that were not written stay in the cache, and the next `sync` writes them. A change
+        that another thread makes to a value while the value is being written may be lost.
         """
         if not self._is_open():
             return
@@ -447,9 +450,9 @@ class CloudShelf(shelve.Shelf[V]):
         self._plain_values.provider.sync()
 
     def close(self) -> None:
-        """Write what `sync` writes, and close the connections.
+        """Write changed values as `sync` does, and close the connections.
 
-        If the writing fails, the shelf stays open, and a second `close` tries again.
+        If a write fails, the shelf stays open, and a second `close` tries again.
         """
         if not self._is_open():
             return
@@ -459,7 +462,7 @@ class CloudShelf(shelve.Shelf[V]):
             self._close_has_failed = True
             raise
         self._is_closed = True
-        self.dict = self._payloads  # Which refuses everything from now on.
+        self.dict = self._payloads  # It raises an error for everything from now on.
         if self._parent is None:
             self._plain_values.provider.close()
         elif self._owns_parent:
@@ -471,8 +474,8 @@ class CloudShelf(shelve.Shelf[V]):
         if self._is_like_shelve:
             self._close_as_shelve_does()
             return
-        # The standard library writes the cache here. Over a network that could hang or fail where
-        # nobody can see it, so we say what was lost instead.
+        # The standard library writes the cache here. Over a network, that could hang, or fail
+        # unnoticed, so a warning reports what was lost instead.
         if not self.cache:
             return
         unwritten = self._kept_values.count_unwritten()
@@ -483,16 +486,16 @@ class CloudShelf(shelve.Shelf[V]):
             warnings.warn(message, ResourceWarning, source=self, stacklevel=2)
 
     def _close_as_shelve_does(self) -> None:
-        """Write the cache and close, when nobody has the shelf any more."""
+        """Write the cache and close the shelf when it is garbage collected."""
         try:
-            if not self._close_has_failed:  # Else somebody has seen why, and left it so.
+            if not self._close_has_failed:  # Otherwise the program has seen the error already.
                 self.close()
         finally:
             self._plain_values.provider.close()
 
     @property
     def _values(self) -> Values:
-        """The layer that operations go to: the one that keeps values, while any are kept."""
+        """The layer that operations use: the one with the writeback cache if that is in use."""
         self._refuse_if_closed()
         cache = self.cache
         return self._kept_values if cache.is_on or cache.entries else self._plain_values
@@ -510,13 +513,13 @@ class CloudShelf(shelve.Shelf[V]):
         progress: ProgressCallback | None = None,
         on_error: OnError = "raise",
     ) -> Pairs:
-        """Read these keys, or all that there are."""
+        """Return an iterator over the pairs of these keys, or of all keys."""
         values = self._values
         total = None if keys is None else length_of(keys)
         outcomes = Outcomes("read", total=total, progress=progress)
         wanted = values.list_keys() if keys is None else keys
 
-        def logger() -> logging.Logger:  # Most shelves need none, and its import takes time.
+        def logger() -> logging.Logger:  # Called rarely: importing `logging` takes time.
             return self.cache.logger
 
         return Pairs(values, wanted, outcomes, self._refuse_if_closed, logger, on_error)
@@ -542,7 +545,7 @@ class CloudShelf(shelve.Shelf[V]):
 
 
 Shelf = CloudShelf
-"""What annotations call it: `db: cshelve.Shelf[User] = cshelve.open("users.ini")`."""
+"""The name for annotations: `db: cshelve.Shelf[User] = cshelve.open("users.ini")`."""
 
 
 def _values_of(shelf: ref[CloudShelf[Any]]) -> Values:
@@ -553,14 +556,14 @@ def _values_of(shelf: ref[CloudShelf[Any]]) -> Values:
 
 
 def _as_shelve_raises(error: BulkError) -> BaseException:
-    """Return what pickling the first of the failed values has raised, if it was that."""
+    """Return pickle's own error for the first failed value if there is one, else its failure."""
     failure = next(iter(error.failures.values()))
     is_of_value = isinstance(failure, ValueTypeError) and failure.__cause__ is not None
     return failure.__cause__ or failure if is_of_value else failure
 
 
 def _to_read(key: object) -> str:
-    """Return a key as `checked_key` does; one that no store can hold is missing everywhere."""
+    """Return a key as a plain `str`; raise `KeyNotFoundError` if no store can hold it."""
     try:
         return checked_key(key)
     except KeyNotStorableError as error:
@@ -568,7 +571,7 @@ def _to_read(key: object) -> str:
 
 
 def _many(given: T, what: str) -> T:
-    """Return what many keys or pairs come from; refuse text, each character of which is a key."""
+    """Return `given`; raise `KeyTypeError` for None or text, whose characters would be keys."""
     if given is None or isinstance(given, str | bytes | bytearray | memoryview):
         raise KeyTypeError(
             f"many {what} come from a list or another iterable, not from {type(given).__name__}"
@@ -577,11 +580,11 @@ def _many(given: T, what: str) -> T:
 
 
 def _pairs_of(other: Any, more: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
-    """Iterate over what `dict.update` takes."""
+    """Yield the pairs in the arguments of `dict.update`."""
     if isinstance(other, Mapping):
         yield from other.items()
     elif hasattr(other, "keys"):
-        for key in other.keys():  # noqa: SIM118  # it is no mapping, only has this method
+        for key in other.keys():  # noqa: SIM118  # not a mapping, but has this method
             yield key, other[key]
     else:
         for key, value in other:

@@ -1,1 +1,1 @@
-"""Python values as bytes under names, and the cache of a shelf with writeback."""
+"""Store Python values as bytes under names, and cache them for `writeback`."""

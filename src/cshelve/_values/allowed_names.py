@@ -1,11 +1,11 @@
-"""What the words of `[default] unpickle_only` stand for: every name that pickle may look up.
+"""The names that pickle may look up for each word of `[default] unpickle_only`.
 
-A pickle makes its objects by calling what it names. So each word stands for exact names, never for
-a module: `builtins.eval` is in the module of `list`, and by way of numpy's modules one comes to
-`os.system`. To be in here, a class must run no code that it is given, open nothing, and be safe to
-call, and to be given a state, with arguments that somebody made up.
+A pickle creates objects by calling the classes and functions that it names. So each word stands for
+exact names, never for a whole module: `builtins.eval` is in the same module as `list`, and numpy's
+modules lead to `os.system`. A class is listed here only if it runs no code from its arguments,
+opens nothing, and is safe to call, and to receive a state, whatever an attacker's arguments are.
 
-Functions are in here only where pickles cannot do without them; a comment says why each is safe.
+Functions are listed only if pickles cannot do without them; a comment says why each is safe.
 """
 
 from __future__ import annotations
@@ -19,8 +19,8 @@ def _names(module: str, names: str) -> frozenset[Name]:
     return frozenset((module, name) for name in names.split())
 
 
-# Protocol 2 has no bytes: it writes a text and the call of `_codecs.encode` that encodes it. The
-# function would take any codec, so `unpickling` puts one of its own there, for Latin-1 only.
+# Protocol 2 has no bytes: it writes a text and a call of `_codecs.encode`. That function accepts
+# any codec, so `unpickling` substitutes a function that accepts only Latin-1.
 BYTES = _names("_codecs", "encode") | _names("builtins", "bytes")
 
 BASIC = (
@@ -56,8 +56,8 @@ BASIC = (
     | _names("array", "array _array_reconstructor")
 )
 
-# A ZoneInfo is pickled as `getattr(ZoneInfo, "_unpickle")`. `unpickling` puts a function of its own
-# in the place of `getattr`, for that only.
+# A ZoneInfo is pickled as `getattr(ZoneInfo, "_unpickle")`. `unpickling` substitutes a function for
+# `getattr` that does only that.
 DATETIME = (
     BYTES
     | _names("datetime", "date datetime time timedelta timezone")
@@ -65,8 +65,8 @@ DATETIME = (
     | _names("builtins", "getattr")
 )
 
-# The functions are replaced in `unpickling_numpy`, and what is set as the state of an array or a
-# dtype is checked there: numpy's own believe a pickle, and take any bytes for pointers.
+# `unpickling_numpy` replaces these functions, and checks the states of arrays and dtypes: numpy's
+# own functions trust a pickle, and would use any bytes as pointers.
 NUMPY = (
     BYTES
     | _names(
@@ -81,7 +81,7 @@ NUMPY = (
     | _names("numpy._core.numeric", "_frombuffer")
 )
 
-# Of pandas 2 and 3: the classes have moved to `pandas` and `pandas.arrays` in pandas 3.
+# For pandas 2 and 3, in which the classes have moved to `pandas` and `pandas.arrays`.
 INTEGERS = "Int8Dtype Int16Dtype Int32Dtype Int64Dtype UInt8Dtype UInt16Dtype UInt32Dtype"
 INTEGERS += " UInt64Dtype"
 PANDAS = (
@@ -151,28 +151,28 @@ WORDS: dict[str, frozenset[Name]] = {
     "pandas": PANDAS,
 }
 
-# Those among them that are no classes: single objects, and functions that are called as they are.
+# The listed names that are not classes: single objects, and functions that are not replaced.
 NO_CLASSES: frozenset[Name] = (
     _names("builtins", "Ellipsis NotImplemented")
     | _names("pandas", "NA")
     | _names("pandas._libs.missing", "NA")
-    # Makes an array of the bytes that it is given, and checks type, format and size before.
+    # Makes an array of the given bytes after checking type, format and size.
     | _names("array", "_array_reconstructor")
-    # `__new__` of a class, which has to be a subclass of the one in their names, and its state.
+    # Call `__new__` of a subclass of the class in their names, and set its state.
     | _names("pandas._libs.arrays", "__pyx_unpickle_NDArrayBacked")
     | _names("pandas._libs.interval", "__pyx_unpickle_IntervalMixin")
-    # The constructor of a block: values, a placement and the number of dimensions, with types.
+    # The constructor of a block from values, a placement and a number of dimensions; checks types.
     | _names("pandas._libs.internals", "_unpickle_block")
-    # Return the one NaT, a Timedelta and a Timestamp of the numbers that they are given.
+    # Return the only NaT, or a Timedelta or Timestamp of the given numbers.
     | _names("pandas._libs.tslibs.nattype", "__nat_unpickle _nat_unpickle")
     | _names("pandas._libs.tslibs.timedeltas", "_timedelta_unpickle")
     | _names("pandas._libs.tslibs.timestamps", "_unpickle_timestamp")
-    # `cls.__new__(cls, **arguments)`, which a pickle can do with any class without them.
+    # Call `cls.__new__(cls, **arguments)`, which a pickle can do with any class anyway.
     | _names("pandas.core.indexes.base", "_new_Index")
     | _names("pandas.core.indexes.datetimes", "_new_DatetimeIndex")
     | _names("pandas.core.indexes.interval", "_new_IntervalIndex")
     | _names("pandas.core.indexes.period", "_new_PeriodIndex")
     | _names("pandas.core.indexes.timedeltas", "_new_TimedeltaIndex")
-    # A time zone of pytz by its name, which has to be one of pytz's own list.
+    # Return a time zone of pytz by its name, which has to be in pytz's own list.
     | _names("pytz", "_UTC _p")
 )

@@ -11,13 +11,13 @@ __all__ = ["Payloads"]
 
 
 class Payloads(MutableMapping[bytes, Data]):
-    """A mapping of keys in UTF-8 to serialized values; it raises once the shelf is closed.
+    """A mapping of UTF-8 keys to serialized values; it raises an error once the shelf is closed.
 
-    cshelve does not use it itself; programs that use `dict` of a `shelve.Shelf` may.
+    cshelve does not use this mapping. It is for programs that use the `dict` of a `shelve.Shelf`.
     """
 
     def __init__(self, values: Callable[[], Values]) -> None:
-        """`values` returns the values of the shelf, and raises once the shelf is closed."""
+        """`values` returns the shelf's `Values`, and raises an error once the shelf is closed."""
         self._values = values
 
     def __getitem__(self, key: bytes) -> Data:

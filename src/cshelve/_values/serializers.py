@@ -1,7 +1,7 @@
 """Serializers, which turn Python objects into payloads and back, before the codec's stages.
 
-Pickles and plain bytes have no letter in a record, as in cshelve 1.x. Every other serializer has
-one, so that its payloads are never guessed at.
+A record has a letter for its serializer, so that readers need not guess it. Only pickles and plain
+bytes have no letter, as in cshelve 1.x.
 """
 
 from __future__ import annotations
@@ -53,20 +53,20 @@ class Serializer(Protocol):
     letter_if_sealed: bytes
     """The letter in sealed and signed records, which 1.x cannot read anyway."""
     is_exact: bool
-    """Whether every value that can be written is equal to what is read later."""
+    """Whether a value that is written and read again always equals the original."""
     content_type: str | None
-    """The media type of the payloads, if other programs can read them."""
+    """The media type of the payloads; None if other programs cannot read them."""
 
     def dumps(self, value: Any) -> Pieces:
-        """Return the payload of a value, raising whatever the value's own pickling raises."""
+        """Return the payload of a value; raise whatever the value's own pickling raises."""
 
     def loads(self, payload: Data) -> Any:
         """Return the value of a payload, or raise a `RecordError`."""
 
 
 class PickleSerializer:
-    """Pickle, as in `shelve`. Reading a pickle can run code: read only what you trust, or name what
-    may be unpickled."""
+    """Pickle, as in `shelve`. Reading a pickle can run code: only read trusted pickles, or limit
+    what may be unpickled."""
 
     name = "pickle"
     letter = b""
@@ -77,10 +77,10 @@ class PickleSerializer:
     def __init__(self, protocol: int | None = None, only: UnpickleOnly | None = None) -> None:
         self.protocol = checked_protocol(protocol)
         self.only = only
-        """What may be unpickled, and pickled; None for anything."""
+        """The limits for unpickling and pickling; None if there are none."""
 
     def dumps(self, value: Any) -> Pieces:
-        # Not `pickle.dumps`, which copies: a pickler writes large bytes objects as they are.
+        # `pickle.dumps` would copy the data; a pickler writes large bytes objects without a copy.
         pieces = _Pieces()
         if self.only is None:
             pickle.Pickler(pieces, self.protocol).dump(value)
@@ -97,11 +97,11 @@ class PickleSerializer:
             # a MemoryError for a wrong length.
             if is_from_signal_handler(error):
                 raise
-            # In no variable, which would make a cycle of the error, its traceback and this frame.
+            # Not kept in a variable: the error, its traceback and this frame would form a cycle.
             raise self._failure(payload, error)  # noqa: B904  # it has its cause
 
     def _failure(self, payload: Data, error: Exception) -> RecordError:
-        """Return the error of a pickle that can't be read."""
+        """Return the error for a pickle that can't be read."""
         if self.only is None:
             if isinstance(error, ImportError | AttributeError):
                 from cshelve._values.unpickling import first_class_missing
@@ -116,25 +116,25 @@ class PickleSerializer:
 
 
 class PlainPickleSerializer(PickleSerializer):
-    """Pickle with the errors that unpickling raises, as they are, as in `shelve`."""
+    """Pickle that raises the original errors of unpickling, as `shelve` does."""
 
     def loads(self, payload: Data) -> Any:
         return pickle.loads(payload)
 
 
 class _Pieces:
-    """A file for a pickler, which keeps each piece that is written to it."""
+    """A file object for a pickler that keeps each written piece."""
 
     def __init__(self) -> None:
         self.made: list[bytes] = []
 
     def write(self, data: Any) -> None:
-        # Copied if it is mutable, as its owner could change it before it is stored.
+        # A mutable piece is copied: its owner could change it before it is stored.
         self.made.append(data if type(data) is bytes else bytes(data))
 
 
 class BytesSerializer:
-    """Plain bytes, stored as they are: `serializer = bytes`, or `use_pickle = false`."""
+    """Plain bytes, stored unchanged: `serializer = bytes`, or `use_pickle = false`."""
 
     name = "bytes"
     letter = b""
@@ -155,7 +155,7 @@ class BytesSerializer:
 
 
 class JsonSerializer:
-    """JSON in UTF-8, as the module `json` writes it: a tuple is read as a list.
+    """JSON in UTF-8, with the rules of the module `json`: a tuple is read back as a list.
 
     NaN and the infinities are refused, since JSON does not have them.
     """
@@ -185,7 +185,7 @@ class JsonSerializer:
     def loads(self, payload: Data) -> Any:
         try:
             text = str(payload, "utf-8")
-            # Others may have uploaded it, with a byte-order mark.
+            # Another program may have uploaded it with a byte-order mark.
             return self._json.loads(text.removeprefix("\ufeff"))
         except (ValueError, RecursionError) as error:
             failure = _unreadable("read as JSON", error)
@@ -193,7 +193,7 @@ class JsonSerializer:
 
 
 class MsgpackSerializer:
-    """MessagePack, for values of exactly its types: others, tuples included, are refused."""
+    """MessagePack, for values of exactly its types; all others, such as tuples, are refused."""
 
     name = "msgpack"
     letter = b"M"
@@ -255,20 +255,20 @@ class FunctionsSerializer:
         try:
             return self._deserialize(bytes(payload))
         except Exception as error:
-            # Broad, since the function may raise anything; it is the failure of this key alone.
+            # Broad, since the function may raise anything; only this key fails.
             if is_from_signal_handler(error):
                 raise
             raise _unreadable("read by the deserializer", error) from error
 
 
 def class_names(value: object) -> tuple[str, ...]:
-    """Read names of classes: a list, or a text with commas between them."""
+    """Return the names of classes in a list, or in a text with commas between them."""
     written = value if isinstance(value, list | tuple) else text(value).split(",")
     names = (text(each).strip() for each in written)
     return tuple(name for name in names if name)
 
 
-# The serializers that can read without any configuration.
+# The serializers that can read values without any configuration.
 _BY_LETTER: dict[bytes, Callable[[], Serializer]] = {
     BytesSerializer.letter_if_sealed: BytesSerializer,
     JsonSerializer.letter: JsonSerializer,
@@ -296,18 +296,18 @@ def is_own(serializer: Serializer, letter: bytes) -> bool:
 
 
 def loads_by(serializer: Serializer, letter: bytes, payload: Data) -> Any:
-    """Return the value of a payload, read by the serializer of its letter.
+    """Return the value of a payload, read by the serializer that its letter stands for.
 
-    That is the given serializer, or one that needs no configuration. Raises
-    `DataProcessingSignatureError` if there is none. A payload without a letter is refused if the
-    given serializer has one, since it might be a pickle that somebody else stored.
+    This is the given serializer, or one that needs no configuration. Raises
+    `DataProcessingSignatureError` if there is none. If the given serializer has a letter, a payload
+    without one is refused, since it might be an attacker's pickle.
     """
     if is_own(serializer, letter):
         return serializer.loads(payload)
     if not letter:
         raise DataProcessingSignatureError(
-            f"the record does not say that it was written by {serializer.name}, as every record "
-            "of this shelf does: it contains a pickle or plain bytes, and is not guessed at"
+            f"the record is not marked as written by {serializer.name}, as every record of this "
+            "shelf is: it contains a pickle or plain bytes, and is not read"
         )
     if letter not in _BY_LETTER:
         raise DataProcessingSignatureError(
@@ -327,7 +327,10 @@ def serializer_from(
     serialize: Serialize | None,
     deserialize: Deserialize | None,
 ) -> Serializer:
-    """Make what `[default] serializer` or `use_pickle` names, or the call's functions."""
+    """Return the serializer that `[default] serializer`, `use_pickle` or the call's functions set.
+
+    Raises `ConfigurationError` if these do not go together.
+    """
     name = _name_from(default)
     only = _unpickle_only(default, "the call's functions" if serialize or deserialize else name)
     if serialize is None and deserialize is None:
@@ -337,14 +340,14 @@ def serializer_from(
         raise ConfigurationError(f"the call gives a {given} and no {absent}: give both or neither.")
     if not callable(serialize) or not callable(deserialize):
         raise ConfigurationError(
-            "serializer and deserializer are functions; one by name is written in the "
-            "configuration, as [default] serializer."
+            "serializer and deserializer have to be functions; write the name of a serializer in "
+            "the configuration, as [default] serializer."
         )
     if name is not None:
         option = USE_PICKLE if default.written(SERIALIZER) is None else SERIALIZER
         raise ConfigurationError(
-            f"{default.where(option)}the call has functions for that, and the configuration "
-            f"says {name}: take one of them out."
+            f"{default.where(option)}the call has functions for that, but the configuration says "
+            f"{name}: remove one of them."
         )
     return FunctionsSerializer(serialize, deserialize, protocol)
 
@@ -365,24 +368,24 @@ def checked_protocol(protocol: int | None) -> int:
 
 
 def _name_from(default: Section) -> str | None:
-    """Read which serializer the configuration names, in the words of 1.x or in ours."""
+    """Return the name of the configured serializer, from either option; None if none is set."""
     name, uses_pickle = default.take(SERIALIZER), default.take(USE_PICKLE)
     as_in_1x = "pickle" if uses_pickle else "bytes"
     if default.written(SERIALIZER) is None:
         return None if uses_pickle else as_in_1x
     if default.written(USE_PICKLE) is not None and name != as_in_1x:
-        raise default.error(SERIALIZER, f"is {name}, and use_pickle says {as_in_1x}.")
+        raise default.error(SERIALIZER, f"is {name}, but use_pickle says {as_in_1x}.")
     return name
 
 
 def _unpickle_only(default: Section, serializer: str | None) -> UnpickleOnly | None:
-    """Read what may be unpickled, where that is limited."""
+    """Return the limits of `unpickle_only`; None if it is not set."""
     names = default.take(UNPICKLE_ONLY)
     if names is None:
         return None
     if serializer not in (None, "pickle"):
         raise default.error(
-            UNPICKLE_ONLY, f"only pickles need a limit, and {serializer} reads none: take it out."
+            UNPICKLE_ONLY, f"only pickles need a limit, and {serializer} reads none: remove it."
         )
     from cshelve._values.unpickling import UnpickleOnly
 
@@ -405,13 +408,13 @@ def _not_serializable(name: str, error: Exception) -> ValueTypeError:
     return ValueTypeError(f"the value can't be written with serializer = {name}: {error}")
 
 
-# The errors by which pickle itself says which module or name is missing.
+# The errors in which pickle itself names a missing module or name.
 _ABOUT_NAMES = (ImportError, AttributeError, EOFError, pickle.UnpicklingError)
 
 
 def _unreadable(done: str, error: Exception) -> CorruptRecordError:
-    """Return the error of a payload that can't be read, without quoting the payload."""
-    # If the traceback goes on below our own frame, a class of the value raised the error, and its
+    """Return the error for a payload that can't be read, without quoting the payload."""
+    # If the traceback continues below our own frame, a class of the value raised the error, and its
     # message may contain the value.
     is_pickles = error.__traceback__ is not None and error.__traceback__.tb_next is None
     said = f": {error}" if is_pickles and isinstance(error, _ABOUT_NAMES) else ""

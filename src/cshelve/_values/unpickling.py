@@ -1,19 +1,19 @@
-"""`[default] unpickle_only`: unpickle what the configuration lists, and nothing else.
+"""`[default] unpickle_only`: unpickle only what the configuration lists.
 
-A pickle is a program for a small machine, and runs code by having it look up and call something by
-name. What keeps it from that is `find_class`, which finds nothing but what is listed. That leaves
-what it can do to what it finds: BUILD sets attributes, also those of a class, for the whole process
-and for good. No pickler ever writes that, and it is refused here.
+A pickle is a program for a simple virtual machine. It runs code by looking up a function or class
+by name and calling it. Here, `find_class` finds only listed names. One danger remains: the
+instruction BUILD sets attributes of an object, and if that object is a class, the change affects
+the whole process. No pickler ever writes such a pickle, and it is refused here.
 
-The unpickler in C cannot be told so, and the one in Python takes twenty times as long. Therefore:
+The unpickler in C cannot refuse it, and the one in Python takes twenty times as long. Therefore:
 
-1. The one in C reads the pickle, with a stand-in for each class whose attributes could be set,
-   which refuses to be built upon. Where there was none, as with the classes of `builtins`, this
-   is it.
-2. Otherwise it reads the pickle again, with the classes. The machine has no jumps, so that it does
-   with them what it did with the stand-ins.
-3. What needs its states checked (numpy, pandas), and whatever a stand-in is not good enough for, is
-   left to the one in Python.
+1. The unpickler in C reads the pickle with a stand-in for each class whose attributes could be set.
+   The stand-in refuses BUILD on itself, but not on its instances. If no stand-in was needed, as for
+   the classes of `builtins`, the result is final.
+2. Otherwise, the unpickler in C reads the pickle again with the real classes. The machine has no
+   jumps, so it executes the same instructions as with the stand-ins.
+3. The unpickler in Python reads pickles whose states have to be checked (numpy, pandas), and those
+   for which the stand-ins do not suffice.
 """
 
 from __future__ import annotations
@@ -39,24 +39,24 @@ __all__ = ["UnpickleOnly", "class_not_found", "first_class_missing"]
 Name = tuple[str, str]
 OPTION = "[default] unpickle_only"
 
-# Py_TPFLAGS_IMMUTABLETYPE of CPython: nobody can set the attributes of such a class.
+# CPython's Py_TPFLAGS_IMMUTABLETYPE: the attributes of such a class cannot be set.
 IMMUTABLE_TYPE = 1 << 8
-# With each of these in a pickle's reach, any code can be run.
+# A pickle that can reach any of these can run any code.
 MODULES_NEVER_LISTED = frozenset(
     {"functools", "_functools", "operator", "_operator", "types", "copyreg", "pickle", "_pickle"}
     | {"os", "posix", "nt", "sys", "subprocess", "importlib", "ctypes", "code", "runpy"}
 )
-# What functions of these return are single objects: pandas' NaT, and time zones.
+# The functions of these modules return shared objects: pandas' NaT, and time zones.
 MODULES_THAT_SHARE = frozenset({"pandas._libs.tslibs.nattype", "pytz"})
 _PERSISTENT = f"the pickle refers to something outside of it, which {OPTION} does not allow"
 
 
 class _NotSoFastError(Exception):
-    """The unpickler in C is not the one to read this pickle."""
+    """Raised if the unpickler in C cannot read this pickle safely."""
 
 
 class UnpickleOnly:
-    """What `unpickle_only` lists. It unpickles nothing else, and pickles nothing else either."""
+    """Unpickles, and pickles, only the classes that `unpickle_only` lists."""
 
     def __init__(self, entries: Iterable[str]) -> None:
         """Raise `ValueError` for an entry that is neither a word nor the name of a class."""
@@ -69,17 +69,17 @@ class UnpickleOnly:
                 self._classes.add(_name_of_class(entry))
 
     def dump(self, value: Any, file: Any, protocol: int) -> None:
-        """Pickle a value; raise `ValueTypeError` for what could not be unpickled again."""
+        """Pickle a value; raise `ValueTypeError` if it could not be unpickled again."""
         _CheckingPickler(file, protocol, self).dump(value)
 
     def loads(self, payload: Data) -> Any:
-        """Unpickle a value.
+        """Unpickle a value, and return it.
 
-        Raises `UntrustedRecordError` for what is not listed, `ClassNotFoundError` for what is and
-        cannot be imported, and anything else that unpickling may raise.
+        Raises `UntrustedRecordError` for a class that is not listed, `ClassNotFoundError` for a
+        listed class that cannot be imported, and anything else that unpickling may raise.
         """
         source = io.BytesIO(payload)
-        # Those are looked up without `find_class` if another unpickler has found them before.
+        # Extension codes bypass `find_class` if another unpickler has looked them up before.
         if not copyreg._inverted_registry:  # type: ignore[attr-defined]
             try:
                 return self._loads_in_c(source)
@@ -92,7 +92,11 @@ class UnpickleOnly:
         return name in self._shipped or name in self._classes
 
     def find(self, module: str, name: str) -> Any:
-        """Return what a pickle names, or raise the error that says why not."""
+        """Return the class or function that a pickle names.
+
+        Raises `UntrustedRecordError` if it is not allowed, and `ClassNotFoundError` if it cannot be
+        imported.
+        """
         found = (module, name)
         if not self.allows(found):
             found = _renamed(module, name)  # Pickles of protocol 2 have the names of Python 2.
@@ -105,7 +109,7 @@ class UnpickleOnly:
             raise class_not_found(*found, error) from error
         if isinstance(result, type | _Function) or (is_shipped and found in NO_CLASSES):
             return result
-        raise UntrustedRecordError(f"{module}.{name} is no class, and {OPTION} allows only those")
+        raise UntrustedRecordError(f"{module}.{name} is not a class, as {OPTION} requires")
 
     def _loads_in_c(self, source: io.BytesIO) -> Any:
         unpickler = _QuickUnpickler(source, self)
@@ -114,7 +118,7 @@ class UnpickleOnly:
         except (UntrustedRecordError, ClassNotFoundError, _NotSoFastError):
             raise
         except Exception as error:
-            # Broad because a stand-in may be no good for anything: then it proves nothing.
+            # Broad because stand-ins may cause any error: then nothing is proved about the pickle.
             if is_from_signal_handler(error) or not unpickler.has_stand_ins:
                 raise
             raise _NotSoFastError from error
@@ -125,7 +129,7 @@ class UnpickleOnly:
 
 
 class _Function:
-    """A function in a pickle's reach, of which it can set no attribute."""
+    """A function that a pickle can call, but whose attributes it cannot set."""
 
     __slots__ = ("_function",)
 
@@ -140,7 +144,7 @@ class _Function:
 
 
 class _QuickUnpickler(pickle.Unpickler):
-    """Unpickle with stand-ins for all classes whose attributes a pickle could set."""
+    """An unpickler in C with stand-ins for all classes whose attributes a pickle could set."""
 
     def __init__(self, source: io.BytesIO, only: UnpickleOnly) -> None:
         super().__init__(source)
@@ -163,16 +167,16 @@ class _QuickUnpickler(pickle.Unpickler):
 
 
 class _StandInType(type):
-    """The class of stand-ins for classes."""
+    """The metaclass of stand-ins, which refuses BUILD on a class."""
 
     def __setstate__(cls, state: object) -> NoReturn:
         _refuse_to_build()
 
 
 class _StandIn(metaclass=_StandInType):
-    """A stand-in for any class that is not immutable, and for what is made of it."""
+    """A stand-in for any class that is not immutable, and for its instances."""
 
-    # No `__new__`: with this alone, that of `object` takes any arguments.
+    # There is no `__new__`: if only `__init__` is defined, `object.__new__` accepts any arguments.
     def __init__(self, *_: Any, **__: Any) -> None:
         pass
 
@@ -186,21 +190,21 @@ class _StandIn(metaclass=_StandInType):
 
 
 class _MemberStandIn(_StandIn):
-    """A stand-in for an Enum, whose members are there before the pickle is read."""
+    """A stand-in for an Enum, which refuses BUILD: members exist before the pickle is read."""
 
     def __setstate__(self, state: object) -> NoReturn:
         _refuse_to_build()
 
 
 class _RehearsedUnpickler(_QuickUnpickler):
-    """Unpickle, after `_QuickUnpickler` has shown that no class is built upon."""
+    """An unpickler with the real classes, after `_QuickUnpickler` has shown no BUILD on a class."""
 
     def find_class(self, module: str, name: str) -> Any:
         return self._only.find(module, name)
 
 
 class _StepwiseUnpickler(pickle._Unpickler):
-    """Unpickle with a look at whatever is called and built upon. Slow, as it is no C."""
+    """An unpickler in Python that checks every call and every BUILD; slow."""
 
     stack: list[Any]
     memo: dict[int, Any]
@@ -225,7 +229,7 @@ class _StepwiseUnpickler(pickle._Unpickler):
         )
 
     def _reduce(self) -> None:
-        """Call what was found, and nothing else, with the arguments on the stack."""
+        """Call the function on the stack with its arguments, if `find_class` has returned it."""
         function, arguments = self.stack[-2:]
         self._refuse_unless_found(function)
         del self.stack[-1]
@@ -236,10 +240,10 @@ class _StepwiseUnpickler(pickle._Unpickler):
         else:
             self.stack[-1] = function(*arguments)
         if getattr(function, "__module__", None) in MODULES_THAT_SHARE:
-            self._found[id(self.stack[-1])] = self.stack[-1]  # It was there before, and stays so.
+            self._found[id(self.stack[-1])] = self.stack[-1]  # A shared object: refuse BUILD on it.
 
     def _build(self) -> None:
-        """Set the state of an object, unless others share it; to one of numpy, if it fits."""
+        """Set the state of an object; refuse shared objects, and states unsafe for numpy."""
         state, inst = self.stack[-1], self.stack[-2]
         if isinstance(inst, type | FunctionType | Enum) or id(inst) in self._found:
             _refuse_to_build()
@@ -290,14 +294,15 @@ class _StepwiseUnpickler(pickle._Unpickler):
 
 
 class _CheckingPickler(pickle.Pickler):
-    """Pickle, and look at each class and function that goes into the pickle by its name."""
+    """A pickler that checks each class and function that the pickle refers to by name."""
 
     def __init__(self, file: Any, protocol: int, only: UnpickleOnly) -> None:
         super().__init__(file, protocol)
         self._only = only
 
     def reducer_override(self, obj: Any) -> Any:
-        # Called for what is no plain container, number or text; classes and functions among it.
+        # Called for every object that is not a plain container, number or text, also for classes
+        # and functions.
         qualified = getattr(obj, "__qualname__", None)
         if isinstance(qualified, str):  # Only classes and functions of any kind have it.
             owner = None if isinstance(obj, type) else getattr(obj, "__self__", None)
@@ -311,7 +316,7 @@ class _CheckingPickler(pickle.Pickler):
 
 
 class _NamingUnpickler(pickle.Unpickler):
-    """Look for the first class that cannot be imported, and make nothing of the others."""
+    """An unpickler that finds the first class that cannot be imported, and creates no objects."""
 
     missing: ClassNotFoundError | None = None
 
@@ -325,24 +330,24 @@ class _NamingUnpickler(pickle.Unpickler):
 
 
 def first_class_missing(payload: Data) -> ClassNotFoundError | None:
-    """Return the error of the first class in a pickle that cannot be imported, or None.
+    """Return the error for the first class in a pickle that cannot be imported; None if none.
 
-    For a pickle that could not be read, and is trusted: it imports again what that reading did.
+    Use this only for a trusted pickle that could not be read: it imports the same modules again.
     """
     unpickler = _NamingUnpickler(io.BytesIO(payload))
     try:
         unpickler.load()
     except Exception as error:
-        # Broad because a stand-in may be no good for anything: then nothing is known.
+        # Broad because stand-ins may cause any error: then nothing is known.
         if is_from_signal_handler(error):
             raise
-        error.__traceback__ = None  # Its frames would keep those of all callers.
+        error.__traceback__ = None  # It would keep the frames of all callers alive.
         return unpickler.missing
     return None
 
 
 def class_not_found(module: str, name: str, error: Exception) -> ClassNotFoundError:
-    """Return the error of a class that cannot be imported, which says what is missing."""
+    """Return the error for a class that cannot be imported; its message says what is missing."""
     if module == "__main__":
         what = (
             "which was defined in the program, or the notebook, that wrote the value: define "
@@ -358,13 +363,13 @@ def class_not_found(module: str, name: str, error: Exception) -> ClassNotFoundEr
     else:
         what = f"and the module {module!r} has no {name} here: it may be older, or newer"
     shown = _shown(module, name)
-    missing = ClassNotFoundError(f"the value needs {shown}, {what}. The record is whole")
+    missing = ClassNotFoundError(f"the value needs {shown}, {what}. The record is intact")
     missing.__cause__ = error
     return missing
 
 
 def _name_of_class(entry: str) -> Name:
-    """Split `module.Class`, and refuse what nobody should list."""
+    """Split `module.Class`; raise `ValueError` for a name that must not be listed."""
     module, _, name = entry.rpartition(".")
     if not module:
         raise ValueError(
@@ -376,7 +381,7 @@ def _name_of_class(entry: str) -> Name:
     if module.partition(".")[0] in MODULES_NEVER_LISTED:
         raise ValueError(f"{entry} can't be allowed: with it a record could run any code.")
     if module == "builtins":
-        raise ValueError(f"{entry} can't be allowed by itself: what is safe of it is in `basic`.")
+        raise ValueError(f"{entry} can't be allowed: `basic` has all safe names of this module.")
     return module, name
 
 
@@ -392,7 +397,7 @@ def _imported(module: str, name: str) -> Any:
 
 
 def _substitute(name: Name) -> Any:
-    """Return what stands in the place of a function that could do more than pickles need."""
+    """Return the replacement of a function that could do more than pickles need; None if none."""
     if name in _SUBSTITUTES:
         return _SUBSTITUTES[name]
     if not name[0].startswith("numpy."):
@@ -403,7 +408,7 @@ def _substitute(name: Name) -> Any:
 
 
 def _is_of_numpy(found: object) -> bool:
-    """Return whether it is one of the two classes whose states have to be checked."""
+    """Return whether an object is one of numpy's two classes whose states have to be checked."""
     numpy = sys.modules.get("numpy")
     return numpy is not None and (found is numpy.dtype or found is numpy.ndarray)
 
@@ -417,17 +422,17 @@ def _called_of_numpy(function: Any, arguments: tuple[Any, ...]) -> Any:
 
 
 def _latin_1(text: str, encoding: str = "") -> bytes:
-    """Return the bytes that protocol 2 has written as a text."""
+    """Return the bytes that protocol 2 has written as text; refuse any encoding but Latin-1."""
     if encoding != "latin1":
         raise UntrustedRecordError(f"the pickle calls the codec {encoding!r:.40}")
     return str.encode(text, "latin-1")
 
 
 def _method_of_zone(owner: object, name: str) -> _Function:
-    """Return the one method that a pickle may get: how a ZoneInfo is made."""
+    """Return ZoneInfo's `_unpickle`, the only attribute that a pickle may get; refuse others."""
     from zoneinfo import ZoneInfo
 
-    if owner is _StandIn:  # Where ZoneInfo is a class whose attributes could be set.
+    if owner is _StandIn:  # In a Python in which ZoneInfo's attributes could be set.
         raise _NotSoFastError
     if owner is not ZoneInfo or name != "_unpickle":
         raise UntrustedRecordError(f"the pickle calls getattr, for {name!r:.40}")
@@ -462,7 +467,7 @@ def _refuse_to_build() -> NoReturn:
 
 
 def _shown(module: str, name: str) -> str:
-    """Return a name for a message; whoever made the pickle may have put anything there."""
+    """Return a name for a message; an attacker may have chosen it, so odd names are quoted."""
     full = f"{module}.{name}"
     is_name = len(full) <= 200 and all(part.isidentifier() for part in full.split("."))
     return full if is_name else f"{full!r:.100}"
@@ -482,6 +487,6 @@ def _not_listed(module: str, name: str) -> str:
     except ValueError:
         return f"{shown} is not in {OPTION}, and cannot be allowed"
     return (
-        f"{shown} is not in {OPTION}. If it is a class of your own, and trusted with what "
-        "anybody may store, add it there"
+        f"{shown} is not in {OPTION}. If it is your own class, and safe with whatever others may "
+        "store, add it there"
     )

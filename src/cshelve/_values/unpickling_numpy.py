@@ -1,10 +1,10 @@
-"""numpy's part of an allow-list: what its pickles call, and the states that they set, checked.
+"""Safe replacements for the functions and states in numpy's pickles, for `unpickle_only`.
 
-numpy believes a pickle. `dtype.__setstate__` takes any flags, offsets and sizes, and
-`ndarray.__setstate__` any list: with a state that somebody made up, bytes of the pickle are read as
-pointers, which is as good as running code. Therefore no dtype is ever given a state: one that means
-the same is made by numpy's constructor, which checks. An array is given a state once, when it is
-still empty, and only one that fits its dtype.
+numpy trusts a pickle. `dtype.__setstate__` accepts any flags, offsets and sizes, and
+`ndarray.__setstate__` any list. With an attacker's state, numpy would read bytes of the pickle as
+pointers, which amounts to running code. Therefore no dtype ever receives a state: numpy's
+constructor, which checks its arguments, makes an equivalent dtype. An array receives a state only
+once, while it is still empty, and only a state that fits its dtype.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from cshelve.exceptions import UntrustedRecordError
 
 __all__ = ["NUMPY_FUNCTIONS", "array_with_state", "dtype_from", "dtype_of"]
 
-numpy: Any = import_module("numpy")  # By its name, so that type checkers need not have it.
+numpy: Any = import_module("numpy")  # By name, so that type checkers do not need numpy.
 
-# What numpy writes: a letter for the type, and a size. Longer texts may be structured types, and
-# arrays of other types, such as T, keep pointers in what would be read as bytes.
+# numpy's own form: a letter for the type, and a size. Longer texts may be structured types, and
+# arrays of other types, such as T, contain pointers in the bytes that a pickle would set.
 TYPE = re.compile(r"[?bBhHiIlLqQpPefdgFDGcuSUVOMm][0-9]{0,10}")
 KINDS = frozenset("biufcSUVOMm")
 UNIT = re.compile(r"[a-zA-Zμ]{1,2}")
@@ -30,7 +30,10 @@ ALIGNED_STRUCT = 0x80
 
 
 def dtype_from(arguments: tuple[Any, ...]) -> Any:
-    """Make the dtype that a pickle asks for, before its state is set."""
+    """Return the dtype that a pickle asks for, before its state is set.
+
+    Raises `UntrustedRecordError` for arguments that numpy would not write.
+    """
     text = arguments[0] if arguments else None
     if type(text) is not str or not TYPE.fullmatch(text):
         raise _refused("a dtype that is not named as numpy names it")
@@ -38,7 +41,7 @@ def dtype_from(arguments: tuple[Any, ...]) -> Any:
 
 
 def dtype_of(dtype: Any, state: Any) -> Any:
-    """Return what a dtype would be with a state; the dtype itself is not changed."""
+    """Return a new dtype that is like the given one with a state; do not change the given one."""
     _, order, sub, names, fields, size, _, flags, *rest = state
     metadata = rest[0] if rest else None
     if sub is not None:
@@ -67,7 +70,7 @@ def dtype_of(dtype: Any, state: Any) -> Any:
 
 
 def array_with_state(array: Any, state: Any) -> None:
-    """Fill an array that was just made with what a pickle holds of it."""
+    """Set the state of a new, empty array; raise `UntrustedRecordError` if the state is unsafe."""
     _, shape, dtype, _, content = state
     _checked(dtype)
     if array.size or any(length < 0 for length in shape):
@@ -102,7 +105,7 @@ def _unit(name: bytes | str, number: int, *_: int) -> str:
 
 
 def _reconstruct(subtype: Any, *_: Any) -> Any:
-    """Make an empty array; numpy's function would make one of any size, not initialized."""
+    """Return an empty array; numpy's function would return uninitialized memory of any size."""
     if subtype is not numpy.ndarray:
         raise _refused("an array of a class of its own")
     return numpy.ndarray.__new__(numpy.ndarray, (0,), "b")
@@ -115,14 +118,14 @@ def _scalar(dtype: Any, content: Any = None) -> Any:
 
 
 def _frombuffer(content: Any, dtype: Any, *layout: Any) -> Any:
-    """Make an array over bytes: numpy checks that it does not reach beyond them."""
+    """Return an array that shares bytes; numpy checks that it does not extend beyond them."""
     if type(content) not in {bytes, bytearray} or _checked(dtype).hasobject:
         raise _refused("an array whose content is not bytes")
     return _module("numeric")._frombuffer(content, dtype, *layout)
 
 
 def _module(name: str) -> Any:
-    """Return a module by the name that it has in the numpy that is installed."""
+    """Return an internal module of numpy, whose name depends on the installed version."""
     try:
         return import_module(f"numpy._core.{name}")
     except ModuleNotFoundError:

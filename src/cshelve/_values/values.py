@@ -1,4 +1,4 @@
-"""Values by key: serialized, encoded by the codec, and stored under the name of the key."""
+"""Read and write values by key: serialize them, encode them with the codec, and store them."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ E = TypeVar("E", RecordError, ValueTooLargeError)
 
 
 class Fetched(NamedTuple):
-    """A key and the item that was read for it, not decoded yet."""
+    """A key, and the item that was read for it, before decoding."""
 
     key: str
     item: Item | None
-    """None if the key is missing, or if `is_cached`."""
+    """The item that was read; None if the key is missing, or if `is_cached` is true."""
     is_cached: bool = False
     """Whether the value is in the writeback cache, so that nothing was read."""
     written_since: Container[str] = ()
@@ -42,16 +42,16 @@ class Fetched(NamedTuple):
 
 
 class Values:
-    """Read and write values by key in a provider. The name of a key is `prefix` and the key.
+    """Read and write values by key in a provider. The name of a key is `prefix` plus the key.
 
-    Each method costs as many requests as the provider's method of the same purpose. Safe in many
+    Each method sends as many requests as the corresponding method of the provider. Safe in many
     threads.
     """
 
     database: Any = None
-    """What a local shelf has for its `dict`: the object that `dbm.open` returned."""
+    """The attribute `dict` of a local shelf: the object that `dbm.open` returned."""
     unreadable: type[Exception] = RecordError
-    """What `load` raises for one value, so that a caller can go on with the next."""
+    """The class of the errors of `load` that concern only one value."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class Values:
         self.prefix = prefix
 
     def under(self, prefix: str) -> Values:
-        """Return the values whose keys begin with a prefix, without it in their keys."""
+        """Return an object for the keys that begin with a prefix; its keys omit the prefix."""
         return type(self)(
             self.provider,
             self.serializer,
@@ -80,7 +80,7 @@ class Values:
 
     @property
     def location(self) -> str:
-        """The store of the values and their prefix, for messages."""
+        """The location of the store, and the prefix, for messages."""
         location = self.provider.location
         return f"{location}, under {self.prefix!r}" if self.prefix else location
 
@@ -96,7 +96,7 @@ class Values:
         return (name.removeprefix(self.prefix) for name in names)
 
     def contains(self, key: str) -> bool:
-        """Return whether a key is there, without reading its value."""
+        """Return whether a key exists, without reading its value."""
         return self.provider.contains(self.name(key))
 
     def read(self, key: str) -> Any:
@@ -104,7 +104,7 @@ class Values:
         return self.loads(key, self.read_record(key)[0])
 
     def read_versioned(self, key: str) -> tuple[Any, str]:
-        """Return the value of a key and its version, from the store even if it is cached."""
+        """Return the value of a key and its version; read the store even if the value is cached."""
         decoded, version = self.read_record(key)
         return self.loads(key, decoded), version
 
@@ -117,13 +117,13 @@ class Values:
         return self.decode(key, item.data), item.version
 
     def fetch_many(self, keys: Iterable[str], outcomes: Outcomes) -> Generator[Fetched]:
-        """Read many keys in parallel, and yield what was read in their order, for `load`."""
+        """Read many keys in parallel, and yield what was read, in their order; see `load`."""
         items = self.provider.get_many(self._names(keys, outcomes))
         try:
             for name, item in items:
                 yield Fetched(name.removeprefix(self.prefix), item)
         finally:
-            # Closed here, since the traceback of an error would keep it and its threads alive.
+            # Closed here: the traceback of an error would keep the iterator and its threads alive.
             getattr(items, "close", lambda: None)()
 
     def load(self, fetched: Fetched) -> Any:
@@ -143,13 +143,13 @@ class Values:
     def store(
         self, key: str, record: bytes, *, if_absent: bool = False, if_version: str | None = None
     ) -> str:
-        """Store a record that `encode` returned, as `write` does."""
+        """Store a record that `encode` returned if the condition holds; return its version."""
         return self.provider.put(self.name(key), record, if_absent=if_absent, if_version=if_version)
 
     def delete(self, key: str) -> None:
         """Delete a key, or raise `KeyNotFoundError`.
 
-        One request, or two if the store does not report whether the key was there.
+        Sends one request, or two if the store does not report whether the key existed.
         """
         self.refuse_if_read_only("delete", key)
         if not self.provider.capabilities.delete_reports and not self.contains(key):
@@ -158,9 +158,9 @@ class Values:
             raise KeyNotFoundError(key)
 
     def remove(self, key: str, *, if_version: str | None = None) -> bool:
-        """Delete a key in one request, and return False if the store reports that it was missing.
+        """Delete a key by one request; return False if the store reports that it was missing.
 
-        With `if_version`, raise `ConflictError` if it has another version.
+        With `if_version`, raise `ConflictError` if the key has another version.
         """
         self.refuse_if_read_only("delete", key)
         return self.provider.delete(self.name(key), if_version=if_version) is not False
@@ -172,28 +172,28 @@ class Values:
             outcomes.add_all(self._by_key(self.provider.put_many(records)))
 
     def delete_many(self, keys: Iterable[str], outcomes: Outcomes) -> None:
-        """Delete many keys; a missing key is no failure."""
+        """Delete many keys, and raise the error of their outcomes; a missing key is no failure."""
         with outcomes:
             outcomes.add_all(self._deleting(keys, outcomes))
 
     def clear(self, outcomes: Outcomes) -> None:
-        """Delete every key, without reading a value."""
+        """Delete all keys without reading values."""
         with outcomes:
             outcomes.add_all(self._clearing(outcomes))
 
     def settle(self, key: str) -> None:
-        """Write the cached value of a key if it was changed; nothing is cached here."""
+        """Write the cached value of a key if it was changed; do nothing here, without a cache."""
 
     def sync(self, outcomes: Outcomes) -> None:
-        """Write all cached values that were changed; nothing is cached here."""
+        """Write all cached values that were changed; do nothing here, without a cache."""
 
     def records_of(
         self, pairs: Iterable[tuple[Any, Any]], outcomes: Outcomes
     ) -> Iterator[tuple[str, Any, Pieces, bytes]]:
-        """Yield name, value, payload and record of each pair.
+        """Yield the name, value, payload and record of each pair.
 
-        A pair without a record is added to the outcomes as a failure. A key that is not a `str`
-        raises `KeyTypeError` at once, as that is a mistake in the program.
+        If a record cannot be made, the failure is added to the outcomes. A key that is not a `str`
+        raises `KeyTypeError` at once, since that is a mistake in the program.
         """
         for key, value in pairs:
             try:
@@ -204,7 +204,7 @@ class Values:
             except (KeyTypeError, ReadOnlyError):
                 raise
             except Exception as error:
-                # The value's own pickling may raise anything: it is the failure of this key alone.
+                # The value's own pickling may raise anything; only this key fails.
                 if is_from_signal_handler(error):
                     raise
                 outcomes.add(Outcome(key, _of_one_key(key, error)))
@@ -212,7 +212,7 @@ class Values:
                 yield name, value, payload, record
 
     def dumps(self, key: str, value: Any) -> Pieces:
-        """Return the payload of a value; an error of its pickling gets a note with the key."""
+        """Return the payload of a value; add a note with the key to an error of its pickling."""
         try:
             return self.serializer.dumps(value)
         except Exception as error:
@@ -224,7 +224,7 @@ class Values:
         try:
             return loads_by(self.serializer, decoded.letters.serializer, decoded.payload)
         except RecordError as error:
-            # One error and its cause, not two that say the same.
+            # So that the traceback has one error and its cause, not two similar errors.
             raise self.with_key(error, key) from error.__cause__
 
     def encode(self, key: str, payload: Pieces) -> bytes:
@@ -242,11 +242,11 @@ class Values:
             raise self.with_key(error, key) from error
 
     def copied(self, key: str, value: Any) -> Any:
-        """Return a copy of a value, as it would be read from the store."""
+        """Return the copy of a value that one would read from the store."""
         return self.loads(key, self._as_decoded(self.dumps(key, value)))
 
     def payload_now(self, key: str, decoded: Decoded) -> Pieces | None:
-        """Return the payload to store instead of a decoded record, or None if it would not change.
+        """Return the payload to store in place of a decoded record; None if it would not change.
 
         Raises a `RecordError` if the value can't be read, or a `ValueTypeError` if this shelf's
         serializer can't store it.
@@ -257,14 +257,14 @@ class Values:
         try:
             payload = self.dumps(key, value)
         except Exception as error:
-            # The program's own serializer may raise anything: it is the failure of this key alone.
+            # The program's own serializer may raise anything; only this key fails.
             if is_from_signal_handler(error):
                 raise
             raise not_serialized(key, error) from error
         if not self.serializer.is_exact and self.loads(key, self._as_decoded(payload)) != value:
             raise ValueTypeError(
-                f"the value for the key {key!r} would be read from {self.serializer.name} "
-                "as something else than it is now"
+                f"the value for the key {key!r} would change if it was stored as "
+                f"{self.serializer.name} and read again"
             )
         return payload
 
@@ -273,7 +273,7 @@ class Values:
         return type(error)(f"{self.name(key)!r} in {self.provider.location}: {error}")
 
     def refuse_if_read_only(self, doing: str, key: str | None = None) -> None:
-        """Raise `ReadOnlyError` if the shelf was opened for reading."""
+        """Raise `ReadOnlyError` if the shelf was opened with flag `r`."""
         if self.read_only:
             what = "the shelf" if key is None else repr(self.name(key))
             raise self.provider.read_only_error(
@@ -281,7 +281,7 @@ class Values:
             )
 
     def _names(self, keys: Iterable[str], outcomes: Outcomes) -> Iterator[str]:
-        """Yield the names of the keys, without those that no store can hold: they are missing."""
+        """Yield the names of keys, and count those that no store can hold as missing."""
         for key in keys:
             try:
                 yield self.name(checked_key(key))
@@ -300,7 +300,7 @@ class Values:
             yield from self.provider.purge()
 
     def _by_key(self, outcomes: Generator[Outcome]) -> Generator[Outcome]:
-        """Return outcomes with the caller's keys, without the prefix."""
+        """Return outcomes that have the caller's keys, without the prefix."""
         if not self.prefix:
             return outcomes
         return (each._replace(name=each.name.removeprefix(self.prefix)) for each in outcomes)
@@ -318,7 +318,7 @@ class Values:
 def checked_key(key: object) -> str:
     """Return a key as a plain `str`.
 
-    Raises `KeyTypeError` if it is no `str`, or `KeyNotStorableError` if UTF-8 cannot encode it.
+    Raises `KeyTypeError` if it is not a `str`, or `KeyNotStorableError` if UTF-8 cannot encode it.
     """
     if not isinstance(key, str):
         raise KeyTypeError(f"a shelf's keys are str, not {type(key).__name__}: {key!r:.100}")
@@ -331,7 +331,7 @@ def checked_key(key: object) -> str:
 
 
 def not_serialized(key: str, error: Exception) -> ValueTypeError:
-    """Return the error of a value that cannot be serialized, without quoting the value."""
+    """Return the error for a value that cannot be serialized, without quoting the value."""
     # The message of an error that is not ours may contain the value.
     said = f": {error}" if isinstance(error, Error) else ""
     failure = ValueTypeError(

@@ -1,4 +1,4 @@
-"""The layer of a shelf with `writeback`, which caches the values that callers may change."""
+"""The layer for `writeback`, which caches values that callers may change."""
 
 from __future__ import annotations
 
@@ -23,31 +23,32 @@ if TYPE_CHECKING:
 
 __all__ = ["WritebackCache", "WritebackValues"]
 
-# How many keys a message names.
+# The number of keys that a message names.
 NAMED = 5
-# How many values are written under one lock. Between two batches the lock is free and the caller's
-# code runs: it makes the next values, shows progress, and may use the shelf.
+# The number of values that are written under one lock. Between two batches, the lock is free, and
+# the caller's code runs: it makes the next values, shows progress, and may use the shelf.
 BATCH = 256
 
 
 class CachedValue:
-    """A value that callers may change, and a digest of its payload that the store has."""
+    """A value that callers may change, with the digest of the payload that the store has."""
 
     __slots__ = ("digest", "is_changed", "value")
 
     def __init__(self, value: Any, *, is_changed: bool = False) -> None:
         self.value = value
         self.digest: bytes | None = None
-        """None until the value is stored."""
+        """The digest of the stored payload; None until the value is stored."""
         self.is_changed = is_changed
-        """Whether it was found to be changed; it stays true until the value is written."""
+        """Whether a change was detected; it stays true until the value is written."""
 
 
 class WritebackCache(MutableMapping[str, Any]):
     """The cached values by name, the oldest first. A shelf and its prefix views share one.
 
-    Values that were changed are found by comparing digests of their payloads, as serialized then
-    and now; never with the stored bytes, since one value may have many pickles.
+    Changed values are detected by comparing the digests of two payloads: one from when the value
+    was cached, and one from now. The stored bytes are not compared, since equal values may have
+    different pickles.
     """
 
     def __init__(
@@ -60,7 +61,7 @@ class WritebackCache(MutableMapping[str, Any]):
         self.is_on = is_on
         """Whether values that are read or written are cached."""
         self.entries: dict[str, CachedValue] = {}
-        """The cached values by name; there may be some after `writeback` was turned off."""
+        """The cached values by name; some may remain after `writeback` is turned off."""
         self.limit = limit
         self._logger = logger
         self._new_digest: type[blake2b] | None = None
@@ -69,7 +70,7 @@ class WritebackCache(MutableMapping[str, Any]):
 
     @property
     def lock(self) -> AbstractContextManager[bool]:
-        """The one lock of this process for the cache and the store.
+        """This process's lock for the cache and the store together.
 
         It is held while a value is read or written, so that both have the same latest value.
         """
@@ -135,22 +136,23 @@ class WritebackCache(MutableMapping[str, Any]):
         self._readings = [each for each in self._readings if each is not written]
 
     def note_write(self, name: str) -> None:
-        """Note that a name was written, so that values read before are out of date."""
+        """Record that a name was written, so that values read before are out of date."""
         for written in self._readings:
             written.add(name)
 
     def digest_of(self, payload: Pieces) -> bytes:
-        """Return a hash of a payload, of 16 bytes."""
+        """Return a 16-byte hash of a payload."""
         digest = self._get_ready()(digest_size=16)
         for piece in payload:
             digest.update(piece)
         return digest.digest()
 
     def _get_ready(self) -> type[blake2b]:
-        """Return the hash function; import it and the logger if that was not done yet.
+        """Return the hash function; import it, and create the logger, at the first call.
 
-        Not at import, since most shelves cache nothing; and not when a shelf that was never closed
-        has to log that, since at the end of the interpreter nothing can be imported any more.
+        Neither is imported with this module, since most shelves cache nothing. But both have to be
+        imported before the interpreter ends: then nothing can be imported any more, and a shelf
+        that was never closed has to log a warning.
         """
         if self._new_digest is None:
             from hashlib import blake2b
@@ -172,8 +174,8 @@ class _Write(NamedTuple):
 class WritebackValues(Values):
     """Values that are cached when they are read or written, and written again if they change.
 
-    Reading a cached value costs no request, and all threads get the same object. One lock guards
-    cache and store; it is never held while the caller's generator or `progress` runs.
+    Reading a cached value sends no request, and all threads get the same object. One lock guards
+    the cache and the store. It is never held while the caller's generator or `progress` runs.
     """
 
     def __init__(self, values: Values, cache: WritebackCache) -> None:
@@ -200,7 +202,7 @@ class WritebackValues(Values):
     def fetch_many(self, keys: Iterable[str], outcomes: Outcomes) -> Generator[Fetched]:
         """Read the keys that are not cached, and yield all keys in their order.
 
-        Of a series of cached keys, no more are taken in advance than could be in flight.
+        If many keys in a row are cached, only as many are taken in advance as could be in flight.
         """
         source = iter(keys)
         taken: deque[tuple[str, bool]] = deque()
@@ -287,7 +289,7 @@ class WritebackValues(Values):
     def settle(self, key: str) -> None:
         """Write the cached value of a key if it was changed, and remove it from the cache.
 
-        Called before an operation on what the store has, which has to be what its caller sees.
+        Call this before an operation on the store's value, so that it includes the changes.
         """
         name = self.name(key)
         entry = self._cache.entries.get(name)
@@ -298,7 +300,7 @@ class WritebackValues(Values):
     def sync(self, outcomes: Outcomes) -> None:
         """Write the cached values that were changed, and empty the cache.
 
-        If a write fails, the cache stays as it is, and what was not written counts as changed.
+        If a write fails, the cache keeps its values, and those not written count as changed.
         """
         entries = self._cache.under(self.prefix)
         if entries:
@@ -307,7 +309,7 @@ class WritebackValues(Values):
             self._cache.drop(name, entry)
 
     def count_unwritten(self) -> int:
-        """Return how many cached values were changed; sends nothing and raises nothing."""
+        """Return the number of changed values in the cache; send nothing and raise nothing."""
         return sum(1 for _, entry in self._cache.under("") if self._seems_changed(entry))
 
     def _deleting(self, keys: Iterable[str], outcomes: Outcomes) -> Generator[Outcome]:
@@ -329,7 +331,7 @@ class WritebackValues(Values):
     def _write_changed(
         self, entries: Iterable[tuple[str, CachedValue]], outcomes: Outcomes
     ) -> None:
-        """Write the entries that were changed."""
+        """Write the entries that were changed; raise an error if the shelf is read-only."""
         if self.read_only:
             self._refuse_changes(entries)
             return
@@ -338,7 +340,7 @@ class WritebackValues(Values):
         with outcomes:
             self._write_batches(changed, outcomes, are_new=False)
             if outcomes.is_over:
-                deque(changed, maxlen=0)  # Sends nothing: it counts how many are left.
+                deque(changed, maxlen=0)  # Sends nothing: counts the remaining changed entries.
                 outcomes.set_total(next(taken))
 
     def _refuse_changes(self, entries: Iterable[tuple[str, CachedValue]]) -> None:
@@ -377,7 +379,7 @@ class WritebackValues(Values):
                 self._drop_unchanged()
 
     def _written(self, batch: list[_Write], *, are_new: bool) -> list[Outcome]:
-        """Write a batch, cache what was stored, and return the outcomes. The lock is held."""
+        """Write a batch, cache the stored values, and return the outcomes. The lock is held."""
         if not are_new:  # Another value may have replaced one of these in the cache.
             batch = [each for each in batch if self._cache.entries.get(each.name) is each.entry]
         in_flight: defaultdict[str, deque[_Write]] = defaultdict(deque)
@@ -394,7 +396,7 @@ class WritebackValues(Values):
                     stored.append(outcome)
         finally:
             for name, rest in in_flight.items():
-                if rest:  # We were interrupted: it may have been stored or not.
+                if rest:  # We were interrupted: these values may have been stored or not.
                     self._cache.note_write(name)
                     if are_new:
                         self._cache.entries.pop(name, None)
@@ -419,13 +421,13 @@ class WritebackValues(Values):
         self._cache.entries.pop(name, None)
 
     def _kept_form(self, key: str, value: Any) -> Pieces:
-        """Return the payload of a value that was read, to find later whether it was changed."""
+        """Return the payload of a value that was read, to detect changes later."""
         try:
             return self.serializer.dumps(value)
         except ValueTypeError as error:
             problem = DataProcessingSignatureError(
-                "another serializer wrote the value, and this shelf's cannot, so that with "
-                f"writeback it could not be written again: {error}"
+                "another serializer wrote the value, and this shelf's serializer cannot write it, "
+                f"as writeback requires: {error}"
             )
             raise self.with_key(problem, key) from error
 
@@ -435,8 +437,8 @@ class WritebackValues(Values):
         try:
             return self._cache.digest_of(self.serializer.dumps(entry.value)) != entry.digest
         except Exception as error:
-            # Pickling may raise anything, as may the interpreter while it shuts down. The value
-            # could be serialized when it was cached, so that now it counts as changed.
+            # Pickling may raise anything, and so may the interpreter while it shuts down. The value
+            # was serializable when it was cached, so it counts as changed now.
             if is_from_signal_handler(error):
                 raise
             return True
@@ -444,14 +446,14 @@ class WritebackValues(Values):
     def _shrink(self) -> None:
         """Remove the oldest values beyond the limit, and write them first if they were changed.
 
-        Raises nothing, since the operation of the caller has succeeded: what could not be written
-        stays in the cache, beyond the limit, and the next `sync` raises the error.
+        Raises no `Error`, since the caller's operation has succeeded. A value that could not be
+        written stays in the cache, beyond the limit, and the next `sync` raises the error.
         """
         self._drop_unchanged()
         if not self._cache.is_over_limit() or self.read_only:
             return
-        # All changed values, not only as many as needed, so that the next few calls find unchanged
-        # ones to remove. Those of all prefix views, so the names begin at the shelf's root.
+        # Write all changed values, not only as many as needed, so that the next few calls find
+        # unchanged values to remove. Include all prefix views, so begin at the shelf's root.
         root = WritebackValues(self, self._cache)
         root.prefix = ""
         try:
@@ -475,9 +477,9 @@ class WritebackValues(Values):
 
 
 def _kept_before(key: str | None, taken: deque[tuple[str, bool]]) -> Iterator[Fetched]:
-    """Yield the cached keys that were taken before this key, and remove all up to it.
+    """Yield the cached keys that were taken before `key`, and remove all keys up to it.
 
-    With None, yield and remove all.
+    With None, yield all cached keys, and remove all keys.
     """
     while taken:
         first, is_kept = taken.popleft()
@@ -485,4 +487,4 @@ def _kept_before(key: str | None, taken: deque[tuple[str, bool]]) -> Iterator[Fe
             yield Fetched(first, None, is_cached=True)
         elif first == key:
             return
-        # Otherwise it is a key that no store can hold.
+        # Otherwise `first` is a key that no store can hold.

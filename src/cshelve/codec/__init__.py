@@ -1,8 +1,10 @@
-"""Payloads to records and back: compress, encrypt, seal or sign, frame.
+"""Encode payloads as records, and decode them: compress, encrypt, seal or sign, and frame.
 
-A payload passes through the stages that the configuration names (`settings`), in this order:
-`compression`, `aes_eax`, then `aes_gcm` or `signing`. Each stage adds a letter to the record
-(`record`), and reading follows the letters.
+A sealed record is encrypted and authenticated with aes256-gcm. A payload passes through the stages
+that are configured (`settings`), in this order: `compression`, `aes_eax`, then `aes_gcm` or
+`signing`. Each stage adds a letter to the record (`record`), and decoding follows the letters.
+
+In the code, `Seal` is the interface of the last stage, whether it seals or signs.
 """
 
 from __future__ import annotations
@@ -25,18 +27,19 @@ LETTERS_OF_1X = frozenset({b"", b"c", b"e"})
 
 
 class Decoded(NamedTuple):
-    """The payload of a record, and how it was encoded."""
+    """The payload of a record, and information on how it was encoded."""
 
     payload: Data
     letters: Letters
     is_present: bool
-    """Whether it was in a record, and each encryption or signing key was the present one."""
+    """Whether there was a record header, and all keys used are the present ones."""
 
 
 class Codec:
     """Encode payloads as records, and decode them. Safe in many threads; sends nothing.
 
-    If a seal or a cipher is demanded, a record without it is refused before it is decoded.
+    If sealing, signing or encryption is configured, a record without it is refused before it is
+    decoded, unless the configuration accepts unprotected records.
     """
 
     def __init__(
@@ -59,21 +62,21 @@ class Codec:
         self.serializer = serializer
         """The letter of the serializer that makes the payloads."""
         self.serializer_if_sealed = serializer_if_sealed
-        """Its letter in sealed and signed records, which 1.x cannot read anyway."""
+        """The serializer's letter in sealed and signed records, which 1.x cannot read anyway."""
         self.compression = compression
         self.min_size_bytes = min_size_bytes
-        """Smaller payloads are not compressed."""
+        """The size below which payloads are not compressed."""
         self.max_value_bytes = max_value_bytes
-        """The size that a compressed record may expand to."""
+        """The largest size that a compressed record may expand to."""
         self.cipher = cipher
         self.old_cipher = old_cipher
-        """A cipher that decrypts existing records, and encrypts none."""
+        """A cipher that only decrypts existing records."""
         self.seal = seal
         self.shelf_name = shelf_name
         self.checksum = checksum
-        """Whether records that 1.x could read get a checksum too, which it cannot read."""
+        """Whether every record gets a checksum, even one that 1.x could read without it."""
         self.versioned = versioned
-        """Whether records have a header. Without one, all configured stages are always applied."""
+        """Whether records have a header. Without it, all configured stages are always applied."""
         self.accept_unsealed = accept_unsealed
         self.accept_unencrypted = accept_unencrypted
 
@@ -87,7 +90,7 @@ class Codec:
     def encode(self, key: str, payload: Pieces) -> bytes:
         """Return the record to store for a key.
 
-        Raises `ValueTooLargeError` if the payload could not be encrypted, or not be read again.
+        Raises `ValueTooLargeError` if the payload is too large to be encrypted or to be read again.
         """
         pieces, compression = self._compressed(payload)
         if self.cipher is not None:
@@ -99,7 +102,7 @@ class Codec:
 
     def decode(self, key: str, data: bytes) -> Decoded:
         """Return the payload of the record of a key, or raise a `RecordError`."""
-        # Where records are plain JSON, which never begins so, those with a header are read as well.
+        # Plain JSON never begins with this byte, so records with a header can be read as well.
         has_header = self.versioned or (bool(self.serializer) and data[:1] == VERSION_BYTE)
         if not has_header:
             return self._undone_as_configured(data)
@@ -119,9 +122,9 @@ class Codec:
         return Decoded(payload, letters, is_present and self.versioned)
 
     def would_change(self, decoded: Decoded) -> bool:
-        """Return whether encoding the payload again would change more than its nonce.
+        """Return whether encoding the payload again would change more than the nonce.
 
-        May have to compress the payload to find out.
+        This may have to compress the payload to find out.
         """
         if not decoded.is_present:
             return True
@@ -135,7 +138,10 @@ class Codec:
         return self._letters(compression) != decoded.letters
 
     def _compressed(self, payload: Pieces) -> tuple[Pieces, bytes]:
-        """Return the compressed payload and its letter, or the payload itself if not larger."""
+        """Return the compressed payload and the letter, or the payload itself and no letter.
+
+        A payload is not compressed if it is too small, or would not become smaller.
+        """
         if self.compression is None:
             return payload, b""
         size = size_of(payload)
@@ -145,7 +151,7 @@ class Codec:
             return payload, b""
         if size > self.max_value_bytes:
             raise ValueTooLargeError(
-                f"a compressed record may expand to {self.max_value_bytes:,} bytes, and the value "
+                f"a compressed record may expand to {self.max_value_bytes:,} bytes, but the value "
                 f"has {size:,}: raise [default] max_value_bytes here and wherever it is read"
             )
         made = compressed(self.compression, payload, if_smaller=not is_required)
@@ -160,7 +166,7 @@ class Codec:
         return Letters(checksum, seal, cipher, compression, serializer)
 
     def _refuse_unprotected(self, data: bytes) -> None:
-        """Raise `UntrustedRecordError` for an object without the protection that is demanded."""
+        """Raise `UntrustedRecordError` for a record that lacks the configured protection."""
         if not self.is_protected:
             return
         seal, cipher = protection_of(data)
@@ -174,8 +180,8 @@ class Codec:
         if self.seal is None or self.seal.letter != letters.seal:
             if self.seal is not None:
                 raise DataProcessingSignatureError(
-                    "the record is protected by another algorithm than this shelf's, and no shelf "
-                    "can have both: copy it from a shelf with the other one"
+                    "the record is protected by another algorithm than this shelf's, and a shelf "
+                    "cannot have both: copy it from a shelf with the other algorithm"
                 )
             if letters.seal == b"G":
                 raise _not_configured("sealed", "[encryption] with algorithm = aes256-gcm")
@@ -194,7 +200,7 @@ class Codec:
         return cipher
 
     def _undone_as_configured(self, data: bytes) -> Decoded:
-        """Undo every configured stage, since no header says which were applied."""
+        """Undo all configured stages, and return the payload: there is no header to follow."""
         payload: Data = data
         is_present = True
         if self.cipher is not None:
@@ -206,7 +212,7 @@ class Codec:
 
 def _untrusted(section: str, what: str) -> UntrustedRecordError:
     return UntrustedRecordError(
-        f"the record is not {what}, which the shelf's configuration demands: somebody else stored "
+        f"the record is not {what}, which the shelf's configuration demands: someone else stored "
         "it, or it was stored before the configuration demanded that. To migrate, see "
         f"{section} accept_unprotected"
     )
@@ -214,5 +220,5 @@ def _untrusted(section: str, what: str) -> UntrustedRecordError:
 
 def _not_configured(what: str, section: str) -> DataProcessingSignatureError:
     return DataProcessingSignatureError(
-        f"the record is {what}, and this shelf's configuration has no {section}"
+        f"the record is {what}, but this shelf's configuration has no {section}"
     )

@@ -1,4 +1,4 @@
-"""Letter `e`: aes256 as in cshelve 1.x, which is AES in EAX mode with the configured text as key.
+"""Letter `e`: aes256 as in cshelve 1.x: AES in EAX mode, with the configured text as the key.
 
 The payload becomes::
 
@@ -37,10 +37,10 @@ KEY_SIZES = (16, 24, 32)
 
 
 class AesEax:
-    """Encrypt with AES-EAX: nobody without the key can read a value, or change it unnoticed.
+    """Encrypts with AES-EAX: without the key, nobody can read a value, or change it unnoticed.
 
     A record can still be moved to another key of the shelf, since 1.x uses EAX without associated
-    data. A record does not name its encryption key, so each configured one is tried in turn.
+    data. A record does not name its encryption key, so the configured keys are tried in turn.
     """
 
     letter = b"e"
@@ -75,7 +75,7 @@ class AesEax:
 
 
 def aes_eax_from(section: Section) -> AesEax:
-    """Make the cipher of an `[encryption]` with the algorithm aes256, as 1.x has it."""
+    """Return the cipher of an `[encryption]` with the algorithm aes256, as in 1.x."""
     written = written_key(section)
     if written.option == KEY.name and not written.is_raw:
         written = written._replace(text=_with_quotes_of_1x(section, written.text))
@@ -96,9 +96,9 @@ def aes_eax_from(section: Section) -> AesEax:
 
 
 def _with_quotes_of_1x(section: Section, text: bytes) -> bytes:
-    """Return a key with the quotes around it if only with them it has the length of a key.
+    """Return a key, with its quotes if it has the length of a key only with them.
 
-    cshelve 1.x took quotes for a part of the key, so such a shelf was written with them.
+    cshelve 1.x treated quotes as a part of the key, so such a shelf was written with them.
     """
     raw = section.written(KEY)
     quoted = raw if isinstance(raw, str) else ""
@@ -111,8 +111,8 @@ def _with_quotes_of_1x(section: Section, text: bytes) -> bytes:
     ):
         section.warn(
             KEY,
-            "the quotes are taken as a part of the key, as 1.x did, since only with them it has a "
-            "key's length. Replace the key, and write it without quotes.",
+            "the quotes are treated as a part of the key, as in 1.x, since it has the length of a "
+            "key only with them. Replace the key, and write it without quotes.",
         )
         return quoted.encode()
     return text

@@ -1,5 +1,7 @@
 """Letter `G`: AES-256-GCM, which encrypts a payload and authenticates it with its key and shelf.
 
+Such a record is called sealed.
+
 The payload becomes::
 
     size  field
@@ -54,7 +56,7 @@ ONE_CALL_BYTES = 1 << 17
 
 
 class AesGcm:
-    """Encrypt with AES-256-GCM: nobody without the key can read a value, change it or move it."""
+    """Seals with AES-256-GCM: without the key, nobody can read a value, change it or move it."""
 
     letter = b"G"
     head_bytes = KEY_ID_BYTES + NONCE_BYTES
@@ -79,10 +81,13 @@ class AesGcm:
             self._stream(nonce, associated, pieces, sealed)
 
     def unseal(self, binding: Binding, sealed: Data) -> tuple[bytes, bool]:
-        """Decrypt a sealed payload, or raise `EncryptedDataCorruptionError`."""
+        """Return a sealed payload, decrypted, and whether the present key was used.
+
+        Raises `EncryptedDataCorruptionError` for an unknown key, or a record that was changed.
+        """
         around_bytes = self.head_bytes + self.tail_bytes
         if not around_bytes <= len(sealed) <= around_bytes + MOST_BYTES:
-            raise EncryptedDataCorruptionError("the sealed value is truncated, or is none")
+            raise EncryptedDataCorruptionError("the sealed value is truncated or damaged")
         key_id = bytes(sealed[:KEY_ID_BYTES])
         nonce = bytes(sealed[KEY_ID_BYTES : self.head_bytes])
         if key_id not in self._by_id:
@@ -121,18 +126,18 @@ def refuse_too_large(size_bytes: int) -> None:
 
 
 def aes_gcm_from(section: Section, *, accepts_1x: bool) -> tuple[AesGcm, AesEax | None]:
-    """Make the seal of an `[encryption]` with the algorithm aes256-gcm.
+    """Return the seal of an `[encryption]` with aes256-gcm, and a cipher for 1.x's records or None.
 
-    Among the previous keys there may be some of 1.x's aes256, which no base64 of 32 bytes can be
-    mistaken for: they make a cipher that reads what is not sealed yet, if that is accepted.
+    The previous keys may include keys of 1.x's aes256, whose lengths differ from the base64 of 32
+    bytes. They make a cipher that reads records not sealed yet, if `accepts_1x` is true.
     """
     previous = previous_keys(section)
     of_1x = [key for key in previous if len(key.text) in KEY_SIZES and not is_key(key)]
     if of_1x and not accepts_1x:
         raise section.error(
             of_1x[0].option,
-            f"one of the keys is none of {ALGORITHM}. If it is one of cshelve 1.x's aes256, for a "
-            "migration, that needs accept_unprotected = true beside it.",
+            f"one of the keys is not a key of {ALGORITHM}. If it is a key of cshelve 1.x's aes256, "
+            "for a migration, accept_unprotected = true is needed as well.",
         )
     keys = Keys.from_section(section, ALGORITHM, [key for key in previous if key not in of_1x])
     return AesGcm(keys), AesEax(None, [key.text for key in of_1x]) if of_1x else None

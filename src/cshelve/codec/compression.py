@@ -17,16 +17,17 @@ from cshelve.exceptions import (
 
 __all__ = ["ALGORITHMS", "Lz4", "Zlib", "Zstd", "compressed", "compression_by"]
 
-# How much is compressed at once, so that a payload that does not shrink is given up early.
+# The size of the parts in which a payload is compressed, so that one that does not shrink is given
+# up early.
 PART_BYTES = 1 << 20
-# Up to this size zlib compresses a payload in one call.
+# The size up to which zlib compresses a payload in one call.
 WHOLE_BYTES = 1 << 16
-# How much lz4 may return from one call. It allocates that much, however short the result is.
+# The most that lz4 may return from one call. It allocates that much, however short the result is.
 LZ4_STEP_BYTES = 1 << 18
 
 
 class Zlib:
-    """Compress with zlib; level -1 is zlib's own default, 0 does not compress, 9 is slowest."""
+    """Compresses with zlib; level -1 is zlib's own default, 0 does not compress, 9 is slowest."""
 
     letter = b"c"
     levels = range(-1, 10)
@@ -48,7 +49,7 @@ class Zlib:
 
 
 class _Whole:
-    """Compress a small payload in one call; creating a `compressobj` would take longer."""
+    """Compresses a small payload in one call; creating a `compressobj` would take longer."""
 
     def __init__(self, level: int) -> None:
         self._level = level
@@ -64,9 +65,9 @@ class _Whole:
 
 
 class Zstd:
-    """Compress with Zstandard; level 3 is the default, 22 is slowest, negative ones are fastest.
+    """Compresses with Zstandard; level 3 is the default, 22 is slowest, negative ones are fastest.
 
-    It is in the standard library since Python 3.14, and in a package before that.
+    Zstandard is in the standard library since Python 3.14, and in a package for older versions.
     """
 
     letter = b"Z"
@@ -100,7 +101,7 @@ class Zstd:
 
 
 class Lz4:
-    """Compress into an LZ4 frame; level 0 is the default, 16 is slowest, negative ones fastest."""
+    """Compresses to an LZ4 frame; level 0 is the default, 16 is slowest, negative ones fastest."""
 
     letter = b"l"
     # https://python-lz4.readthedocs.io: lz4.frame, compression_level
@@ -127,7 +128,7 @@ class Lz4:
 
 
 class _Lz4Compressor:
-    """lz4's compressor, which writes the beginning of its frame by a call of its own."""
+    """An adapter for lz4's compressor, which needs a separate call to begin a frame."""
 
     def __init__(self, lz4: Any, level: int, size_bytes: int) -> None:
         self._inner = lz4.LZ4FrameCompressor(compression_level=level)
@@ -144,7 +145,7 @@ class _Lz4Compressor:
 
 
 class _Lz4Steps:
-    """lz4's decompressor, called for at most `LZ4_STEP_BYTES` at a time."""
+    """An adapter for lz4's decompressor that asks for at most `LZ4_STEP_BYTES` at a time."""
 
     def __init__(self, decompressor: Any) -> None:
         self._inner = decompressor
@@ -198,7 +199,7 @@ def compressed(
 
 @lru_cache(maxsize=len(ALGORITHMS))
 def compression_by(letter: bytes) -> Compression:
-    """Return the compression of a letter, for reading, whatever the configuration names.
+    """Return the compression that a record's letter stands for, whatever is configured.
 
     Raises `DataProcessingSignatureError` if its package is not installed.
     """
@@ -210,7 +211,7 @@ def compression_by(letter: bytes) -> Compression:
 
 
 def _expanded(decompressor: Any, data: Data, max_bytes: int) -> bytes:
-    """Decompress part by part, or raise a `RecordError` as soon as the result is too large."""
+    """Return data decompressed part by part; raise `RecordError` once the result is too large."""
     made: list[bytes] = []
     left = max_bytes
     for part in parts_of((data,), PART_BYTES):

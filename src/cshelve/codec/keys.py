@@ -30,25 +30,25 @@ __all__ = [
 
 KEY_BYTES = 32
 KEY_ID_BYTES = 8
-# A name that a message may show. Anything else might be a key that was written in place of a name.
+# Names that a message may quote. Anything else might be a key in the place of a variable's name.
 USUAL_NAME = re.compile(r"(?=.{1,15}$|.*_)[A-Z][A-Z0-9_]{,40}")
 
 
 def generate_key() -> str:
-    """Make a new key for `[encryption]` or `[signing]`: 32 random bytes, as base64 text.
+    """Return a new key for `[encryption]` or `[signing]`: 32 random bytes, as base64 text.
 
-    Keep it where the shelf's programs can read it and the bucket's writers can't, such as a secret
-    store, and give it to them in an environment variable. Sends nothing.
+    Keep the key where the shelf's programs can read it but other writers to the bucket can't, such
+    as in a secret store, and pass it to the programs in an environment variable. Sends nothing.
     """
     return base64.b64encode(os.urandom(KEY_BYTES)).decode()
 
 
 class UndecodedKey(NamedTuple):
-    """A key as the configuration or the environment contains it, not decoded yet."""
+    """A key in the form in which the configuration or the environment contains it."""
 
     text: bytes = b""
     option: str = ""
-    """The option that contains it, or names its variable."""
+    """The option that contains the key, or names its variable."""
     is_raw: bool = False
     """Whether `text` is the key itself, from a dict, and not base64."""
 
@@ -58,14 +58,14 @@ class UndecodedKey(NamedTuple):
 
 @dataclass(frozen=True)
 class Key:
-    """A secret and its id, which records contain: the first bytes of a labelled hash of it."""
+    """A secret and its id, the first bytes of a labelled hash of it. Records contain the id."""
 
     secret: bytes = field(repr=False)
     id: bytes
 
     @classmethod
     def of(cls, secret: bytes, algorithm: str) -> Key:
-        """Return the key for a secret; its id is different for each algorithm."""
+        """Return the key with a secret; the id is different for each algorithm."""
         label = f"cshelve key id, {algorithm}\0".encode()
         return cls(secret, hashlib.sha256(label + secret).digest()[:KEY_ID_BYTES])
 
@@ -91,7 +91,10 @@ class Keys:
 
 
 def written_key(section: Section) -> UndecodedKey:
-    """Return the key as it is written; `environment_key` takes precedence over `key`, as in 1.x."""
+    """Return the configured key, undecoded; `environment_key` takes precedence, as in 1.x.
+
+    Raises `MissingEncryptionKeyError` if there is none.
+    """
     if variable := section.take(ENVIRONMENT_KEY):
         return _of_variable(section, ENVIRONMENT_KEY.name, variable)
     key = section.take(KEY)
@@ -109,13 +112,13 @@ def written_key(section: Section) -> UndecodedKey:
 
 
 def previous_keys(section: Section) -> list[UndecodedKey]:
-    """Return the keys of `previous_environment_keys`, as they are written."""
+    """Return the undecoded keys in the variables of `previous_environment_keys`."""
     option = PREVIOUS_ENVIRONMENT_KEYS
     return [_of_variable(section, option.name, name) for name in section.take(option)]
 
 
 def is_key(written: UndecodedKey) -> bool:
-    """Return whether a written key is 32 bytes, or base64 of 32 bytes."""
+    """Return whether an undecoded key is 32 bytes, or base64 of 32 bytes."""
     return len(_bytes_of(written)) == KEY_BYTES
 
 
@@ -124,14 +127,17 @@ def _decoded(section: Section, written: UndecodedKey) -> bytes:
     if len(key) != KEY_BYTES:
         raise section.error(
             written.option,
-            f"a key is the base64 of {KEY_BYTES} random bytes, which is 44 characters, and this is "
-            f"none of {len(written.text)}. cshelve.generate_key() makes one.",
+            f"a key is the base64 of {KEY_BYTES} random bytes, which has 44 characters, but this "
+            f"has {len(written.text)}. cshelve.generate_key() makes one.",
         )
     return key
 
 
 def _bytes_of(written: UndecodedKey) -> bytes:
-    """Decode base64 of either alphabet, with or without padding; return nothing if invalid."""
+    """Return the bytes of a key in base64 of either alphabet; empty if it is invalid.
+
+    Padding may be missing. A raw key is returned unchanged.
+    """
     if written.is_raw and len(written.text) == KEY_BYTES:
         return written.text
     text = written.text.strip().translate(bytes.maketrans(b"-_", b"+/")).rstrip(b"=")

@@ -1,6 +1,6 @@
 """The options of the codec: `[compression]`, `[encryption]`, `[signing]`, and some of `[default]`.
 
-Declared apart from `settings`, which imports the modules of keys only where there are keys.
+They are not declared in `settings`, which imports the modules for keys only if there are keys.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 def variable_name(value: object) -> str:
-    """Read the name of an environment variable, which a message must not show if it is a key."""
+    """Return the name of an environment variable; errors do not quote it, as it may be a key."""
     if not isinstance(value, str):
         raise ValueError(f"is the name of a variable, a text, not {type_of(value)}.")
     if value.startswith("$"):
@@ -24,14 +24,14 @@ def variable_name(value: object) -> str:
 
 
 def variable_names(value: object) -> tuple[str, ...]:
-    """Read names of environment variables: a list, or a text with commas between them."""
+    """Return the names of variables in a list, or in a text with commas between them."""
     written = value if isinstance(value, list | tuple) else text(value).split(",")
     names = (text(each).strip().strip("'\"") for each in written)
     return tuple(variable_name(name) for name in names if name)
 
 
 def text_or_bytes(value: object) -> str | bytes:
-    """Read a key: a text, or the bytes themselves."""
+    """Return a key, which is a text or bytes; raise `ValueError` for anything else."""
     return value if isinstance(value, bytes) else text(value)
 
 
@@ -40,7 +40,7 @@ def _algorithm(section: str, meaning: str, *choices: str) -> Option[str]:
 
 
 def _of_key(name: str, type: Callable[[object], T], default: T, meaning: str) -> Option[T]:
-    """Declare an option of `[encryption]`, which `[signing]` has too."""
+    """Return an option of `[encryption]`, which `[signing]` has, too."""
     return Option(name, type, default, meaning, "encryption", secret=name == "key", literal=True)
 
 

@@ -11,18 +11,18 @@ All integers are little-endian::
 
 The letters, in the order in which they appear, at most one of each row::
 
-    r           CRC-32 of the header and of all that follows it        new
+    r           CRC-32 of the header and of everything after it        new
     G H         sealed with AES-256-GCM, signed with HMAC-SHA-256      new
     e           AES-EAX, cshelve's aes256                              of 1.x
     c Z l       zlib, zstd, lz4                                        of 1.x, new, new
     j M f B     JSON, MessagePack, functions of the program, bytes     new
 
-Without a letter of the last row the payload is a pickle or bytes, as the configuration says. Bytes
-have a letter in sealed and signed records only, where they must not be taken for a pickle. Each
-letter has an even number of bits set, so that one flipped bit never turns it into another.
+Without a letter of the last row, the payload is a pickle or bytes, as the configuration says. Bytes
+have a letter only in sealed and signed records, where they must not be mistaken for a pickle. Each
+letter has an even number of bits set, so that one flipped bit never turns it into another letter.
 
-An object whose first byte is not 0x00 is a bare payload without a record, as cshelve wrote before
-records had versions: a pickle, for example, which begins with 0x80.
+An object whose first byte is not 0x00 is a bare payload without a header, as cshelve wrote before
+records had versions: for example a pickle, which begins with 0x80.
 """
 
 from __future__ import annotations
@@ -54,12 +54,12 @@ CHECKSUM_BYTES = 4
 JSON = b"j"
 
 ROWS = re.compile(rb"(r?)([GH]?)(e?)([cZl]?)([jMfB]?)")
-# The protection that an object claims to have, which is read before anything else.
+# The letters of the protection that a record claims to have, which are read before anything else.
 PROTECTION = re.compile(rb"r?([GH]?)(e?)")
 
 
 class Letters(NamedTuple):
-    """The letters of a record by their rows, the last transformation first; b"" for none."""
+    """The letters of a record, one for each row, the last transformation first; b"" for none."""
 
     checksum: bytes = b""
     seal: bytes = b""
@@ -89,7 +89,7 @@ class Record(NamedTuple):
 def frame(
     letters: Letters, pieces: Pieces, seal: Seal | None, *, shelf_name: str, key: str
 ) -> bytes:
-    """Return the record of a payload, copying its pieces once."""
+    """Return the record of a payload; this copies the pieces once."""
     checksum_bytes = CHECKSUM_BYTES if letters.checksum else 0
     seal_bytes = 0 if seal is None else seal.head_bytes + seal.tail_bytes
     header = _header(letters.signature, checksum_bytes + seal_bytes + size_of(pieces))
@@ -103,9 +103,9 @@ def frame(
 def _sealed(
     header: bytes, checksum_bytes: int, pieces: Pieces, seal: Seal, binding: Binding
 ) -> bytes:
-    """Return a sealed record, written in a buffer that has the right size from the start.
+    """Return a sealed or signed record, written into a buffer of its final size.
 
-    Joining the parts would copy them again, and `BytesIO.getvalue` does not copy.
+    Joining the parts would copy them again, but `BytesIO.getvalue` does not copy.
     """
     start = len(header) + checksum_bytes
     size = start + seal.head_bytes + size_of(pieces) + seal.tail_bytes
@@ -125,7 +125,7 @@ def unframe(data: bytes) -> Record:
     fails the checksum, and `DataProcessingSignatureError` for unknown letters.
     """
     if not data:
-        raise CorruptRecordError("the object is empty, which no record is")
+        raise CorruptRecordError("the object is empty, so it is not a record")
     if data[0] != VERSION:
         if _was_a_record(data):
             raise CorruptRecordError("the first byte of the record, its version, was changed")
@@ -136,8 +136,8 @@ def unframe(data: bytes) -> Record:
     start = HEADER.size + letters_size
     if len(data) - start != payload_size:
         raise CorruptRecordError(
-            f"the header says that the record is {start + payload_size} bytes long, and it is "
-            f"{len(data)}: it was truncated, or is no record of cshelve"
+            f"the header says that the record is {start + payload_size} bytes long, but it is "
+            f"{len(data)}: it was truncated, or is not a record of cshelve"
         )
     header = data[:start]
     letters = _letters_of(header[HEADER.size :])
@@ -148,7 +148,7 @@ def unframe(data: bytes) -> Record:
 
 
 def protection_of(data: bytes) -> tuple[bytes, bytes]:
-    """Return the letters of seal and cipher in the header of an object, without verifying it."""
+    """Return the letters of seal and cipher in an object's header, which is not verified."""
     if len(data) < HEADER.size or data[0] != VERSION:
         return b"", b""
     match = PROTECTION.match(data, HEADER.size, HEADER.size + data[1])
@@ -160,7 +160,7 @@ def _letters_of(signature: bytes) -> Letters:
     if match is None:
         raise DataProcessingSignatureError(
             f"the record was written with the transformations {signature!r}, which this version "
-            "of cshelve does not know; a newer one may have written it"
+            "of cshelve does not support; a newer version may have written it"
         )
     return Letters(*match.groups())
 
@@ -185,9 +185,9 @@ def _checksum(header: bytes, rest: Pieces) -> bytes:
 
 
 def _was_a_record(data: bytes) -> bool:
-    """Return whether an object is, except for its first byte, a record with checksum or seal.
+    """Return whether only the first byte keeps an object from being a record with checksum or seal.
 
-    Otherwise one flipped bit in the version would turn such a record into a bare payload.
+    Otherwise, a flipped bit in the version would turn such a record into a bare payload.
     """
     if len(data) < HEADER.size:
         return False

@@ -1,4 +1,4 @@
-"""From the configuration to a codec: `[compression]`, `[encryption]`, `[signing]` and more."""
+"""Make a codec from a configuration: `[compression]`, `[encryption]`, `[signing]` and more."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ if TYPE_CHECKING:
 
 __all__ = ["codec_from"]
 
-# What a decompressor can be asked for, and one less, so that it shows if there is more.
+# One less than a decompressor can be asked for, so that it can show that there is more.
 LONGEST_BYTES = sys.maxsize - 1
 
 
 def codec_from(
     config: Sections, serializer: bytes = b"", serializer_if_sealed: bytes | None = None
 ) -> Codec:
-    """Make the codec that the configuration describes, for payloads of this serializer's letter.
+    """Return the codec that the configuration describes, for payloads with a serializer's letter.
 
-    Raises `ConfigurationError` for what does not go together.
+    Raises `ConfigurationError` for options that do not go together.
     """
     compression, min_size_bytes = _compression(config)
     cipher, old_cipher, seal, accept_unencrypted = _encryption(config)
@@ -61,7 +61,7 @@ def _is_versioned(config: Sections) -> bool:
     as_in_1x = config.take(option_of_1x)
     versioned = config.take(option._replace(default=as_in_1x))
     if versioned != as_in_1x and config.section("default").written(option_of_1x) is not None:
-        raise config.error(option, "is not what use_versionning says; give it once.")
+        raise config.error(option, "differs from use_versionning; set only one of them.")
     return versioned
 
 
@@ -88,7 +88,11 @@ def _compression(config: Sections) -> tuple[Compression | None, int]:
 
 
 def _encryption(config: Sections) -> tuple[Cipher | None, Cipher | None, Seal | None, bool]:
-    """Make what `[encryption]` describes: the cipher that writes, one that reads, or the seal."""
+    """Return the parts that `[encryption]` describes, of which some are None.
+
+    These are a cipher, a cipher that only decrypts, a seal, and whether unprotected records are
+    accepted.
+    """
     if not config.has("encryption"):
         return None, None, None, False
     section = config.section("encryption")
@@ -112,7 +116,7 @@ def _signing(config: Sections, seal: Seal | None) -> tuple[Seal, bool]:
     if seal is not None:
         raise ConfigurationError(
             f"{config.source}, [signing]: [encryption] algorithm = aes256-gcm authenticates "
-            "already; take this section out."
+            "already; remove this section."
         )
     section = config.section("signing")
     keys = Keys.from_section(section, config.take(options.SIGNING), previous_keys(section))
@@ -124,8 +128,8 @@ def _accept_unprotected(section: Section) -> bool:
     if accept:
         section.warn(
             options.ACCEPT_UNPROTECTED,
-            "whoever can write to the store can have this program read, and unpickle, what he "
-            "likes. Take it out when everything is migrated: db.rewrite() does that.",
+            "anyone who can write to the store can make this program read, and unpickle, any data. "
+            "Remove this option when db.rewrite() has migrated everything.",
         )
     return accept
 
@@ -134,14 +138,14 @@ def _refuse_what_does_not_go_together(config: Sections, codec: Codec) -> None:
     if not codec.versioned and codec.serializer == JSON:
         for where in _beyond_plain(config, codec):
             raise ConfigurationError(
-                f"{where}with use_versioning = false, serializer = json stores plain JSON, so "
-                "that any program can read it, and this would make something else of it."
+                f"{where}with use_versioning = false, serializer = json stores plain JSON, which "
+                "any program can read; with this option it would not be plain JSON."
             )
     elif not codec.versioned:
         for where, what in (*_beyond_1x(config, codec), *_told_by_headers(config, codec)):
             raise ConfigurationError(
-                f"{where}{what} is told by a record's header, and use_versioning = false leaves "
-                "that out."
+                f"{where}{what} is recorded in a record's header, which use_versioning = false "
+                "omits."
             )
     if compatibility := config.take(options.COMPATIBILITY):
         for where, what in _beyond_1x(config, codec):
@@ -152,7 +156,7 @@ def _refuse_what_does_not_go_together(config: Sections, codec: Codec) -> None:
 
 
 def _beyond_plain(config: Sections, codec: Codec) -> Iterator[str]:
-    """Name the options that make something else than plain text of a payload."""
+    """Yield the places of options with which a record would not be plain text."""
     for section, option in (
         ("compression", options.COMPRESSION),
         ("encryption", options.ENCRYPTION),
@@ -165,7 +169,7 @@ def _beyond_plain(config: Sections, codec: Codec) -> Iterator[str]:
 
 
 def _beyond_1x(config: Sections, codec: Codec) -> Iterator[tuple[str, str]]:
-    """Name the options by which records come to be that cshelve 1.x cannot read."""
+    """Yield the place and a description of each option whose records 1.x cannot read."""
     if codec.serializer:
         yield config.section("default").where("serializer"), "such a serializer"
     if codec.compression is not None and codec.compression.letter != b"c":
@@ -178,7 +182,7 @@ def _beyond_1x(config: Sections, codec: Codec) -> Iterator[tuple[str, str]]:
 
 
 def _told_by_headers(config: Sections, codec: Codec) -> Iterator[tuple[str, str]]:
-    """Name further options that mean that one record is treated otherwise than another."""
+    """Yield the place and a description of further options that need a header in each record."""
     if codec.min_size_bytes:
         yield config.where(options.MIN_SIZE_BYTES), "what is compressed"
     if codec.accept_unencrypted:

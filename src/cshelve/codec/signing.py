@@ -1,4 +1,4 @@
-"""Letter `H`: HMAC-SHA-256, which authenticates a payload with its key and shelf, unencrypted.
+"""Letter `H`: HMAC-SHA-256, which signs a payload together with its key and shelf, unencrypted.
 
 The payload becomes::
 
@@ -22,7 +22,7 @@ MAC_BYTES = 32
 
 
 class Hmac:
-    """Sign with HMAC-SHA-256: anyone can read a value, but writing one requires the key."""
+    """Signs with HMAC-SHA-256: anyone can read a value, but only holders of the key can write."""
 
     letter = b"H"
     head_bytes = KEY_ID_BYTES + MAC_BYTES
@@ -39,7 +39,10 @@ class Hmac:
         into[KEY_ID_BYTES : self.head_bytes] = _mac(self._present, binding, signed)
 
     def unseal(self, binding: Binding, sealed: Data) -> tuple[Data, bool]:
-        """Verify a signed payload and return it, or raise `UntrustedRecordError`."""
+        """Return a signed payload, verified, and whether the present key was used.
+
+        Raises `UntrustedRecordError` for an unknown key or an invalid signature.
+        """
         if len(sealed) < self.head_bytes:
             raise UntrustedRecordError("the signed value is truncated")
         key_id = bytes(sealed[:KEY_ID_BYTES])

@@ -1,7 +1,7 @@
 """The protocols of a codec's stages, and the data that passes between them.
 
-While a record is made, a payload is a sequence of pieces, so that nothing has to join them before
-the record itself is assembled.
+While a record is made, the payload is a sequence of pieces, which are joined only when the record
+is assembled.
 """
 
 from __future__ import annotations
@@ -49,7 +49,7 @@ class Compression(Protocol):
 
 
 class Cipher(Protocol):
-    """A stage that encrypts, without binding a payload to a key of the shelf.
+    """A stage that encrypts a payload without binding it to a key of the shelf.
 
     Safe in many threads.
     """
@@ -67,35 +67,38 @@ class Cipher(Protocol):
 
 
 class Binding(NamedTuple):
-    """The context that a seal authenticates, so that a record is invalid anywhere else."""
+    """The context that a seal or signature covers: a record is invalid in any other context."""
 
     header: bytes
-    """Version, lengths and letters, as they are in the record."""
+    """The header of the record: version, lengths and letters."""
     shelf_name: str
     key: str
 
     def associated_data(self, key_id: bytes) -> bytes:
-        """Return all parts, each after its length, so that different bindings always differ."""
+        """Return all parts, each after its length, so that different contexts always differ."""
         parts = (self.header, key_id, self.shelf_name.encode(), self.key.encode())
         return b"".join(len(part).to_bytes(8, "little") + part for part in parts)
 
 
 class Seal(Protocol):
-    """A stage that proves that the record was made with the key. Safe in many threads."""
+    """A stage that seals or signs a payload, which proves that the writer had the key.
+
+    Safe in many threads.
+    """
 
     letter: bytes
     head_bytes: int
-    """How many bytes it adds before the payload."""
+    """The number of bytes that the stage adds before the payload."""
     tail_bytes: int
-    """How many bytes it adds after the payload."""
+    """The number of bytes that the stage adds after the payload."""
 
     def seal(self, binding: Binding, pieces: Pieces, into: memoryview) -> None:
-        """Write head, sealed payload and tail into a buffer of exactly their size."""
+        """Write the head, the protected payload and the tail into a buffer of exactly that size."""
 
     def unseal(self, binding: Binding, sealed: Data) -> tuple[Data, bool]:
-        """Return the payload, and whether it was sealed with the present key.
+        """Return the payload, and whether it was protected with the present key.
 
-        Raises `EncryptedDataCorruptionError` or `UntrustedRecordError` if its check fails.
+        Raises `EncryptedDataCorruptionError` or `UntrustedRecordError` if the check fails.
         """
 
 

@@ -25,9 +25,9 @@ T = TypeVar("T")
 
 
 def shelf_over(provider: Provider, flag: str = "c", *, writeback: bool = False) -> CloudShelf:
-    """Open a shelf of pickles on a provider, as `cshelve.open_provider` does.
+    """Open a shelf of pickles over a provider, and return it; see `cshelve.open_provider`.
 
-    Closing the shelf closes the provider. Raises what `cshelve.open` raises.
+    Closing the shelf closes the provider. Raises the same errors as `cshelve.open`.
 
         with shelf_over(InMemory()) as db:
             db["greeting"] = "hello"
@@ -41,13 +41,13 @@ class Call:
 
     method: str
     names: list[str] = field(default_factory=list)
-    """For an operation on many names, those taken from its source so far; empty for a listing."""
+    """The names. For an operation on many, those it has taken so far; empty for a listing."""
 
 
 class CountingProvider(Wrapper):
-    """Record each call of the inner provider in `calls`; an operation on many names is one call.
+    """Records each call of the inner provider in `calls`; an operation on many names is one call.
 
-    Many threads may use it.
+    Safe in many threads.
 
         store = CountingProvider(InMemory())
         with shelf_over(store) as db:
@@ -143,7 +143,7 @@ def _noted(call: Call, items: Iterable[T], name_of: Callable[[T], str]) -> Itera
 
 @dataclass
 class _Plan:
-    """A planned failure: the calls that it applies to, and how many more of them succeed first."""
+    """A planned failure: the calls that it applies to, and how many of them succeed first."""
 
     method: str
     error: Exception | type[Exception]
@@ -167,10 +167,10 @@ class _Plan:
 
 
 class FailingProvider(Wrapper):
-    """Raise the errors that were planned with `fail`; pass all other calls to the inner provider.
+    """Raises the errors planned with `fail`, and passes all other calls to the inner provider.
 
-    Operations on many names call those on one name, so that a plan for `put` also applies to
-    `put_many`, and a plan for `names` or `delete` to `purge`. Many threads may use it.
+    Operations on many names call those on one name, so a plan for `put` also applies to `put_many`,
+    and a plan for `names` or `delete` to `purge`. Safe in many threads.
 
         store = FailingProvider(InMemory())
         store.fail("put", cshelve.StorageError("disk full"), name="b")
@@ -193,7 +193,7 @@ class FailingProvider(Wrapper):
         after: int = 0,
         before: bool = True,
     ) -> None:
-        """Raise an error in the next `times` calls of a method, or in all calls if it is None.
+        """Raise an error in the next `times` calls of a method, or in all calls if `times` is None.
 
         With `name`, only calls for that name count. The first `after` calls are passed on. With
         `before=False`, the inner provider is called first and only its result is lost, as if the
@@ -282,10 +282,10 @@ class FailingProvider(Wrapper):
 
 
 class SlowProvider(Wrapper):
-    """Wait `seconds` before each operation on one name and each listing, as for a distant store.
+    """Waits `seconds` before each operation on one name and each listing, like a distant store.
 
-    In operations on many names, at most `concurrency` calls wait in parallel. The default is that
-    of the inner provider, which is 1 in memory and in a folder.
+    In operations on many names, at most `concurrency` calls wait in parallel. The default is the
+    inner provider's `concurrency`, which is 1 in memory and in a folder.
 
         store = SlowProvider(InMemory(), 0.1, concurrency=8)
     """

@@ -122,7 +122,7 @@ class TestAPlantedPickle:
         with cshelve.open_from_dict(config) as db:
             for data in (pickle.dumps(TouchesAFile(touched)), record):
                 provider_of(db).put("k", data)
-                with pytest.raises(cshelve.RecordError, match="not guessed"):
+                with pytest.raises(cshelve.RecordError, match="is not marked"):
                     db["k"]
         assert not touched.exists()
 
@@ -132,7 +132,7 @@ class TestAPlantedPickle:
             name: {**options, "accept_unprotected": "yes"}
             for name, options in PROTECTIONS[protection].items()
         }
-        with pytest.warns(UserWarning, match="accept_unprotected: whoever can write") as caught:
+        with pytest.warns(UserWarning, match="accept_unprotected: anyone who can write") as caught:
             db = cshelve.open_from_dict(memory_config() | sections)
         assert {warning.filename for warning in caught} == {__file__}
         provider_of(db).put("k", pickle.dumps(TouchesAFile(touched)))

@@ -32,7 +32,7 @@ class TestWhatIsTold:
     ) -> None:
         (message,) = self.messages(caplog, config)
         assert message.startswith(config["default"]["folder_path"])
-        assert "whoever can write there can run code" in message
+        assert "anyone who can write there can run code" in message
         assert caplog.records[0].levelno == logging.INFO
 
     @every_protection
@@ -50,7 +50,7 @@ class TestWhatIsTold:
         signing = {**HMAC, "accept_unprotected": True}
         with pytest.warns(UserWarning, match="accept_unprotected"):
             (message,) = self.messages(caplog, config | {"signing": signing})
-        assert "whoever can write there can run code" in message
+        assert "anyone who can write there can run code" in message
 
     def test_of_values_that_are_no_pickles_nothing_is_told(
         self, config: dict[str, dict[str, Any]], caplog: pytest.LogCaptureFixture

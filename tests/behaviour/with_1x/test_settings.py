@@ -30,7 +30,7 @@ pytestmark = pytest.mark.old
 
 COMPRESSIBLE = b"How fares the fair weather? " * 100
 
-UNPROTECTED = "accept_unprotected: whoever can write to the store"
+UNPROTECTED = "accept_unprotected: anyone who can write to the store"
 
 each_setting = pytest.mark.parametrize(
     "settings",
@@ -163,7 +163,7 @@ class TestEncryption:
         ("line", "warning"),
         [
             ("key = " + "é" * 16, None),
-            (f'key = "{"q" * 30}"', "the quotes are taken as a part of the key"),
+            (f'key = "{"q" * 30}"', "the quotes are treated as a part of the key"),
             ("environment_key = SHELF_KEY", None),
             ("key = $SHELF_KEY", None),
         ],

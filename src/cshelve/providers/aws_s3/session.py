@@ -211,7 +211,7 @@ def _endpoint_of_profile(core: BotocoreSession) -> str | None:
 
 
 def _origin_of_region(settings: S3Settings) -> str:
-    """Return where the region is set, for a message: AWS's own addresses contain it."""
+    """Return where the region is set, for a message about AWS's address, which contains it."""
     if settings.region_name is not None:
         return "[default] region_name"
     if settings.client_params.get("region_name") is not None:

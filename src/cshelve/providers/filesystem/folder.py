@@ -482,9 +482,10 @@ def version_of(status: os.stat_result) -> str:
 def dated_after(
     replaced: os.stat_result | None, path: bytes, status: os.stat_result
 ) -> os.stat_result:
-    """Make a file newer than the file that it replaces, and return its status.
+    """Give a file a later modification time than the file it replaces has; return its new status.
 
-    Versions contain the modification time, and the clock may have been set back.
+    `replaced` and `status` are the current statuses of the two. Versions contain the time, and the
+    clock may have been set back.
     """
     if replaced is None or replaced.st_mtime_ns < status.st_mtime_ns:
         return status

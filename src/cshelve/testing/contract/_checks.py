@@ -38,15 +38,18 @@ def is_absent(provider: Provider, name: str) -> bool:
 
 
 def refusal(able: bool) -> type[Error]:
-    """Return the error to expect for a false condition; a store that is not able may raise any."""
+    """Return the error to expect for a false condition, from a store that is able to decide it.
+
+    Any other store may raise any `Error`.
+    """
     return ConflictError if able else Error
 
 
 def is_done(able: bool, act: Callable[[], object], *refusals: type[Error]) -> bool:
     """Call `act`, and return False if it was refused.
 
-    A store that is `able` to decide conditions may only refuse with one of `refusals`, other stores
-    with any `Error` that is no `KeyError`. All other errors are raised.
+    A store that is `able` to decide conditions may only refuse with one of `refusals`, and any
+    other store with any `Error` that is not a `KeyError`. All other errors are raised.
     """
     try:
         act()
@@ -67,7 +70,7 @@ def done(outcomes: Generator[Outcome]) -> None:
 
 
 def error_of(kind: type[E], act: Callable[[], object]) -> E:
-    """Call `act`, and return the error of this kind that it has to raise."""
+    """Call `act`, and return the error of this kind; raise `AssertionError` if there is none."""
     try:
         act()
     except kind as error:

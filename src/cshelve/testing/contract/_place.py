@@ -14,7 +14,7 @@ class PlaceOfATest:
     """The providers of the tests, and access to their store without a provider."""
 
     unfaithful_names: frozenset[str] = frozenset()
-    """Names to leave out, since the server of the tests itself mangles them."""
+    """Names that the tests leave out, since the server itself mangles them."""
 
     many = 2_100
     """The number of names in a long listing; it should fill more than two pages of the store."""
@@ -31,7 +31,7 @@ class PlaceOfATest:
         raise NotImplementedError
 
     def raw_read(self, name: str) -> bytes | None:
-        """Return the value of a name, or None if it is absent, without using the provider."""
+        """Return the value of a name, without using the provider; None if the name is absent."""
         raise NotImplementedError
 
     def raw_write(self, name: str, data: bytes) -> None:

@@ -116,5 +116,5 @@ class ConditionsContract(PlaceOfATest):
             if provider.capabilities.delete_reports and provider.capabilities.conditional_delete:
                 assert provider.delete("name", if_version=gone) is False
             else:
-                # A store that cannot tell may raise ConflictError.
+                # A store that cannot know that may raise ConflictError.
                 is_done(False, lambda: falsy(provider.delete("name", if_version=gone)))

@@ -33,7 +33,7 @@ ODD_NAMES = (
 class OddNamesContract(PlaceOfATest):
     """The part of `ProviderContract` about names that stores mangle, refuse, or confuse.
 
-    All of them are in the store at once, so that two names that become one are noticed.
+    All these names are in the store at the same time, so that the tests notice if two become one.
     """
 
     def test_an_odd_name_is_stored_faithfully_or_refused(self) -> None:

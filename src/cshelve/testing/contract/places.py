@@ -55,7 +55,7 @@ class PlacesContract(PlaceOfATest):
             error_of(DBDoesNotExistsError, lambda: list(provider.get_many(["name"])))
 
     def test_contains_of_an_absent_place_is_never_true(self) -> None:
-        # S3 responds to a HEAD alike for an absent bucket and an absent key.
+        # S3 sends the same response to a HEAD for an absent bucket and an absent key.
         with self.absent() as provider, suppress(DBDoesNotExistsError):
             assert provider.contains("name") is False
 

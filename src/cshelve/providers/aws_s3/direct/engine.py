@@ -1,4 +1,4 @@
-"""One request at a time: a send and a receive in the caller's thread."""
+"""Send one request at a time, and receive the response, in the caller's thread."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ __all__ = [
     *("Begun", "Engine", "LateError", "Source", "check", "code_and_message", "receive"),
 ]
 
-# An answer that brings less than this in the time for one counts as none.
+# A response that brings fewer bytes than this within the time limit counts as late.
 LEAST_BYTES = 4096
 # A body this small is sent together with its head.
 SMALL_BYTES = 64 * 1024
@@ -42,7 +42,7 @@ ONE_SEND_BYTES = 256 * 1024
 
 CODE = re.compile(rb"<Code>([^<]*)</Code>")
 MESSAGE = re.compile(rb"<Message>([^<]*)</Message>")
-# Headers that only S3, and servers that speak its protocol, put into an answer.
+# Response headers that only S3, and servers that speak its protocol, send.
 OF_S3 = ("x-amz-request-id", "x-amz-id-2")
 SUCCESS = {"GetObject": {200, 206}, "DeleteObject": {200, 204}, "AbortMultipartUpload": {200, 204}}
 ONLY_200 = frozenset({200})
@@ -56,15 +56,15 @@ CHECKSUMS: dict[str, Callable[[bytes], bytes]] = {
 
 
 class LateError(OSError):
-    """An answer that did not come in time, or too slowly."""
+    """Raised if a response does not come in time, or comes too slowly."""
 
 
-# What may happen to a request on its way, beside what a signal handler of the program raises.
+# What may be raised while a request is sent. (A signal handler of the program may raise more.)
 TROUBLE = (NotPlainError, NotSentError, NoTemplateError, OSError, UnicodeError)
 
 
 class Source(Protocol):
-    """What requests are made of: from our own rules, or from boto3, which may be asked late."""
+    """The source of requests: our own rules, or boto3, which is used only when needed."""
 
     @property
     def endpoint(self) -> Endpoint: ...
@@ -86,9 +86,9 @@ class Begun(NamedTuple):
 
 
 class Engine:
-    """Make requests, send them and judge the answers. Safe in many threads.
+    """Make requests, send them and judge the responses. Safe in many threads.
 
-    Every method raises what may happen on the way: `NotSentError`, `NotPlainError`, `OSError`.
+    Every method may raise `NotSentError`, `NotPlainError` or `OSError`.
     """
 
     def __init__(
@@ -121,8 +121,8 @@ class Engine:
         parameters: Mapping[str, object] | None = None,
         body: Data | None = None,
     ) -> Request:
-        """Make a request, signed as of now."""
-        # First, so that a redirect in between shows when the request is sent.
+        """Return a request, signed with the current time."""
+        # First, so that sending detects a redirect that happens in between.
         pool, source = self._pools.made(), self.source
         template = source.templates[operation]
         credentials = source.credentials if template.region is not None else None
@@ -132,16 +132,16 @@ class Engine:
         return Request(operation, template.method, head, body, pool)
 
     def send(self, request: Request, *, may_repeat: bool = True) -> Answer:
-        """Send a request and return the complete answer, whatever it says."""
+        """Send a request and return the complete response, whatever its status."""
         return self._ended(self._begun(request, may_repeat=may_repeat, most_bytes=None))
 
     def begin(self, request: Request, most_bytes: int) -> Answer | Begun:
-        """Send a request, and return without the body of an answer that is longer than this."""
+        """Send a request and return the response; leave a body of more than `most_bytes` unread."""
         begun = self._begun(request, may_repeat=True, most_bytes=most_bytes)
         return self._ended(begun) if begun.reader.is_done else begun
 
     def post(self, request: Request) -> Begun:
-        """Send a request without waiting for its answer."""
+        """Send a request without waiting for the response."""
         pool = self._pool_for(request)
         connection = pool.take() or pool.open()
         try:
@@ -162,9 +162,9 @@ class Engine:
         return self._ended(begun)
 
     def judge(self, operation: str, answer: Answer) -> Answer:
-        """Return an answer that plainly says that something was done, or that a key is absent.
+        """Return a response that reports success or an absent key, in an unambiguous form.
 
-        Raises `NotPlainError` for any other.
+        Raises `NotPlainError` for any other response.
         """
         status, headers = answer.status, answer.headers
         if status == 404:
@@ -187,7 +187,7 @@ class Engine:
 
     def _judge_absence(self, operation: str, answer: Answer) -> None:
         is_like_s3 = OF_S3[0] in answer.headers or OF_S3[1] in answer.headers
-        if operation == "HeadObject":  # Whose answer has no code.
+        if operation == "HeadObject":  # The response has no code.
             if not (is_like_s3 or self._has_answered_like_s3):
                 raise NotPlainError("a 404 that may be any server's")
         elif (
@@ -199,7 +199,7 @@ class Engine:
             self._has_answered_like_s3 = True
 
     def _begun(self, request: Request, *, may_repeat: bool, most_bytes: int | None) -> Begun:
-        """Send a request and receive the answer, or just its head if it is longer than this."""
+        """Send a request and receive the response, or its head if the body is too long."""
         pool = self._pool_for(request)
         connection = pool.take()
         while True:
@@ -218,7 +218,7 @@ class Engine:
                 connection.close()
                 if is_from_signal_handler(error):
                     raise
-                # The server closed it while the request was on its way, and has not read that.
+                # The server closed the connection before it read the request.
                 if not (is_reused and may_repeat and not reader.received):
                     raise
                 connection = None
@@ -229,7 +229,7 @@ class Engine:
                 return Begun(request.operation, reader, connection)
 
     def _pool_for(self, request: Request) -> Pool:
-        """Return the pool that a request was made for; it may have been left after a redirect."""
+        """Return the pool of a request; raise `NotSentError` if a redirect has replaced it."""
         pool = self._pools.get()
         if request.pool is not None and request.pool is not pool:
             raise NotSentError("requests go elsewhere now")
@@ -289,7 +289,7 @@ class Engine:
 
 
 class Pace:
-    """Checks that bytes come fast enough: some thousands in the time that an answer may take."""
+    """Checks that bytes move fast enough: at least `LEAST_BYTES` within each time limit."""
 
     def __init__(self, seconds: float) -> None:
         self._seconds = seconds
@@ -297,7 +297,7 @@ class Pace:
         self._moved = 0
 
     def note(self, count: int) -> None:
-        """Note bytes that have moved; raise `LateError` if they are too few."""
+        """Count bytes that have moved; raise `LateError` if they are too few for the time."""
         self._moved += count
         now = time.monotonic()
         if now > self._until:
@@ -308,7 +308,7 @@ class Pace:
 
 
 def receive(connection: Connection, reader: Reader) -> None:
-    """Pass what has arrived to a reader; raise `ConnectionError` at an end."""
+    """Pass bytes that have arrived to a reader; raise `ConnectionError` at the end."""
     if reader.place is not None:
         count = connection.socket.recv_into(reader.place)
         if not count:
@@ -325,7 +325,7 @@ def check(headers: Mapping[str, str], body: bytes) -> None:
     """Compare a body with the server's checksums of it; raise `NotPlainError` if they differ."""
     for name, of in CHECKSUMS.items():
         given = headers.get(name)
-        # One with a dash is made of the checksums of the parts.
+        # A checksum with a dash was computed from the checksums of the parts.
         if given is None or "-" in given:
             continue
         if base64.b64encode(of(body)).decode() != given:
@@ -333,7 +333,7 @@ def check(headers: Mapping[str, str], body: bytes) -> None:
 
 
 def code_and_message(answer: Answer) -> tuple[str, str]:
-    """Return the code and the message of S3's refusal; empty where there is none."""
+    """Return the code and the message in S3's refusal; empty texts if there are none."""
     code, message = CODE.search(answer.body), MESSAGE.search(answer.body)
     return (
         code[1].decode("utf-8", "replace") if code else "",

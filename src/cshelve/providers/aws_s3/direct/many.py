@@ -1,7 +1,7 @@
-"""Many requests at once, sent and received by the caller's thread; boto3's go to threads.
+"""Send many requests at the same time from the caller's thread; boto3's requests use threads.
 
-Results come in the order of the items. All that is in flight belongs to one loop: Ctrl-C finds it
-there and closes it, and there is nothing to join but threads of boto3's.
+Results come in the order of the items. All requests in flight belong to one loop, so Ctrl-C can
+close them, and only boto3's threads have to be joined.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 __all__ = ["all_at_once"]
 
-# The server has too much to do, and did nothing.
+# The server is overloaded, and did nothing.
 BUSY = frozenset({429, 503})
 
 T = TypeVar("T")
@@ -48,8 +48,8 @@ def all_at_once(
     """Yield each item with its result, in order, with at most `most` requests in flight.
 
     `begun` is an item before the others, whose request was sent already. Items with equal keys are
-    never in flight together. While the caller has a result, or computes the next item, no time-out
-    runs, and others may take our permits: see `Permits`.
+    never in flight at the same time. While the caller uses a result, or computes the next item, no
+    time-out runs, and others may take our permits: see `Permits`.
     """
     loop = _Loop(engine, permits, task, most, key_of)
     source = iter(items)
@@ -66,7 +66,7 @@ def all_at_once(
             else:
                 job = loop.order.popleft()
                 if isinstance(job.error, StoppedError):
-                    # The thread that should have begun it never did.
+                    # The loop ended before a thread began this item.
                     job.result = task.given_up(job.item)
                     if job.result is None:
                         continue
@@ -90,9 +90,9 @@ class _Job(Generic[T, R]):
         self.item = item
         self.request: Request | None = None
         self.is_second = False
-        """Whether its request was sent again because the first connection was stale."""
+        """Whether the request was sent again because the first connection was stale."""
         self.is_repeated = False
-        """Whether its request was sent again because the server was busy."""
+        """Whether the request was sent again because the server was busy."""
         self.has_result = False
         self.result: Any = None
         self.error: BaseException | None = None
@@ -112,7 +112,7 @@ class _Loop(Generic[T, R]):
         self.order: deque[_Job[T, R]] = deque()
         """The jobs that have begun, in the order of the items, until their results are yielded."""
         self.is_over = False
-        """Whether no further item begins: there is none, or a result said that it was the last."""
+        """Whether no further item begins: there is none left, or `is_last` was true of a result."""
         self._paused_since = 0.0
         self._shift = 0.0
         """How many seconds the loop was paused in total; they do not count towards time-outs."""
@@ -126,18 +126,18 @@ class _Loop(Generic[T, R]):
         self._busy_keys: set[object] = set()
         self._active = 0
         self._waiting: _Job[T, R] | None = None
-        """The next one, for which there was no room."""
+        """The next job, if it has to wait for a permit or for a job with the same key."""
         self._selector = selectors.DefaultSelector()
         self._free: list[Exchange] = []
         self._in_flight: dict[Exchange, None] = {}
-        """In the order in which they will be late."""
+        """The exchanges with requests in flight, in the order of their time limits."""
         self._touched: Exchange | None = None
-        """The one that is dealt with now: an interruption leaves it in an unknown state."""
+        """The exchange that is being processed: an interruption leaves it in an unknown state."""
         self._threads: Threads[T, R] | None = None
         self._is_ending = False
 
     def paused(self) -> Self:
-        """Return the context in which the caller acts, and nothing is late meanwhile."""
+        """Return a context manager for the caller's code, during which nothing becomes late."""
         return self  # Not an object of its own, which would make a cycle with the loop.
 
     def __enter__(self) -> None:
@@ -154,9 +154,9 @@ class _Loop(Generic[T, R]):
             )
 
     def fill(self, source: Iterator[T]) -> None:
-        """Begin as many items as there is room for."""
+        """Begin as many items as may be in flight."""
         while not self.is_over and self._active < self._most:
-            # While boto3 does one again, which takes long, the others go on twice as far.
+            # While boto3 repeats a request, which takes long, others may get twice as far ahead.
             ahead = 2 if self._threads is not None and self._threads.busy else 1
             if len(self.order) >= ahead * self._most:
                 return
@@ -172,7 +172,7 @@ class _Loop(Generic[T, R]):
             self._waiting = None
 
     def adopt(self, job: _Job[T, R], begun: Begun) -> None:
-        """Continue an answer whose head has arrived; its connection is of no use after it."""
+        """Receive the rest of a response whose head has arrived, for a job."""
         self.order.append(job)
         self._active += 1
         exchange = Exchange(begun.connection, self._selector, is_open=True)
@@ -186,7 +186,7 @@ class _Loop(Generic[T, R]):
             self._completed(exchange, job, begun.reader)
 
     def process_events(self) -> None:
-        """Wait until something arrives, or is late, and deal with it."""
+        """Wait until a socket is ready, a thread has finished or a request is late; process it."""
         first = next(iter(self._in_flight), None)
         now = time.monotonic() - self._shift
         seconds = None if first is None else max(0.0, first.until - now)
@@ -205,7 +205,7 @@ class _Loop(Generic[T, R]):
             self._give_up_late()
 
     def end(self) -> None:
-        """Begin nothing more; wait for what is worth it, close the rest, and leave no thread."""
+        """Begin nothing more, wait for writes in flight, and close all connections and threads."""
         self._is_ending = True
         if (touched := self._touched) is not None:
             self._in_flight.pop(touched, None)
@@ -231,7 +231,7 @@ class _Loop(Generic[T, R]):
     def _close_connections(self) -> None:
         is_child = os.getpid() != self._process
         if is_child:
-            # To unregister them would change the selector of the parent.
+            # Unregistering them would change the selector of the parent process.
             for exchange in self._free:
                 exchange.connection.close()
         for exchange in self._in_flight:
@@ -242,7 +242,7 @@ class _Loop(Generic[T, R]):
                 self._pool.keep(exchange.connection)
 
     def _begin(self, job: _Job[T, R]) -> bool:
-        """Begin an item; return False if it has to wait for what is in flight."""
+        """Begin an item; return False if it has to wait for requests in flight."""
         refuse_if_stopped()
         key = None if self._key_of is None else self._key_of(job.item)
         if self._key_of is not None and key in self._busy_keys:
@@ -269,13 +269,13 @@ class _Loop(Generic[T, R]):
                 return None  # After a redirect, requests go elsewhere.
             return self._task.request(job.item)
         except TROUBLE as error:
-            # boto3 meets it when it does the request, and explains it.
+            # boto3 will meet the same problem, and explain it.
             if is_from_signal_handler(error):
                 raise
             return None
 
     def _send(self, job: _Job[T, R]) -> None:
-        """Send the request of a job, by a connection that is free or by a new one."""
+        """Send the request of a job over a free connection, or a new one."""
         try:
             exchange = self._free_exchange(job) or self._new_exchange(job)
         except (NotSentError, OSError) as error:
@@ -298,7 +298,7 @@ class _Loop(Generic[T, R]):
         self._touched = None
 
     def _free_exchange(self, job: _Job[T, R]) -> Exchange | None:
-        """Return a free exchange whose connection is fit for another request."""
+        """Return a free exchange whose connection can be reused; None if there is none."""
         while self._free and not job.is_second:
             exchange = self._free.pop()
             if exchange.connection.is_fit():
@@ -327,7 +327,7 @@ class _Loop(Generic[T, R]):
             self._completed(exchange, job, exchange.reader)
 
     def _completed(self, exchange: Exchange, job: _Job[T, R], reader: Reader) -> None:
-        """Make the result of an answer, and free its connection for another request."""
+        """Store the result of a response, and free the connection for another request."""
         del self._in_flight[exchange]
         exchange.end()
         connection = exchange.connection
@@ -343,8 +343,8 @@ class _Loop(Generic[T, R]):
             result = self._task.result(job.item, reader.answer())
         except NotPlainError as error:
             if error.status in BUSY and not job.is_repeated and not self._is_ending:
-                # A busy server refuses some of many requests. boto3 would repeat them at once as
-                # well, but takes ten times as long for it, and the others would wait.
+                # A busy server refuses some of many requests. boto3 would repeat them at once, too,
+                # but takes ten times as long, and the other requests would wait.
                 job.is_repeated = True
                 self._send(job)
             else:
@@ -353,7 +353,7 @@ class _Loop(Generic[T, R]):
             self._done(job, result)
 
     def _failed(self, exchange: Exchange, error: Exception) -> None:
-        """Send a request again if a stale connection lost it; else leave it to boto3."""
+        """Send a request again if a stale connection lost it; otherwise leave it to boto3."""
         if is_from_signal_handler(error):
             raise error
         if isinstance(error, NotPlainError):
@@ -373,7 +373,7 @@ class _Loop(Generic[T, R]):
             self._in_thread(job, self._task.by_boto3)
 
     def _give_up_late(self) -> None:
-        """Leave to boto3 what has not moved in time."""
+        """Leave requests to boto3 that have made no progress in time."""
         now = time.monotonic() - self._shift
         while (exchange := next(iter(self._in_flight), None)) and exchange.until <= now:
             if exchange.moved - exchange.mark >= LEAST_BYTES:
