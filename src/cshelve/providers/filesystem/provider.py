@@ -228,7 +228,7 @@ class Filesystem(Provider):
         Raises `ConflictError` if it does not hold.
         """
         for _ in range(ATTEMPTS):
-            with self._folder.locked(self._keys.filed(name)):
+            with self._folder.locked(self._keys.filed(name)) as lock, lock:
                 stagings = self._folder.stagings_of(places)
                 found = self._search(places, status_of, stagings)
                 self._refuse(name, found, if_absent, if_version)
@@ -249,7 +249,7 @@ class Filesystem(Provider):
         self.stats.count("delete")
         try:
             places = self._places(name)
-            with self._folder.locked(self._keys.filed(name)):
+            with self._folder.locked(self._keys.filed(name)) as lock, lock:
                 stagings = self._folder.stagings_of(places)
                 found = self._search(places, status_of, stagings)
                 if found is None:
@@ -305,7 +305,7 @@ class Filesystem(Provider):
             if found is None and (stagings := self._folder.stagings_of(places)):
                 # A writer may be moving the file into a directory. If the lock cannot be acquired,
                 # as in a read-only folder, look without it.
-                with Quietly(), self._folder.locked(self._keys.filed(name)):
+                with Quietly(), self._folder.locked(self._keys.filed(name)) as lock, lock:
                     found = self._search(places, look, stagings)
                 if found is None:
                     found = self._search(places, look, stagings)
