@@ -10,6 +10,8 @@ import pytest
 from cshelve._config.sections import Sections
 from cshelve.exceptions import ConfigurationError
 from cshelve.providers.filesystem.provider import Filesystem
+from cshelve.providers.wrapper import Wrapper
+from cshelve.testing import FailingProvider
 from tests.rigs import finish
 
 
@@ -73,8 +75,11 @@ def test_the_current_folder_is_purged_only_if_it_was_named(
     (tmp_path / "thesis.txt").write_bytes(b"precious")
     by_default = Filesystem.from_config(configuration({"default": {}}))
     assert by_default.location == str(tmp_path)
-    with pytest.raises(ConfigurationError, match="`folder_path = "):
-        finish(by_default.purge())
+    for store in (by_default, Wrapper(by_default), FailingProvider(by_default)):
+        with pytest.raises(ConfigurationError, match="`folder_path = "):
+            finish(store.purge())
+        with pytest.raises(ConfigurationError, match="`folder_path = "):
+            store.prepare("n")
     assert (tmp_path / "thesis.txt").exists()
     finish(Filesystem.from_config(configuration({"default": {"folder_path": "."}})).purge())
     assert not (tmp_path / "thesis.txt").exists()

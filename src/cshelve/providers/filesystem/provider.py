@@ -47,7 +47,6 @@ from cshelve.exceptions import (
     StorageError,
 )
 from cshelve.providers.base import Capabilities, Entry, Item, Outcome, Provider
-from cshelve.providers.bulk import delete_each
 from cshelve.providers.filesystem.folder import (
     ABSENT,
     ATTEMPTS,
@@ -276,17 +275,17 @@ class Filesystem(Provider):
         self.stats.count("entries")
         return islice((name for name, _ in self._walk(prefix)), limit)
 
-    def purge(self) -> Generator[Outcome]:
-        """Delete all names, and the directories that become empty; links are not followed.
+    def guard_purge(self, deleting: Generator[Outcome]) -> Generator[Outcome]:
+        """Refuse to delete all files of the current folder if no folder was named.
 
-        Raises `ConfigurationError` if the folder is the current one only by default.
+        That raises a `ConfigurationError`.
         """
         if not self._named:
             raise ConfigurationError(
                 f"This would delete all files in the current folder, {self._location}: to do that, "
                 "write `folder_path = .` in [default]; otherwise write the path of another folder"
             )
-        yield from delete_each(self, self.names())
+        yield from deleting
         self._folder.sweep()
 
     def _read(self, name: str, look: Callable[[bytes], T]) -> T | None:
