@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from testbed.seaweedfs import Identity, SeaweedFS
 
 BUCKET = "cshelve-tests"
+# In the order in which Python prefers them. It always has the last one; the others depend on its
+# version, and on what it was built with.
+DBM_BACKENDS = ("dbm.sqlite3", "dbm.gnu", "dbm.ndbm", "dbm.dumb")
 # Which engine the shelves in S3 have; `make test` runs them with each.
 ENGINE = os.environ.get("CSHELVE_TEST_ENGINE", "auto")
 
@@ -105,9 +108,8 @@ def local_config(path: Path) -> dict[str, dict[str, Any]]:
 
 
 def dbm_backends() -> list[str]:
-    """Name the backends of `dbm` that this Python has, the one that it prefers first."""
-    names = ("dbm.sqlite3", "dbm.gnu", "dbm.ndbm", "dbm.dumb")
-    return [name for name in names if _can_be_imported(name)]
+    """Return the backends of `dbm` that this Python has, the one that it prefers first."""
+    return [name for name in DBM_BACKENDS if _can_be_imported(name)]
 
 
 def _can_be_imported(name: str) -> bool:

@@ -398,7 +398,7 @@ class TestTheLocksOfAFolder:
         has_begun, end = threading.Event(), threading.Event()
 
         def hold() -> None:
-            with folder.locked(key):
+            with folder.locked(key) as lock, lock:
                 has_begun.set()
                 end.wait(PATIENCE_SECONDS)
 

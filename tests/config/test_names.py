@@ -32,6 +32,9 @@ NAMES = {
     "shelf.conf": r"\.ini",
     ".env": r"\.ini",
     "": "the name is empty",
+    "$SHELF_URL": r'begins with \$SHELF_URL; write os.environ\["SHELF_URL"\]',
+    "${SHELF_URL}": r'begins with \$SHELF_URL; write os.environ\["SHELF_URL"\]',
+    "$HOME/shelf": r'write os.environ\["HOME"\]',
     # As variables have it from a file of settings whose quotes nobody took off.
     '"aws-s3.ini"': "quotes",
     "'s3://bucket/prefix'": "quotes",
@@ -43,7 +46,7 @@ NAMES = {
 }
 STILL_LOCAL = [
     *("shelf", "shelf.db", "shelf.ini.bak", "a b", " shelf", "'shelf'", "shelf.tomls"),
-    *("1:2", "./a:b"),
+    *("1:2", "./a:b", "$", "$5", "a$b", "./$HOME"),
 ]
 
 
@@ -80,6 +83,7 @@ def test_a_path_object_is_refused_alike(name: str, folder: Path) -> None:
         "conf/shelf.json",
         "s3:bucket",
         "notes:2024",
+        "$SHELF_URL",
         "shelf ",
         "shelf.ini\n",
         "'a.ini'",

@@ -13,6 +13,8 @@ __all__ = ["FORMS", "Kind", "kind_of"]
 # Two letters or more: a single letter is the drive of a Windows path.
 SCHEME = re.compile("([a-zA-Z][a-zA-Z0-9+.-]+):")
 URL_AS_PATH = re.compile(SCHEME.pattern + r"[/\\](?![/\\])")
+# As a shell would look it up.
+VARIABLE = re.compile(r"\$(\{)?([a-zA-Z_][a-zA-Z0-9_]*)(?(1)\})")
 # Blanks, quotes, and invisible characters such as a byte-order mark.
 AROUND_A_NAME = " \u00a0\u200b\u200c\u200d\u2060\ufeff\"'`"
 # The provider that each scheme stands for, and an example of its URLs.
@@ -91,6 +93,11 @@ def _problem_of(name: str, *, is_path: bool) -> str | None:
         return f"{name!r} is a URL that lost a slash when it became a path: pass it as a str."
     if name != name.rstrip():
         return f"{name[-40:]!r}: there is a blank at the end of the name; remove it."
+    if variable := VARIABLE.match(name):
+        return (
+            "variables are not looked up in a name: this one begins with "
+            f'${variable[2]}; write os.environ["{variable[2]}"]. {IF_MEANT}'
+        )
     scheme = SCHEME.match(name)
     if scheme and not _is_url(name):
         _, form = FORMS.get(scheme[1].lower(), FORMS["s3"])

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import TYPE_CHECKING, NoReturn
 
 from cshelve.exceptions import ConfigurationError
 from cshelve.providers.base import Details, Entry, Item, Provider
 
 if TYPE_CHECKING:
+    from cshelve._concurrency.outcomes import Outcome
     from cshelve._config.sections import Sections
 
 __all__ = ["Wrapper"]
@@ -97,3 +98,6 @@ class Wrapper(Provider):
         self, prefix: str = "", *, start_after: str | None = None, limit: int | None = None
     ) -> Iterator[str]:
         return self.inner.names(prefix, start_after=start_after, limit=limit)
+
+    def guard_purge(self, deleting: Generator[Outcome]) -> Generator[Outcome]:
+        return self.inner.guard_purge(deleting)

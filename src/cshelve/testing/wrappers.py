@@ -260,7 +260,8 @@ class FailingProvider(Wrapper):
         yield from self._around_many("delete_many", delete_each(self, names))
 
     def purge(self) -> Generator[Outcome]:
-        yield from self._around_many("purge", delete_each(self, self.names()))
+        deleting = self.guard_purge(delete_each(self, self.names()))
+        yield from self._around_many("purge", deleting)
 
     def _around_many(self, method: str, outcomes: Generator[Outcome]) -> Generator[Outcome]:
         self._raise_planned(method, None, before=True)

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from cshelve.providers.filesystem.locks import close_locked, open_locked
+from cshelve.providers.filesystem import locks
+from cshelve.providers.filesystem.locks import lock_into, unlock
 
 
 @pytest.mark.skipif(sys.platform == "win32", reason="directories are never locked there")
@@ -19,9 +20,7 @@ from cshelve.providers.filesystem.locks import close_locked, open_locked
 def test_writers_keep_each_other_out(
     tmp_path: Path, refuses_directories: bool, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    import fcntl
-
-    flock = fcntl.flock
+    from fcntl import flock
 
     def as_on_nfs(descriptor: int, operation: int) -> None:
         if stat.S_ISDIR(os.fstat(descriptor).st_mode):
@@ -29,7 +28,7 @@ def test_writers_keep_each_other_out(
         flock(descriptor, operation)
 
     if refuses_directories:
-        monkeypatch.setattr(fcntl, "flock", as_on_nfs)
+        monkeypatch.setattr(locks, "_flock", as_on_nfs)
     path = os.fsencode(tmp_path / "lock")
     inside = 0
     most_inside = 0
@@ -37,12 +36,13 @@ def test_writers_keep_each_other_out(
     def enter() -> None:
         nonlocal inside, most_inside
         for _ in range(50):
-            descriptor = open_locked(path)
+            opened: list[int] = []
+            lock_into(opened, path)
             inside += 1
             most_inside = max(most_inside, inside)
             os.stat(path)  # Gives others a chance to come in.
             inside -= 1
-            close_locked(descriptor)
+            unlock(opened)
 
     threads = [threading.Thread(target=enter) for _ in range(4)]
     for thread in threads:

@@ -92,7 +92,7 @@ def test_nor_without_a_swap_of_paths(store: Filesystem, folder: Path) -> None:
     def change() -> None:
         store.put("a/b", b"below")
         store.delete("a/b")
-        with store._folder.locked("a"):
+        with store._folder.locked("a") as lock, lock:
             os.replace(folder / "a/%@", folder / "plain")
             os.rmdir(folder / "a")
             os.replace(folder / "plain", folder / "a")

@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 from cshelve._config.options import Option, boolean, integer, seconds, text, word
 from cshelve._config.sections import Section, Sections
 from cshelve.exceptions import AuthArgumentError, AuthTypeError
+from cshelve.providers.aws_s3.bucket import LONGEST_KEY
 from cshelve.providers.aws_s3.client_parameters import (
     OPTIONS_OF_BOTO3,
     client_parameters,
@@ -205,11 +206,17 @@ def _prefix(config: Sections) -> str:
     written = config.take(KEY_PREFIX)
     prefix = written.rstrip("/")
     try:
-        prefix.encode()
+        size_bytes = len(prefix.encode()) + len("/")
     except UnicodeEncodeError:
         raise config.error(
             KEY_PREFIX, "has half of a character in it, which UTF-8, and so S3, cannot encode."
         ) from None
+    if size_bytes >= LONGEST_KEY:
+        raise config.error(
+            KEY_PREFIX,
+            f"is {size_bytes:,} bytes long in UTF-8, with the slash behind it: no key could be "
+            f"stored, as S3 accepts {LONGEST_KEY:,} bytes for both together. Write a shorter one.",
+        )
     if written and not prefix:
         raise config.error(
             KEY_PREFIX, "is nothing but slashes; leave it out for a shelf of the whole bucket."

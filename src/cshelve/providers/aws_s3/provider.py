@@ -301,12 +301,8 @@ class AwsS3(Provider):
         """Delete 1,000 keys in a request, or one by one if the server cannot do that."""
         return self._bulk_delete.outcomes(names)
 
-    def purge(self) -> Generator[Outcome]:
-        """Delete every object of the shelf, and yield the outcomes.
-
-        If the shelf is the whole bucket, log a warning with the number of deleted objects.
-        """
-        deleting = super().purge()
+    def guard_purge(self, deleting: Generator[Outcome]) -> Generator[Outcome]:
+        """Log a warning at the end if this deletes the objects of a whole bucket."""
         if self._bucket.prefix:
             yield from deleting
             return

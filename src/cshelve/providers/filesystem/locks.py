@@ -7,36 +7,33 @@ import os
 import sys
 from contextlib import suppress
 
-__all__ = ["close_locked", "exchange", "open_locked"]
+from cshelve.providers.filesystem.descriptors import close_last, open_into
+
+__all__ = ["exchange", "lock_into", "unlock"]
 
 if sys.platform == "win32":
     import msvcrt
 
-    def _lock(descriptor: int) -> None:
+    _LOCK, _UNLOCK = msvcrt.LK_LOCK, msvcrt.LK_UNLCK
+
+    def _flock(descriptor: int, operation: int) -> None:
         # Waits ten seconds at most, then raises OSError.
-        msvcrt.locking(descriptor, msvcrt.LK_LOCK, 1)
+        msvcrt.locking(descriptor, operation, 1)
 
-    def _unlock(descriptor: int) -> None:
-        msvcrt.locking(descriptor, msvcrt.LK_UNLCK, 1)
-
-    def _open_directory(path: bytes) -> int:
+    def _open_directory(opened: list[int], path: bytes) -> None:
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), path)
 else:
-    import fcntl
+    from fcntl import LOCK_EX as _LOCK
+    from fcntl import LOCK_UN as _UNLOCK
+    from fcntl import flock as _flock
 
-    def _lock(descriptor: int) -> None:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-
-    def _unlock(descriptor: int) -> None:
-        fcntl.flock(descriptor, fcntl.LOCK_UN)
-
-    def _open_directory(path: bytes) -> int:
+    def _open_directory(opened: list[int], path: bytes) -> None:
         try:
-            return os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+            open_into(opened, path, os.O_RDONLY | os.O_DIRECTORY)
         except FileNotFoundError:
             with suppress(FileExistsError):
                 os.mkdir(path)
-            return os.open(path, os.O_RDONLY | os.O_DIRECTORY)
+            open_into(opened, path, os.O_RDONLY | os.O_DIRECTORY)
 
 
 # https://man7.org/linux/man-pages/man2/flock.2.html: over NFS, only files that are open for writing
@@ -47,8 +44,10 @@ _SWAP = 2  # Both Linux's RENAME_EXCHANGE and macOS's RENAME_SWAP.
 _AT_FDCWD = -100
 
 
-def open_locked(path: bytes) -> int:
-    """Wait for the lock of a path, and return a descriptor, which `close_locked` unlocks.
+def lock_into(opened: list[int], path: bytes) -> None:
+    """Wait for the lock of a path, and append the descriptor that holds it to a list.
+
+    Whatever happens, the caller calls `unlock` with the list.
 
     The path is opened for each lock, which costs about 5 µs: a shared descriptor would not exclude
     other threads and forked processes.
@@ -58,32 +57,30 @@ def open_locked(path: bytes) -> int:
     it is locked.
     """
     try:
-        return _locked(_open_directory(path))
+        _open_directory(opened, path)
+        _flock(opened[-1], _LOCK)
     except OSError as error:
         if error.errno not in _NO_LOCKS_ON_DIRECTORIES:
             raise
-    return _locked(os.open(path + b".lock", os.O_RDWR | os.O_CREAT, 0o666))
+    else:
+        return
+    if opened:
+        close_last(opened)
+    open_into(opened, path + b".lock", os.O_RDWR | os.O_CREAT)
+    _flock(opened[-1], _LOCK)
 
 
-def _locked(descriptor: int) -> int:
-    try:
-        _lock(descriptor)
-    except BaseException:
-        os.close(descriptor)
-        raise
-    return descriptor
-
-
-def close_locked(descriptor: int) -> None:
-    """Unlock and close a descriptor.
+def unlock(opened: list[int]) -> None:
+    """Unlock and close the descriptor in a list, if there is one, and remove it from there.
 
     Closing alone does not unlock it if a child that was forked meanwhile has it open, too. (If the
     parent dies before it unlocks, its children keep the lock until they end.)
     """
-    try:
-        _unlock(descriptor)
-    finally:
-        os.close(descriptor)
+    if opened:
+        try:
+            _flock(opened[-1], _UNLOCK)
+        finally:
+            close_last(opened)
 
 
 def exchange(one: bytes, other: bytes) -> bool:

@@ -47,7 +47,6 @@ from cshelve.exceptions import (
     StorageError,
 )
 from cshelve.providers.base import Capabilities, Details, Entry, Item, Outcome, Provider
-from cshelve.providers.bulk import delete_each
 from cshelve.providers.filesystem.folder import (
     ABSENT,
     ATTEMPTS,
@@ -139,9 +138,15 @@ class Filesystem(Provider):
         """Return a provider with the options `folder_path` and `encoding`.
 
         They are read from `[default]`, `[provider_params]` or the parameters of the call, in this
-        order. Without a `folder_path`, the current folder is used.
+        order. Without a `folder_path`, the current folder is used. It is an error
+        if an option is in both sections.
         """
-        sections = (config.section("default"), config.section("provider_params"), config.call)
+        default, params = config.section("default"), config.section("provider_params")
+        for option in (FOLDER_PATH, ENCODING):
+            if default.written(option) and params.written(option):
+                elsewhere = default.where(option).removesuffix(": ")
+                raise params.error(option, f"the option is in {elsewhere} too; give it once.")
+        sections = (default, params, config.call)
         folders = [section.take(FOLDER_PATH) for section in sections]
         encodings = [section.take(ENCODING._replace(default="")) for section in sections]
         folder = next(filter(None, folders), None)
@@ -240,7 +245,7 @@ class Filesystem(Provider):
         Raises `ConflictError` if it does not hold.
         """
         for _ in range(ATTEMPTS):
-            with self._folder.locked(self._keys.filed(name)):
+            with self._folder.locked(self._keys.filed(name)) as lock, lock:
                 stagings = self._folder.stagings_of(places)
                 found = self._search(places, status_of, stagings)
                 self._refuse(name, found, if_absent, if_version)
@@ -261,7 +266,7 @@ class Filesystem(Provider):
         self.stats.count("delete")
         try:
             places = self._places(name)
-            with self._folder.locked(self._keys.filed(name)):
+            with self._folder.locked(self._keys.filed(name)) as lock, lock:
                 stagings = self._folder.stagings_of(places)
                 found = self._search(places, status_of, stagings)
                 if found is None:
@@ -292,17 +297,17 @@ class Filesystem(Provider):
         self.stats.count("entries")
         return islice((name for name, _ in self._files(prefix, start_after)), limit)
 
-    def purge(self) -> Generator[Outcome]:
-        """Delete all names, and the directories that become empty; links are not followed.
+    def guard_purge(self, deleting: Generator[Outcome]) -> Generator[Outcome]:
+        """Refuse to delete all files of the current folder if no folder was named.
 
-        Raises `ConfigurationError` if the folder is the current one only by default.
+        That raises a `ConfigurationError`.
         """
         if not self._named:
             raise ConfigurationError(
                 f"This would delete all files in the current folder, {self._location}: to do that, "
                 "write `folder_path = .` in [default]; otherwise write the path of another folder"
             )
-        yield from delete_each(self, self.names())
+        yield from deleting
         self._folder.sweep()
 
     def _read(self, name: str, look: Callable[[bytes], T]) -> T | None:
@@ -321,7 +326,7 @@ class Filesystem(Provider):
             if found is None and (stagings := self._folder.stagings_of(places)):
                 # A writer may be moving the file into a directory. If the lock cannot be acquired,
                 # as in a read-only folder, look without it.
-                with Quietly(), self._folder.locked(self._keys.filed(name)):
+                with Quietly(), self._folder.locked(self._keys.filed(name)) as lock, lock:
                     found = self._search(places, look, stagings)
                 if found is None:
                     found = self._search(places, look, stagings)

@@ -58,6 +58,23 @@ class TestPrefix:
             cshelve.open(f"s3://{s3.bucket}/\udcfc")
         assert seen.total == 0
 
+    def test_that_leaves_no_room_for_a_key_is_refused_and_nothing_is_sent(self, s3: S3Rig) -> None:
+        told = "key_prefix: is 1,024 bytes long in UTF-8, with the slash behind it: no key could be"
+        with s3.proxy.counting() as seen:
+            with pytest.raises(cshelve.ConfigurationError, match=rf"\[default\] {told}"):
+                Place(s3.config(key_prefix="é" * 511 + "x/")).open()
+            with pytest.raises(cshelve.ConfigurationError, match=told):
+                cshelve.open(f"s3://{s3.bucket}/{'x' * 1023}")
+        assert seen.total == 0
+
+    def test_that_leaves_room_for_a_key_of_one_byte_is_one(self, s3: S3Rig) -> None:
+        shelf = Place(s3.config(key_prefix="x/" * 510 + "xx")).open()
+        shelf["k"] = 1
+        with pytest.raises(cshelve.KeyNotStorableError):
+            shelf["kk"] = 1
+        assert list(shelf) == ["k"]
+        shelf.clear()
+
     def test_the_consoles_marker_is_no_key_of_it_and_stays(self, s3: S3Rig) -> None:
         config = s3.config()
         marker = config["default"]["key_prefix"] + "/"

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 import cshelve
+from cshelve.providers import Wrapper
 from tests.rigs import ENGINE, Place, S3Rig, provider_of, unique_name
 
 pytestmark = [pytest.mark.s3, pytest.mark.once]
@@ -58,6 +59,18 @@ def test_emptying_one_is_a_warning_with_the_number_of_objects(
     assert keys_in(s3, bucket) == []
     (warning,) = warnings()
     assert f"s3://{bucket}: " in warning
+    assert "3 objects were deleted" in warning
+
+
+@pytest.mark.parametrize("how", ["n", "clear"])
+def test_a_wrapper_tells_as_well(
+    how: str, bucket: str, s3: S3Rig, warnings: Callable[[], list[str]]
+) -> None:
+    with whole(s3, bucket).open() as db:
+        wrapped = cshelve.open_provider(Wrapper(db.provider), "n" if how == "n" else "w")
+        wrapped.clear()
+    assert keys_in(s3, bucket) == []
+    (warning,) = warnings()
     assert "3 objects were deleted" in warning
 
 
