@@ -159,6 +159,7 @@ def test_operations_take_milliseconds_and_greenlets_run_side_by_side(
         RUN[library] + PROGRAM,
         arguments=[moment, PATCH[library], configs],
         environ={"AWS_CA_BUNDLE": str(certificate)},
+        seconds=120,
     )
     for name in configs:
         engine, took, singles, mixed = found[name]
