@@ -26,7 +26,10 @@ demo: $(READY)
 # WORKERS: how many processes share the tests, each with servers of its own.
 WORKERS ?= 2
 # A worker that dies ends the run: pytest-xdist, which could replace it, may then wait for ever.
-PYTEST = $(BIN)/python -m pytest --numprocesses $(WORKERS) --dist loadscope --max-worker-restart 0
+# The order is that of the files: reordered, the modules with the fewest tests come last, and those
+# take the longest, while the other process has nothing to do.
+PYTEST = $(BIN)/python -m pytest --numprocesses $(WORKERS) --max-worker-restart 0 \
+	--dist loadscope --no-loadscope-reorder
 
 # All tests with the engine that cshelve chooses, and those of S3 whose outcome depends on it with
 # boto3 alone (pytest's 5: none of these is among what PYTEST_ARGS picks).

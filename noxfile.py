@@ -15,7 +15,8 @@ PROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 WITHOUT_SERVERS = ["--ignore", "tests/providers/aws_s3", "-m"]
 # As `make test` has them: two processes, each with servers of its own.
-WITH_SERVERS = ["--numprocesses", "2", "--dist", "loadscope", "--max-worker-restart", "0", "-m"]
+WITH_SERVERS = ["--numprocesses", "2", "--max-worker-restart", "0"]
+WITH_SERVERS += ["--dist", "loadscope", "--no-loadscope-reorder", "-m"]
 
 
 def packages_of(*groups: str) -> tuple[str, ...]:

@@ -84,10 +84,17 @@ def s3_place(s3: rigs.S3Rig) -> Iterator[rigs.Place]:
 
 
 @pytest.fixture(
-    params=["in-memory", "filesystem", pytest.param("aws-s3", marks=pytest.mark.s3)],
+    params=[
+        "in-memory",
+        "filesystem",
+        pytest.param("aws-s3", marks=[pytest.mark.s3, pytest.mark.once]),
+    ],
 )
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[rigs.Place]:
-    """A place for a shelf in each store in turn."""
+    """A place for a shelf in each store in turn.
+
+    What is the same in all of them cannot depend on the engine, whose own tests see that.
+    """
     match request.param:
         case "in-memory":
             config = rigs.memory_config()

@@ -7,13 +7,11 @@ import sys
 from collections.abc import Iterator
 from itertools import pairwise
 from pathlib import Path
-from typing import Any
 
 import pytest
 
 from testbed.seaweedfs import SeaweedFS
 from testbed.tls_front import TlsFront, write_certificate
-from tests.providers.aws_s3.rig import each_engine
 from tests.rigs import s3_config
 from tests.scripts import result_of
 
@@ -45,11 +43,11 @@ def together(*functions):
         begun.wait()
 """,
 }
-# `patch(moment)` does it if this is the moment.
-OPENING = """
+# `patch(moment)` does it if this is the moment. There is a shelf for each engine, and one by TLS.
+PROGRAM = """
 import time, warnings
 warnings.simplefilter("ignore")
-moment, statement = arguments
+moment, statement, configs = arguments
 
 def patch(now):
     if now == moment:
@@ -57,134 +55,124 @@ def patch(now):
 
 patch("first")
 import cshelve
-patch("imported")
-db = cshelve.open_from_dict(config)
-patch("opened")
-db["k"] = 1
-list(db.get_many(["k", "k"]))
-patch("used")
-"""
-OPERATIONS = """
-took = {}
-
-def timed(name, act):
-    begun = time.perf_counter()
-    found = act()
-    took[name] = time.perf_counter() - begun
-    return found
-
-timed("set", lambda: db.__setitem__("k", 2))
-assert timed("get", lambda: db["k"]) == 2
-assert timed("in", lambda: ("k" in db, "absent" in db)) == (True, False)
-many = {f"n{number}": number for number in range(50)}
-timed("update", lambda: db.update(many))
-assert timed("get_many", lambda: dict(db.get_many(many))) == many
-assert timed("items", lambda: dict(db.items())) == {"k": 2, **many}
-if arguments[0] in ("first", "imported"):
-    timed("modify", lambda: db.modify("k", lambda value: value + 1))
-timed("delete_many", lambda: db.delete_many(many))
-timed("get again", lambda: db["k"])
-timed("clear", db.clear)
-assert dict(db.items()) == {}
 from tests.rigs import provider_of
-engine = provider_of(db).engine
-db.close()
-print(json.dumps([engine, took]))
-"""
+patch("imported")
+shelves = {name: cshelve.open_from_dict(config) for name, config in configs.items()}
+patch("opened")
+for db in shelves.values():
+    db["k"] = 1
+    list(db.get_many(["k", "k"]))
+patch("used")
+
+
+def seconds_of_operations(db):
+    took = {}
+
+    def timed(name, act):
+        begun = time.perf_counter()
+        found = act()
+        took[name] = time.perf_counter() - begun
+        return found
+
+    timed("set", lambda: db.__setitem__("k", 2))
+    assert timed("get", lambda: db["k"]) == 2
+    assert timed("in", lambda: ("k" in db, "absent" in db)) == (True, False)
+    many = {f"n{number}": number for number in range(50)}
+    timed("update", lambda: db.update(many))
+    assert timed("get_many", lambda: dict(db.get_many(many))) == many
+    assert timed("items", lambda: dict(db.items())) == {"k": 2, **many}
+    if moment in ("first", "imported"):
+        timed("modify", lambda: db.modify("k", lambda value: value + 1))
+    timed("delete_many", lambda: db.delete_many(many))
+    timed("get again", lambda: db["k"])
+    timed("clear", db.clear)
+    assert dict(db.items()) == {}
+    return took
+
+
 # Greenlets change places only where one of them waits: who never does ends before others begin.
-SIDE_BY_SIDE = """
-db.update({f"n{number}": number for number in range(10)})
-steps = []
+def side_by_side(db):
+    db.update({f"n{number}": number for number in range(10)}, k=1)
+    steps = []
 
-def fifty(name):
-    for _ in range(50):
-        db["k"]
-        steps.append(name)
+    def fifty(name):
+        for _ in range(50):
+            db["k"]
+            steps.append(name)
 
-def in_bulk():
-    for _ in range(5):
-        assert len(list(db.get_many([f"n{number % 10}" for number in range(50)]))) == 50
-        steps.append("many")
+    def in_bulk():
+        for _ in range(5):
+            assert len(list(db.get_many([f"n{number % 10}" for number in range(50)]))) == 50
+            steps.append("many")
 
-def until_then():
-    while steps.count("many") < 5:
-        db["k"]
-        steps.append("one")
+    def until_then():
+        while steps.count("many") < 5:
+            db["k"]
+            steps.append("one")
 
-together(lambda: fifty("a"), lambda: fifty("b"))
-of_single, steps = steps, []
-together(in_bulk, until_then)
-db.close()
-print(json.dumps([of_single, steps]))
+    together(lambda: fifty("a"), lambda: fifty("b"))
+    of_single, steps = steps, []
+    together(in_bulk, until_then)
+    return of_single, steps
+
+
+found = {}
+for name, db in shelves.items():
+    with db:
+        found[name] = provider_of(db).engine, seconds_of_operations(db), *side_by_side(db)
+print(json.dumps(found))
 """
 
 each_library = pytest.mark.parametrize("library", ["gevent", "eventlet"])
 each_moment = pytest.mark.parametrize("moment", ["first", "imported", "opened", "used"])
 
 
-def run(
-    library: str, moment: str, program: str, config: dict[str, dict[str, Any]], **options: Any
-) -> Any:
+@pytest.fixture(scope="module")
+def front(
+    seaweedfs: SeaweedFS, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[str, Path]]:
+    pytest.importorskip("cryptography")
+    certificate = tmp_path_factory.mktemp("tls") / "certificate.pem"
+    write_certificate(certificate)
+    with TlsFront(seaweedfs.endpoint_url, certificate) as running:
+        yield running.endpoint_url, certificate
+
+
+@each_library
+@each_moment
+def test_operations_take_milliseconds_and_greenlets_run_side_by_side(
+    library: str, moment: str, front: tuple[str, Path], seaweedfs: SeaweedFS
+) -> None:
     # Not imported here: eventlet changes what a fork does in the whole process.
     if importlib.util.find_spec(library) is None:
         pytest.skip(f"needs {library}")
+    url, certificate = front
     is_late = moment in {"opened", "used"}
-    if library == "eventlet" and is_late and config["default"]["engine"] == "boto3":
-        pytest.skip("eventlet takes select.poll away, which urllib3's open connections need")
-    program = RUN[library] + OPENING + program
-    return result_of(program, config, arguments=[moment, PATCH[library]], **options)
-
-
-@each_library
-@each_moment
-@each_engine
-def test_each_operation_takes_milliseconds(
-    library: str, moment: str, engine: str, seaweedfs: SeaweedFS
-) -> None:
-    config = s3_config(seaweedfs.admin, seaweedfs.endpoint_url, engine=engine)
-    used, took = run(library, moment, OPERATIONS, config)
-    assert used == engine
-    assert max(took.values()) < SECONDS, took
-
-
-@each_library
-@each_moment
-@each_engine
-def test_greenlets_run_side_by_side(
-    library: str, moment: str, engine: str, seaweedfs: SeaweedFS
-) -> None:
-    config = s3_config(seaweedfs.admin, seaweedfs.endpoint_url, engine=engine)
-    singles, mixed = run(library, moment, SIDE_BY_SIDE, config)
-    assert sorted(singles) == ["a"] * 50 + ["b"] * 50
-    assert mixed.count("many") == 5
-    # What was opened before blocks all greenlets, for the moment that an answer takes.
-    if moment in {"first", "imported"}:
-        assert changes(singles) > 10
-        assert changes(mixed) > 4
+    configs = {
+        "direct": s3_config(seaweedfs.admin, seaweedfs.endpoint_url, engine="direct"),
+        "direct, TLS": s3_config(seaweedfs.admin, url, engine="direct"),
+    }
+    # eventlet takes select.poll away, which urllib3's open connections need.
+    if library == "gevent" or not is_late:
+        configs["boto3"] = s3_config(seaweedfs.admin, seaweedfs.endpoint_url, engine="boto3")
+    found = result_of(
+        RUN[library] + PROGRAM,
+        arguments=[moment, PATCH[library], configs],
+        environ={"AWS_CA_BUNDLE": str(certificate)},
+        seconds=120,
+    )
+    for name in configs:
+        engine, took, singles, mixed = found[name]
+        assert name.startswith(engine)
+        assert max(took.values()) < SECONDS, (name, took)
+        assert sorted(singles) == ["a"] * 50 + ["b"] * 50
+        assert mixed.count("many") == 5
+        # What was opened before blocks all greenlets, for the moment that an answer takes.
+        if not is_late:
+            assert changes(singles) > 10, name
+            assert changes(mixed) > 4, name
 
 
 def changes(steps: list[str]) -> int:
     """Count how often another one went on."""
     return sum(one != other for one, other in pairwise(steps))
-
-
-class TestWithTls:
-    @pytest.fixture
-    def front(self, seaweedfs: SeaweedFS, tmp_path: Path) -> Iterator[tuple[str, Path]]:
-        pytest.importorskip("cryptography")
-        certificate = tmp_path / "certificate.pem"
-        write_certificate(certificate)
-        with TlsFront(seaweedfs.endpoint_url, certificate) as running:
-            yield running.endpoint_url, certificate
-
-    @each_library
-    @each_moment
-    def test_each_operation_takes_milliseconds(
-        self, library: str, moment: str, front: tuple[str, Path], seaweedfs: SeaweedFS
-    ) -> None:
-        url, certificate = front
-        config = s3_config(seaweedfs.admin, url, engine="direct")
-        environ = {"AWS_CA_BUNDLE": str(certificate)}
-        used, took = run(library, moment, OPERATIONS, config, environ=environ)
-        assert used == "direct"
-        assert max(took.values()) < SECONDS, took

@@ -100,7 +100,7 @@ def templates(draw: st.DrawFn) -> Template:
     BODIES,
     STAMPS,
 )
-@hypothesis_settings(max_examples=1000, deadline=None)
+@hypothesis_settings(max_examples=300, deadline=None)
 def test_a_request_is_signed_as_botocore_signs_it(
     template: Template,
     key: str,

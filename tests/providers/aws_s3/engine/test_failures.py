@@ -23,14 +23,26 @@ ACTS: dict[str, Callable[[Provider], object]] = {
     DELETE: lambda provider: provider.delete("k"),
 }
 
-# The quicker time counts: the machine may have other things to do.
-ONE_AND_TWICE_THE_OTHER = ("boto3", "direct", "direct")
+READ_SECONDS = 0.25
 
 
 @pytest.fixture
 def quick_boto3(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let boto3 make no pauses between attempts."""
     monkeypatch.setattr("botocore.endpoint.time.sleep", lambda _: None)
+
+
+def seconds_of_failure(act: Callable[[], object]) -> float:
+    start = time.perf_counter()
+    with pytest.raises(cshelve.StorageError, match="did not respond in time"):
+        act()
+    return time.perf_counter() - start
+
+
+def assert_hardly_longer(wait: Callable[[str], float]) -> None:
+    """Compare how long each engine waits; the machine may have been busy the first time."""
+    most = 1.3 * wait("boto3") + 0.4 * READ_SECONDS
+    assert any(wait("direct") < most for _ in range(2))
 
 
 class TestFailures:
@@ -148,43 +160,42 @@ class TestFailures:
         assert not is_pinned(caplog, "")
 
     @pytest.mark.usefixtures("quick_boto3")
-    @pytest.mark.parametrize("attempts", [2, 3, 5])
+    @pytest.mark.parametrize("attempts", [2, 5])
     def test_a_server_that_hangs_is_waited_for_hardly_longer(
         self, attempts: int, s3: S3Rig, opened: Callable[..., Provider]
     ) -> None:
-        seconds: dict[str, float] = {}
-        for engine in ONE_AND_TWICE_THE_OTHER:
+        def wait(engine: str) -> float:
             provider = opened(
-                engine=engine, total_max_attempts=attempts, read_timeout_seconds=0.5, concurrency=1
+                engine=engine,
+                total_max_attempts=attempts,
+                read_timeout_seconds=READ_SECONDS,
+                concurrency=1,
             )
             provider.put("k", b"value")
-            s3.proxy.inject(Hang(), operation=GET, times=FOR_EVER)
-            start = time.perf_counter()
-            with pytest.raises(cshelve.StorageError, match="did not respond in time"):
-                provider.get("k")
-            taken = time.perf_counter() - start
-            seconds[engine] = min(taken, seconds.get(engine, taken))
-            s3.proxy.clear()
-        assert seconds["direct"] < 1.3 * seconds["boto3"] + 0.2
+            with s3.proxy.inject(Hang(), operation=GET, times=FOR_EVER):
+                return seconds_of_failure(lambda: provider.get("k"))
+
+        assert_hardly_longer(wait)
 
     @pytest.mark.usefixtures("quick_boto3")
     def test_so_it_is_by_many_requests_at_once(
         self, s3: S3Rig, opened: Callable[..., Provider]
     ) -> None:
         names = [f"k{number}" for number in range(6)]
-        seconds: dict[str, float] = {}
-        for engine in ONE_AND_TWICE_THE_OTHER:
+
+        def wait(engine: str) -> float:
             provider = opened(
-                engine=engine, total_max_attempts=4, read_timeout_seconds=0.5, concurrency=3
+                engine=engine,
+                total_max_attempts=4,
+                read_timeout_seconds=READ_SECONDS,
+                concurrency=3,
             )
-            s3.proxy.inject(Hang(), operation=PUT, times=FOR_EVER)
-            start = time.perf_counter()
-            with pytest.raises(cshelve.StorageError, match="did not respond in time"):
-                finish(provider.put_many((name, b"value") for name in names))
-            taken = time.perf_counter() - start
-            seconds[engine] = min(taken, seconds.get(engine, taken))
-            s3.proxy.clear()
-        assert seconds["direct"] < 1.3 * seconds["boto3"] + 0.3
+            with s3.proxy.inject(Hang(), operation=PUT, times=FOR_EVER):
+                return seconds_of_failure(
+                    lambda: finish(provider.put_many((name, b"value") for name in names))
+                )
+
+        assert_hardly_longer(wait)
 
     @pytest.mark.usefixtures("quick_boto3")
     def test_a_connection_that_breaks_is_no_reason_either(

@@ -22,7 +22,6 @@ from tests.providers.aws_s3.faults.misbehaviour import (
     each_request,
 )
 from tests.providers.aws_s3.faults.operations import (
-    ATTEMPTS,
     BEFORE,
     GET,
     OPENINGS,
@@ -41,8 +40,13 @@ from tests.rigs import S3Rig
 pytestmark = pytest.mark.s3
 
 # For servers that do not answer: no more than all attempts of one request after the other.
-READ_SECONDS = 0.15
-HASTY: dict[str, Any] = {**PATIENT, "read_timeout_seconds": READ_SECONDS}
+ATTEMPTS = 2
+READ_SECONDS = 0.1
+HASTY: dict[str, Any] = {
+    **PATIENT,
+    "total_max_attempts": ATTEMPTS,
+    "read_timeout_seconds": READ_SECONDS,
+}
 HANGING_SECONDS = ATTEMPTS * READ_SECONDS + QUICK_SECONDS
 
 HANGING = Misbehaviour(

@@ -15,7 +15,7 @@ from testbed.http_messages import Response, made_response
 from tests.providers.aws_s3.large_values.rig import CHUNK, GET, MIB, NEW, OLD, SMALL, Case, value_of
 from tests.rigs import provider_of
 
-pytestmark = pytest.mark.s3
+pytestmark = [pytest.mark.s3, pytest.mark.once]
 
 
 class TestGet:

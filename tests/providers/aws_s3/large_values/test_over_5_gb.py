@@ -25,7 +25,7 @@ from tests.providers.aws_s3.large_values.rig import (
     Case,
 )
 
-pytestmark = pytest.mark.s3
+pytestmark = [pytest.mark.s3, pytest.mark.once]
 
 
 class TestOver5GB:

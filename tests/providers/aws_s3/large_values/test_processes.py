@@ -16,7 +16,7 @@ from tests.providers.aws_s3.large_values.rig import MIB, NEW, OLD, PART, Case, w
 from tests.rigs import wait_until
 from tests.scripts import PEAK, result_of
 
-pytestmark = pytest.mark.s3
+pytestmark = [pytest.mark.s3, pytest.mark.once]
 
 WRITER = """
 import atexit, json, signal, sys

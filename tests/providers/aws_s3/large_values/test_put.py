@@ -24,7 +24,7 @@ from tests.providers.aws_s3.large_values.rig import (
 )
 from tests.rigs import provider_of
 
-pytestmark = pytest.mark.s3
+pytestmark = [pytest.mark.s3, pytest.mark.once]
 
 
 class TestPut:

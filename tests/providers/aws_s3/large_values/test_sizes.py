@@ -21,7 +21,7 @@ from tests.providers.aws_s3.large_values.rig import (
     value_of,
 )
 
-pytestmark = pytest.mark.s3
+pytestmark = [pytest.mark.s3, pytest.mark.once]
 
 
 def parts_of(size: int) -> int:

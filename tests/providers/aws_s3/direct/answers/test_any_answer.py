@@ -111,7 +111,7 @@ def spoiled(draw: st.DrawFn) -> tuple[str, bytes]:
 
 
 @given(written(), CUTS)
-@hypothesis_settings(max_examples=400, deadline=None)
+@hypothesis_settings(max_examples=200, deadline=None)
 def test_it_reads_the_same_however_it_is_cut(answer: Written, cuts: list[int]) -> None:
     for each in ([len(answer.data)], cuts, [1]):
         found = read(answer.data, answer.method, each)
@@ -137,7 +137,7 @@ def test_it_is_whole_with_its_last_byte_and_not_before(answer: Written, cuts: li
 
 
 @given(spoiled(), CUTS)
-@hypothesis_settings(max_examples=1500, deadline=None)
+@hypothesis_settings(max_examples=600, deadline=None)
 @example(("GET", INTERIM * 3000 + WHOLE), [40_000])
 @example(("GET", OK + b"Content-Length: \xb2\r\n\r\nxx"), [40])
 @example(("GET", WHOLE + b"\r\n"), [40])

@@ -18,7 +18,7 @@ NASTY_KEYS = [
     *("`", "-", "_", "a.b", "s3://x/y", "http://x", "\ufeff", "\ud7ff", "\ufffe", "\U0010ffff"),
     *("x" * 1024, "é" * 512, "?" * 1024, "cshelve-0-mark", "a/cshelve-0-mark"),
 ]
-FEW_KEYS = ["k", "//a b/../é+%2F~", "?&<>\"'#:@\\\x01"]
+ODD_KEY = "//a b/../é+%2F~?&<>\"'#:@\\\x01"
 UPLOAD = "a+b/c=d&e f~-._"
 BODIES = [b"", b"body", bytes(range(256)) * 20]
 PARTS = [{"PartNumber": 1, "ETag": '"a&b"'}, {"PartNumber": 2, "ETag": '"c"', "ChecksumCRC32": "x"}]
