@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from weakref import ref
 
 from cshelve._concurrency.outcomes import Outcomes, ProgressCallback, length_of
+from cshelve._shelf import files
 from cshelve._shelf.atomic import REQUIRED, Atomic, _Sentinel
 from cshelve._shelf.read_many import Items, OnError, Pairs, ValuesOfShelf, checked_on_error
 from cshelve._shelf.rewriting import rewrite_all
@@ -377,6 +378,22 @@ class CloudShelf(shelve.Shelf[V]):
         key = checked_key(key)
         if not self._values.remove(key, if_version=_checked_version(version)):
             raise ConflictError(f"{key!r} in {self._values.location} was deleted since it was read")
+
+    def presigned_url(self, key: str, expires_seconds: float = 3600) -> str:
+        """Return a link by which anybody who has it can read a value, without credentials.
+
+        It needs a shelf in S3 whose objects are the plain values: `use_versioning = false` with
+        `serializer = bytes` or `json`, and neither compressed nor encrypted. Sends nothing, so it
+        does not know whether the key is there, and a change in the writeback cache is not in what
+        the link shows until the next `sync`. The link expires after `expires_seconds`, at most
+        seven days, or with the credentials that signed it, if that is earlier.
+
+        Raises `UnsupportedOperationError`, which is an `io.UnsupportedOperation`, where there can
+        be no such link.
+
+            link = db.presigned_url("report.pdf", expires_seconds=600)
+        """
+        return files.presigned_url(self._values, checked_key(key), expires_seconds)
 
     def update(
         self,

@@ -16,6 +16,7 @@ from cshelve.exceptions import (
     DBDoesNotExistsError,
     KeyNotFoundError,
     ReadOnlyError,
+    UnsupportedOperationError,
 )
 from cshelve.providers.bulk import delete_each, get_each, put_each
 from cshelve.providers.stats import Stats
@@ -232,6 +233,14 @@ class Provider(ABC):
         """Yield only the names of `entries`."""
         for entry in self.entries(prefix, start_after=start_after, limit=limit):
             yield entry.name
+
+    def presigned_url(self, name: str, expires_seconds: float) -> str:
+        """Return a link by which anybody can read what is stored under a name, for a while.
+
+        Sends nothing, and does not ask whether the name is there. Raises
+        `UnsupportedOperationError` where the store has no such links.
+        """
+        raise UnsupportedOperationError(f"{self.location}: this store has no links to its values")
 
     def get_many(self, names: Iterable[str]) -> Iterator[tuple[str, Item | None]]:
         """Yield each name with its item, in the order of the names; None for an absent name.

@@ -285,6 +285,14 @@ class AwsS3(Provider):
         pages = pages_of(self._requests, prefix, start_after, limit)
         return islice(chain.from_iterable(map(self._names, pages)), limit)
 
+    def presigned_url(self, name: str, expires_seconds: float) -> str:
+        """Return a link, signed by boto3, which may ask for credentials, but sends S3 nothing."""
+        if self._requests.key_of(name) is None:
+            raise self._bucket.not_storable(name)
+        from cshelve.providers.aws_s3.presigning import presigned_url  # It imports botocore.
+
+        return presigned_url(self._requests, self._settings, name, expires_seconds)
+
     def get_many(self, names: Iterable[str]) -> Iterator[tuple[str, Item | None]]:
         if self._requests.direct() is None:
             return get_each(self, names)
