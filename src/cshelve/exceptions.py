@@ -36,10 +36,10 @@
     └── KeyNotFoundError (KeyError)
 
 Two rules hold everywhere: only a missing key raises a `KeyError`, and every exception is an
-`Error`, except the plain `ValueError` for using a closed shelf, as in the standard library. Some
-names and the `RuntimeError` bases are those of cshelve 1.x. The `OSError` bases keep
-``except dbm.error`` working in code that was written for `shelve`. An error of a local shelf is
-also an instance of the class that `dbm` raised.
+`Error`, except the plain `ValueError` for using a closed shelf, as in the standard library, and
+what a file raises that a caller uploads or downloads. Some names and the `RuntimeError` bases are
+those of cshelve 1.x. The `OSError` bases keep ``except dbm.error`` working in code that was written
+for `shelve`. An error of a local shelf is also an instance of the class that `dbm` raised.
 """
 
 from __future__ import annotations

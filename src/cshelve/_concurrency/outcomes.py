@@ -41,6 +41,8 @@ class Progress(NamedTuple):
     """The number of all keys; None if it is unknown, as for a generator or a listing."""
     bytes: int
     """The number of bytes stored or read so far, in the form in which the store holds them."""
+    total_bytes: int | None = None
+    """The number of all bytes of a value that is uploaded or downloaded; None if it is unknown."""
 
 
 ProgressCallback = Callable[[Progress], object]
@@ -63,6 +65,8 @@ class Outcomes:
         self._stored = 0
         self._failed = 0
         self._bytes = 0
+        self.total_bytes: int | None = None
+        """How many bytes there will be, if that is known."""
         self._count = 0
         self._failures: dict[str, Error] = {}
         self._about_shelf: Error | None = None
@@ -99,7 +103,7 @@ class Outcomes:
         self._count += keys
         self._bytes += size_bytes
         if self._progress is not None:
-            self._progress(Progress(self._count, self._total, self._bytes))
+            self._progress(Progress(self._count, self._total, self._bytes, self.total_bytes))
 
     def add_all(self, outcomes: Generator[Outcome]) -> None:
         """Iterate over the outcomes, which runs the operation, and count each of them."""

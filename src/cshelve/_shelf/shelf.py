@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from _typeshed import SupportsKeysAndGetItem
     from typing_extensions import TypeVar
 
+    from cshelve._shelf.files import FileToRead, FileToWrite
     from cshelve._shelf.pickling import PickledShelf
     from cshelve.providers.base import Provider
 
@@ -378,6 +379,43 @@ class CloudShelf(shelve.Shelf[V]):
         key = checked_key(key)
         if not self._values.remove(key, if_version=_checked_version(version)):
             raise ConflictError(f"{key!r} in {self._values.location} was deleted since it was read")
+
+    def upload(
+        self, key: str, path_or_file: FileToRead, *, progress: ProgressCallback | None = None
+    ) -> None:
+        """Store a file as the value of a key, atomically, with only a few parts of it in memory.
+
+        It needs a shelf of plain bytes: `serializer = bytes` with `use_versioning = false`, neither
+        compressed nor encrypted. A binary file that is open is read from its position to its end,
+        and may be of unknown length. `progress` is called with a `cshelve.Progress` as parts are
+        stored: its `bytes` grows, up to `total_bytes`.
+
+        In S3 one request, or two and one a part above `multipart_threshold_bytes`. If anything
+        fails, nothing is stored. Raises `UnsupportedOperationError` for other shelves, what reading
+        the file raises, and `StorageError` if it changes its size meanwhile.
+
+            db.upload("backup.tar", "/var/backups/today.tar", progress=print)
+        """
+        outcomes = Outcomes("uploaded", total=1, progress=progress)
+        files.upload(self._values, checked_key(key), path_or_file, outcomes)
+
+    def download(
+        self, key: str, path_or_file: FileToWrite, *, progress: ProgressCallback | None = None
+    ) -> None:
+        """Write the value of a key to a file, with only a few parts of it in memory.
+
+        At a path, the file appears at the end, or one that is there is replaced; there never is a
+        half of it. A binary file that is open is written from its position on, and has a part of
+        the value if this fails in the middle. It needs a shelf that can `upload`; `progress` is
+        called as there. In S3 one request for each part.
+
+        Raises `KeyNotFoundError`, `ConflictError` if another writer replaces the value meanwhile,
+        `UnsupportedOperationError` for other shelves, and what writing the file raises.
+
+            db.download("backup.tar", "/tmp/today.tar")
+        """
+        outcomes = Outcomes("downloaded", total=1, progress=progress)
+        files.download(self._values, _to_read(key), path_or_file, outcomes)
 
     def presigned_url(self, key: str, expires_seconds: float = 3600) -> str:
         """Return a link by which anybody who has it can read a value, without credentials.

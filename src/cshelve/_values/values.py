@@ -184,6 +184,9 @@ class Values:
     def settle(self, key: str) -> None:
         """Write the cached value of a key if it was changed; nothing is cached here."""
 
+    def forget(self, key: str) -> None:
+        """Remove a key from the cache, as its value was stored by another way."""
+
     def sync(self, outcomes: Outcomes) -> None:
         """Write all cached values that were changed; nothing is cached here."""
 

@@ -295,6 +295,10 @@ class WritebackValues(Values):
             self._write_changed([(name, entry)], Outcomes("written"))
             self._cache.drop(name, entry)
 
+    def forget(self, key: str) -> None:
+        with self._cache.lock:
+            self._forget(key)
+
     def sync(self, outcomes: Outcomes) -> None:
         """Write the cached values that were changed, and empty the cache.
 

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 
     from cshelve._config.options import Option
     from cshelve._config.sections import Sections
+    from cshelve.providers.streams import Source, Target
 
 __all__ = ["Capabilities", "Details", "Entry", "Item", "Outcome", "Provider", "Stats"]
 
@@ -233,6 +234,27 @@ class Provider(ABC):
         """Yield only the names of `entries`."""
         for entry in self.entries(prefix, start_after=start_after, limit=limit):
             yield entry.name
+
+    def upload(self, name: str, source: Source) -> str:
+        """Store what a file has, as `put` does, and return the new version.
+
+        The default holds all of it in memory. Raises what reading the file raises, and
+        `UnsupportedOperationError` where the store has to know a length that the source does not.
+        """
+        data = b"".join(source.pieces())
+        version = self.put(name, data)
+        source.moved(len(data))
+        return version
+
+    def download(self, name: str, target: Target) -> None:
+        """Write what is stored under a name to a file: one version, or raise `KeyNotFoundError`.
+
+        The default holds all of it in memory. Raises what writing the file raises; then, and if the
+        store fails in the middle, a part is written.
+        """
+        data = self.get(name).data
+        target.begun(len(data))
+        target.write(data)
 
     def presigned_url(self, name: str, expires_seconds: float) -> str:
         """Return a link by which anybody can read what is stored under a name, for a while.

@@ -12,9 +12,9 @@ import os
 import stat
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from typing import TypeVar
+from typing import BinaryIO, TypeVar
 
 from cshelve._concurrency.signals import is_from_signal_handler
 from cshelve.providers.base import Item
@@ -32,6 +32,7 @@ __all__ = [
     "dated_after",
     "make_directory",
     "move_onto",
+    "open_file",
     "read_file",
     "read_head",
     "status_of",
@@ -68,8 +69,8 @@ class Folder:
         self._scratch = self.base + SCRATCH + b"/"
         self._two_step_mark = self._scratch + b"two-steps"
 
-    def write_temporary(self, data: bytes) -> tuple[bytes, os.stat_result]:
-        """Write data to a new temporary file, and return its path and status.
+    def write_temporary(self, pieces: Iterable[bytes]) -> tuple[bytes, os.stat_result]:
+        """Write pieces to a new temporary file, and return its path and status.
 
         If that fails, the file is removed.
         """
@@ -77,9 +78,10 @@ class Folder:
         descriptor = self._in_scratch(lambda: os.open(path, _WRITE_FLAGS, 0o666))
         try:
             try:
-                rest = memoryview(data)
-                while rest:
-                    rest = rest[os.write(descriptor, rest) :]
+                for data in pieces:
+                    rest = memoryview(data)
+                    while rest:
+                        rest = rest[os.write(descriptor, rest) :]
                 if _CAN_DATE_OPEN_FILES:
                     # The times that Linux sets by itself advance in steps of some milliseconds.
                     now = time.time_ns()
@@ -432,11 +434,7 @@ def status_of(path: bytes) -> os.stat_result:
 
 
 def read_file(path: bytes) -> Item:
-    try:
-        descriptor = os.open(path, _READ_FLAGS)
-    except PermissionError:
-        status_of(path)  # Windows refuses to open a directory.
-        raise
+    descriptor = _opened(path)
     try:
         status = _of_file(os.fstat(descriptor))
         data = os.read(descriptor, status.st_size)
@@ -449,16 +447,31 @@ def read_file(path: bytes) -> Item:
 
 def read_head(path: bytes, size_bytes: int) -> tuple[bytes, os.stat_result]:
     """Return the first bytes of a file, and its status."""
-    try:
-        descriptor = os.open(path, _READ_FLAGS)
-    except PermissionError:
-        status_of(path)  # As in `read_file`.
-        raise
+    descriptor = _opened(path)
     try:
         status = _of_file(os.fstat(descriptor))
         return os.read(descriptor, size_bytes), status
     finally:
         os.close(descriptor)
+
+
+def open_file(path: bytes) -> BinaryIO:
+    """Open a file to read it bit by bit; it stays the same one if a writer replaces it."""
+    descriptor = _opened(path)
+    try:
+        _of_file(os.fstat(descriptor))
+    except BaseException:
+        os.close(descriptor)
+        raise
+    return open(descriptor, "rb", buffering=0)
+
+
+def _opened(path: bytes) -> int:
+    try:
+        return os.open(path, _READ_FLAGS)
+    except PermissionError:
+        status_of(path)  # Windows refuses to open a directory.
+        raise
 
 
 def _linked(path: bytes, other: bytes) -> bool:
