@@ -81,6 +81,11 @@ class Outcomes:
             self._put_numbers_on(error)
 
     @property
+    def stored(self) -> int:
+        """How many keys have succeeded."""
+        return self._stored
+
+    @property
     def is_over(self) -> bool:
         """Whether a failure has occurred that every other key would share."""
         return self._about_shelf is not None

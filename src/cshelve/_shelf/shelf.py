@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from weakref import ref
 
 from cshelve._concurrency.outcomes import Outcomes, ProgressCallback, length_of
-from cshelve._shelf import files
+from cshelve._shelf import copying, files
 from cshelve._shelf.atomic import REQUIRED, Atomic, _Sentinel
 from cshelve._shelf.read_many import Items, OnError, Pairs, ValuesOfShelf, checked_on_error
 from cshelve._shelf.rewriting import rewrite_all
@@ -379,6 +379,29 @@ class CloudShelf(shelve.Shelf[V]):
         key = checked_key(key)
         if not self._values.remove(key, if_version=_checked_version(version)):
             raise ConflictError(f"{key!r} in {self._values.location} was deleted since it was read")
+
+    def copy(self, source_key: str, target_key: str) -> None:
+        """Store the value of a key under another one too, atomically, as it was stored.
+
+        In S3 the store copies it, with metadata and content type, for two short requests; what
+        `[put_params]` says counts for the copy too. Sealed and signed records, and objects over
+        5 GB, are read and written. Raises `KeyNotFoundError` if there is no such source. A key is
+        copied onto itself by doing nothing.
+
+            db.copy("report", "report-of-june")
+        """
+        copying.copy_key(self._values, _to_read(source_key), checked_key(target_key))
+
+    def move(self, source_key: str, target_key: str) -> None:
+        """Copy a key as `copy` does, and delete the source if it is still what was copied.
+
+        Not atomic as a whole: for a moment both are there. If another writer changes the source in
+        between, raises `ConflictError`, and both stay. Costs one request more than `copy`. Raises
+        what `copy` and `delete` raise.
+
+            db.move("inbox/letter", "read/letter")
+        """
+        copying.move_key(self._values, _to_read(source_key), checked_key(target_key))
 
     def upload(
         self, key: str, path_or_file: FileToRead, *, progress: ProgressCallback | None = None

@@ -295,6 +295,12 @@ class WritebackValues(Values):
             self._write_changed([(name, entry)], Outcomes("written"))
             self._cache.drop(name, entry)
 
+    def copy(self, source: str, target: str) -> str:
+        with self._cache.lock:
+            version = super().copy(source, target)
+            self._forget(target)
+        return version
+
     def forget(self, key: str) -> None:
         with self._cache.lock:
             self._forget(key)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 from cshelve._concurrency.outcomes import Outcome, finish
 from cshelve.exceptions import (
     ConfigurationError,
+    ConflictError,
     DBDoesNotExistsError,
     KeyNotFoundError,
     ReadOnlyError,
@@ -255,6 +256,33 @@ class Provider(ABC):
         data = self.get(name).data
         target.begun(len(data))
         target.write(data)
+
+    def shares_store(self, other: Provider) -> bool:
+        """Return whether another provider is in the same store, and this one can copy from it.
+
+        Then equal locations are one place.
+        """
+        return type(other) is type(self)
+
+    def copy(
+        self,
+        source: str,
+        target: str,
+        *,
+        if_version: str | None = None,
+        origin: Provider | None = None,
+    ) -> None:
+        """Store what is under `source` under `target` too, as atomically as `put` does.
+
+        `origin`, which shares the store, has the source; None is this one. With `if_version`, raise
+        `ConflictError` if the source does not have that version any more. Raises
+        `KeyNotFoundError`. The default reads and writes; a store that copies by itself keeps
+        whatever else it has with the value.
+        """
+        item = (origin or self).get(source)
+        if if_version is not None and item.version != if_version:
+            raise ConflictError(f"{source!r} in {self.location} was changed since it was read")
+        self.put(target, item.data)
 
     def presigned_url(self, name: str, expires_seconds: float) -> str:
         """Return a link by which anybody can read what is stored under a name, for a while.

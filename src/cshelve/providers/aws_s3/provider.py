@@ -26,6 +26,7 @@ from cshelve.providers.aws_s3 import multipart
 from cshelve.providers.aws_s3.bucket import Bucket
 from cshelve.providers.aws_s3.bulk_delete import BulkDelete
 from cshelve.providers.aws_s3.conditional import delete_if, put_if
+from cshelve.providers.aws_s3.copies import copy_object, have_one_client
 from cshelve.providers.aws_s3.downloads import download
 from cshelve.providers.aws_s3.errors import code_of, failures, translated
 from cshelve.providers.aws_s3.inspecting import inspected
@@ -325,6 +326,27 @@ class AwsS3(Provider):
             raise KeyNotFoundError(name)
         range_bytes = self._settings.multipart_chunk_bytes
         download(self._requests, self._ranged_reads, name, target, range_bytes)
+
+    def shares_store(self, other: Provider) -> bool:
+        """Return whether the other's requests go to this server with the same credentials."""
+        return type(other) is AwsS3 and have_one_client(self._settings, other._settings)
+
+    def copy(
+        self,
+        source: str,
+        target: str,
+        *,
+        if_version: str | None = None,
+        origin: Provider | None = None,
+    ) -> None:
+        """Copy inside S3, with metadata and content type; read and write what is over 5 GB."""
+        store = origin if isinstance(origin, AwsS3) else self
+        if store._requests.key_of(source) is None:
+            raise KeyNotFoundError(source)
+        if self._requests.key_of(target) is None:
+            raise self._bucket.not_storable(target)
+        if not copy_object(self._requests, store._requests, source, target, if_version):
+            super().copy(source, target, if_version=if_version, origin=origin)
 
     def presigned_url(self, name: str, expires_seconds: float) -> str:
         """Return a link, signed by boto3, which may ask for credentials, but sends S3 nothing."""
