@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shelve
-from collections.abc import Callable, Generator, Sized
+from collections.abc import Callable, Generator, Mapping, Sized
 from contextlib import closing
 from typing import NamedTuple, Self
 
@@ -84,6 +84,11 @@ class Outcomes:
     def stored(self) -> int:
         """How many keys have succeeded."""
         return self._stored
+
+    @property
+    def failures(self) -> Mapping[str, Error]:
+        """The error of each key that has failed."""
+        return self._failures
 
     @property
     def is_over(self) -> bool:

@@ -86,6 +86,8 @@ class Capabilities(NamedTuple):
     """Whether the store supports a `delete` with `if_version`, atomically."""
     delete_reports: bool
     """Whether `delete` reports whether the name existed, without another request."""
+    copies: bool = False
+    """Whether the store does a `copy` by itself, so that the data does not travel."""
 
 
 class Provider(ABC):

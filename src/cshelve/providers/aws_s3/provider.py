@@ -78,7 +78,9 @@ class AwsS3(Provider):
     """
 
     options = OPTIONS
-    capabilities = Capabilities(conditional_put=True, conditional_delete=True, delete_reports=False)
+    capabilities = Capabilities(
+        conditional_put=True, conditional_delete=True, delete_reports=False, copies=True
+    )
 
     def __init__(
         self,
