@@ -201,9 +201,9 @@ def _copied_by_store(
 
     concurrency = values.provider.concurrency
     with closing(map_in_order(copy_one, keys, concurrency, is_last=Outcome.ends_all)) as done:
-        for _, outcome in done:
+        for key, outcome in done:
             if isinstance(outcome.failure, KeyNotFoundError):
-                outcomes.add_bytes(0, keys=1)  # Deleted since it was listed.
+                _note(outcomes, key, outcome.failure)
             else:
                 yield outcome
 
@@ -226,7 +226,7 @@ def _records_of(
                 continue
             failure, recoded = _attempt(key, partial(origin.recoded, key, data, values, key))
             if recoded is None:
-                outcomes.add(Outcome(key, failure))
+                _note(outcomes, key, failure)
             else:
                 yield key, recoded
 
@@ -240,7 +240,7 @@ def _pairs_of(
         if failure is None:
             yield key, value
         else:
-            outcomes.add(Outcome(key, failure))
+            _note(outcomes, key, failure)
 
 
 def _readers_of(
@@ -271,7 +271,7 @@ def _read(values: Values, keys: Iterable[str], outcomes: Outcomes) -> Generator[
                 for each in fetched:
                     key = taken.popleft()
                     if each.item is None:
-                        outcomes.add_bytes(0, keys=1)  # Deleted since it was listed.
+                        _note(outcomes, key, KeyNotFoundError(key))
                     else:
                         yield key, each.item.data
             return
@@ -342,6 +342,14 @@ def _are_same(one: object, other: object) -> bool:
         if is_from_signal_handler(error):
             raise
         return pickle.dumps(one) == pickle.dumps(other)
+
+
+def _note(outcomes: Outcomes, key: str, failure: Error | None) -> None:
+    """Count a key that is not copied; one that was deleted since it was listed is no failure."""
+    if isinstance(failure, KeyNotFoundError):
+        outcomes.add_bytes(0, keys=1)
+    else:
+        outcomes.add(Outcome(key, failure))
 
 
 def _attempt(key: str, act: Callable[[], T]) -> tuple[Error | None, T | None]:
