@@ -235,6 +235,23 @@ class TestInS3:
         assert headers["x-amz-storage-class"] == "STANDARD_IA"
         assert "x-amz-metadata-directive" not in headers
 
+    def test_a_key_of_the_customers_goes_with_both_sides(self, engine: str, s3: S3Rig) -> None:
+        config = s3.config(engine=engine)
+        config["put_params"] = {
+            "SSECustomerAlgorithm": "AES256",
+            "SSECustomerKeyBase64": "A" * 43 + "=",
+            "Tagging": "team=blue",
+        }
+        with cshelve.open_from_dict(config) as db:
+            db["a"] = 1
+            with s3.proxy.counting() as seen:
+                db.copy("a", "b")
+            assert db["b"] == 1
+        headers = seen.requests[-1].headers
+        key = "server-side-encryption-customer-key"
+        assert headers[f"x-amz-copy-source-{key}"] == headers[f"x-amz-{key}"] == "A" * 43 + "="
+        assert headers["x-amz-tagging-directive"] == "REPLACE"
+
     def test_the_copy_is_of_the_version_that_was_looked_at(self, engine: str, s3: S3Rig) -> None:
         with without_pauses(), cshelve.open_from_dict(s3.config(engine=engine)) as db:
             db["a"] = 1

@@ -491,11 +491,21 @@ class TestWithinS3:
         assert len(target) == 19
 
 
-def test_a_shelf_in_memory_is_another_place_than_the_next() -> None:
-    with cshelve.open_provider(InMemory()) as source, cshelve.open_provider(InMemory()) as target:
+@pytest.mark.parametrize("wrapped", [lambda inner: inner, Wrapper])
+def test_a_shelf_in_memory_is_another_place_than_the_next(
+    wrapped: Callable[[InMemory], Any],
+) -> None:
+    store = InMemory()
+    with (
+        cshelve.open_provider(wrapped(store)) as source,
+        cshelve.open_provider(wrapped(InMemory())) as target,
+        cshelve.open_provider(Wrapper(store)) as same,
+    ):
         source["k"] = 1
         assert cshelve.copy(source, target) == 1
         assert dict(target) == {"k": 1}
+        with pytest.raises(cshelve.ConfigurationError, match="contains the other"):
+            cshelve.copy(source, same)
 
 
 def test_little_of_a_long_source_is_read_in_advance() -> None:
