@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import io
+import json
 import os
+import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,7 +15,7 @@ import pytest
 
 import cshelve
 from cshelve.providers.aws_s3 import multipart
-from testbed.faults import Answer, CutBody, Fault, Reset
+from testbed.faults import Answer, CutBody, Fault, Hang, Reset
 from tests.providers.aws_s3.large_values.rig import (
     ABORT,
     CHUNK,
@@ -26,7 +30,7 @@ from tests.providers.aws_s3.large_values.rig import (
     Case,
 )
 from tests.providers.aws_s3.rig import threads_left, without_pauses
-from tests.rigs import S3Rig, provider_of
+from tests.rigs import S3Rig, provider_of, wait_until
 from tests.shelf.files.rig import Stream, Watching
 
 pytestmark = pytest.mark.s3
@@ -234,3 +238,39 @@ class TestDownload:
         with pytest.raises(cshelve.ConflictError):
             case.db.download("k", path)
         assert os.listdir(path.parent) == []
+
+
+MOVER = """
+import io, json, signal, sys
+import cshelve
+
+signal.signal(signal.SIGINT, signal.default_int_handler)
+db = cshelve.open_from_dict(json.loads(sys.argv[1]))
+if sys.argv[2] == "upload":
+    db.upload("k", io.BytesIO(bytes(20 * 2**20)))
+else:
+    db.download("k", sys.argv[3])
+"""
+
+
+@pytest.mark.parametrize(("what", "operation"), [("upload", PART), ("download", GET)])
+def test_ctrl_c_leaves_no_parts_and_no_file(
+    what: str, operation: str, case: Case, path: Path
+) -> None:
+    case.store("k", LONG)
+    default = {**case.config["default"], "read_timeout_seconds": 1, "total_max_attempts": 100}
+    config = json.dumps({**case.config, "default": default})
+    hanging = case.inject(Hang(), operation, times=None, after=1)
+    command = [sys.executable, "-c", MOVER, config, what, str(path)]
+    with subprocess.Popen(command, stderr=subprocess.PIPE, text=True) as mover:
+        try:
+            wait_until(lambda: hanging.hits >= 2)
+            mover.send_signal(signal.SIGINT)
+            _, said = mover.communicate(timeout=60)
+        finally:
+            mover.kill()
+    hanging.remove()
+    assert said.rstrip().endswith("KeyboardInterrupt")
+    assert case.uploads() == []
+    assert case.stored("k") == LONG
+    assert os.listdir(path.parent) == []
