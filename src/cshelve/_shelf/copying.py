@@ -1,4 +1,4 @@
-"""Copying: one key within a shelf, and many from any mapping to any other."""
+"""Copying and moving one key within a shelf; `copy_many` copies whole ones."""
 
 from __future__ import annotations
 
