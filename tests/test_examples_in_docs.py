@@ -30,6 +30,7 @@ MODULES = [
     for name in (
         "__init__.py",
         "_open.py",
+        "_shelf/copy_many.py",
         "_shelf/shelf.py",
         "codec/keys.py",
         "options.py",

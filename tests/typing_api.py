@@ -79,6 +79,16 @@ with cshelve.open_from_dict(config, flag="n", logger=logging.getLogger("mine")) 
     value, version = shelf.get_versioned("n")
     assert_type(version, str)
     assert_type(shelf.replace("n", value, version), str)
+    shelf.copy("a", "b")
+    shelf.move("a", "b")
+    assert_type(shelf.presigned_url("a", expires_seconds=60), str)
+    shelf.upload("a", Path("file"), progress=lambda progress: print(progress.total_bytes))
+    with open("file", "rb") as file, open("other", "wb") as other, open("text") as lines:
+        shelf.upload("a", file)
+        shelf.download("a", other)
+        shelf.upload("a", lines)  # type: ignore[arg-type]
+    assert_type(cshelve.copy({"a": 1}, shelf, skip_existing=True, verify=True), int)
+    cshelve.copy(shelf, {1: 1})  # type: ignore[dict-item]
     shelf.replace("new", value, None)
     shelf.delete("n", version)
     assert_type(shelf.rewrite(progress=print, exclusive=True), int)

@@ -49,6 +49,7 @@ from cshelve.exceptions import (
     UnknownCompressionAlgorithmError,
     UnknownEncryptionAlgorithmError,
     UnknownProviderError,
+    UnsupportedOperationError,
     UntrustedRecordError,
     ValueTooLargeError,
     ValueTypeError,
@@ -59,6 +60,7 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from cshelve._concurrency.outcomes import Progress
     from cshelve._shelf.atomic import DELETE
+    from cshelve._shelf.copy_many import copy
     from cshelve._shelf.shelf import CloudShelf, Shelf
     from cshelve.codec.keys import generate_key
 
@@ -97,9 +99,11 @@ __all__ = [
     "UnknownCompressionAlgorithmError",
     "UnknownEncryptionAlgorithmError",
     "UnknownProviderError",
+    "UnsupportedOperationError",
     "UntrustedRecordError",
     "ValueTooLargeError",
     "ValueTypeError",
+    "copy",
     "generate_key",
     "open",
     "open_from_dict",
@@ -113,6 +117,7 @@ _MODULES = {
     "CloudShelf": "cshelve._shelf.shelf",
     "Shelf": "cshelve._shelf.shelf",
     "Progress": "cshelve._concurrency.outcomes",
+    "copy": "cshelve._shelf.copy_many",
     "generate_key": "cshelve.codec.keys",
 }
 

@@ -26,6 +26,7 @@
     ├── ValueTypeError (TypeError)
     ├── ValueTooLargeError (ValueError)
     ├── NotPicklableError (pickle.PicklingError)
+    ├── UnsupportedOperationError (io.UnsupportedOperation)
     ├── RecordError (ValueError)
     │   ├── DataProcessingSignatureError (RuntimeError)
     │   ├── EncryptedDataCorruptionError (RuntimeError)
@@ -35,15 +36,16 @@
     └── KeyNotFoundError (KeyError)
 
 Two rules hold everywhere: only a missing key raises a `KeyError`, and every exception is an
-`Error`, except the plain `ValueError` for using a closed shelf, as in the standard library. Some
-names and the `RuntimeError` bases are those of cshelve 1.x. The `OSError` bases keep
-``except dbm.error`` working in code that was written for `shelve`. An error of a local shelf is
-also an instance of the class that `dbm` raised.
+`Error`, except the plain `ValueError` for using a closed shelf, as in the standard library, and
+what a file raises that a caller uploads or downloads. Some names and the `RuntimeError` bases are
+those of cshelve 1.x. The `OSError` bases keep ``except dbm.error`` working in code that was written
+for `shelve`. An error of a local shelf is also an instance of the class that `dbm` raised.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from io import UnsupportedOperation
 from pickle import PicklingError
 
 __all__ = [
@@ -75,6 +77,7 @@ __all__ = [
     "UnknownCompressionAlgorithmError",
     "UnknownEncryptionAlgorithmError",
     "UnknownProviderError",
+    "UnsupportedOperationError",
     "UntrustedRecordError",
     "ValueTooLargeError",
     "ValueTypeError",
@@ -217,6 +220,13 @@ class ValueTooLargeError(Error, ValueError):
 
 class NotPicklableError(Error, PicklingError):
     """A shelf cannot be pickled: the pickle would contain a secret, or could not be reopened."""
+
+
+class UnsupportedOperationError(Error, UnsupportedOperation):
+    """This shelf cannot do that, because of its store or its configuration; nothing was done.
+
+    As `io.UnsupportedOperation`, it is an `OSError` and a `ValueError`.
+    """
 
 
 class RecordError(Error, ValueError):

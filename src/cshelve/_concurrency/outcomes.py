@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shelve
-from collections.abc import Callable, Generator, Sized
+from collections.abc import Callable, Generator, Mapping, Sized
 from contextlib import closing
 from typing import NamedTuple, Self
 
@@ -41,6 +41,8 @@ class Progress(NamedTuple):
     """The number of all keys; None if it is unknown, as for a generator or a listing."""
     bytes: int
     """The number of bytes stored or read so far, in the form in which the store holds them."""
+    total_bytes: int | None = None
+    """The number of all bytes of a value that is uploaded or downloaded; None if it is unknown."""
 
 
 ProgressCallback = Callable[[Progress], object]
@@ -63,6 +65,8 @@ class Outcomes:
         self._stored = 0
         self._failed = 0
         self._bytes = 0
+        self.total_bytes: int | None = None
+        """How many bytes there will be, if that is known."""
         self._count = 0
         self._failures: dict[str, Error] = {}
         self._about_shelf: Error | None = None
@@ -75,6 +79,16 @@ class Outcomes:
             self._raise_failures()
         elif isinstance(error, Error) and error.about_shelf:
             self._put_numbers_on(error)
+
+    @property
+    def stored(self) -> int:
+        """How many keys have succeeded."""
+        return self._stored
+
+    @property
+    def failures(self) -> Mapping[str, Error]:
+        """The error of each key that has failed."""
+        return self._failures
 
     @property
     def is_over(self) -> bool:
@@ -99,7 +113,7 @@ class Outcomes:
         self._count += keys
         self._bytes += size_bytes
         if self._progress is not None:
-            self._progress(Progress(self._count, self._total, self._bytes))
+            self._progress(Progress(self._count, self._total, self._bytes, self.total_bytes))
 
     def add_all(self, outcomes: Generator[Outcome]) -> None:
         """Iterate over the outcomes, which runs the operation, and count each of them."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal, overload
 from weakref import ref
 
 from cshelve._concurrency.outcomes import Outcomes, ProgressCallback, length_of
+from cshelve._shelf import copying, files
 from cshelve._shelf.atomic import REQUIRED, Atomic, _Sentinel
 from cshelve._shelf.read_many import Items, OnError, Pairs, ValuesOfShelf, checked_on_error
 from cshelve._shelf.rewriting import rewrite_all
@@ -37,6 +38,7 @@ if TYPE_CHECKING:
     from _typeshed import SupportsKeysAndGetItem
     from typing_extensions import TypeVar
 
+    from cshelve._shelf.files import FileToRead, FileToWrite
     from cshelve._shelf.pickling import PickledShelf
     from cshelve.providers.base import Provider
 
@@ -380,6 +382,82 @@ class CloudShelf(shelve.Shelf[V]):
         key = checked_key(key)
         if not self._values.remove(key, if_version=_checked_version(version)):
             raise ConflictError(f"{key!r} in {self._values.location} was deleted since it was read")
+
+    def copy(self, source_key: str, target_key: str) -> None:
+        """Store the value of a key under another one too, atomically, as it was stored.
+
+        In S3 the store copies it, with metadata and content type, for two short requests; what
+        `[put_params]` says counts for the copy too. Sealed and signed records, and objects over
+        5 GB, are read and written. Raises `KeyNotFoundError` if there is no such source. A key is
+        copied onto itself by doing nothing.
+
+            db.copy("report", "report-of-june")
+        """
+        copying.copy_key(self._values, _to_read(source_key), checked_key(target_key))
+
+    def move(self, source_key: str, target_key: str) -> None:
+        """Copy a key as `copy` does, and delete the source if it is still what was copied.
+
+        Not atomic as a whole: for a moment both are there. If another writer changes the source in
+        between, raises `ConflictError`, and both stay. Costs one request more than `copy`. Raises
+        what `copy` and `delete` raise.
+
+            db.move("inbox/letter", "read/letter")
+        """
+        copying.move_key(self._values, _to_read(source_key), checked_key(target_key))
+
+    def upload(
+        self, key: str, path_or_file: FileToRead, *, progress: ProgressCallback | None = None
+    ) -> None:
+        """Store a file as the value of a key, atomically, with only a few parts of it in memory.
+
+        It needs a shelf of plain bytes: `serializer = bytes` with `use_versioning = false`, neither
+        compressed nor encrypted. A binary file that is open is read from its position to its end,
+        and may be of unknown length. `progress` is called with a `cshelve.Progress` as parts are
+        stored: its `bytes` grows, up to `total_bytes`.
+
+        In S3 one request, or two and one a part above `multipart_threshold_bytes`. If anything
+        fails, nothing is stored. Raises `UnsupportedOperationError` for other shelves, what reading
+        the file raises, and `StorageError` if it changes its size meanwhile.
+
+            db.upload("backup.tar", "/var/backups/today.tar", progress=print)
+        """
+        outcomes = Outcomes("uploaded", total=1, progress=progress)
+        files.upload(self._values, checked_key(key), path_or_file, outcomes)
+
+    def download(
+        self, key: str, path_or_file: FileToWrite, *, progress: ProgressCallback | None = None
+    ) -> None:
+        """Write the value of a key to a file, with only a few parts of it in memory.
+
+        At a path, the file appears at the end, or one that is there is replaced; there never is a
+        half of it. A binary file that is open is written from its position on, and has a part of
+        the value if this fails in the middle. It needs a shelf that can `upload`; `progress` is
+        called as there. In S3 one request for each part.
+
+        Raises `KeyNotFoundError`, `ConflictError` if another writer replaces the value meanwhile,
+        `UnsupportedOperationError` for other shelves, and what writing the file raises.
+
+            db.download("backup.tar", "/tmp/today.tar")
+        """
+        outcomes = Outcomes("downloaded", total=1, progress=progress)
+        files.download(self._values, _to_read(key), path_or_file, outcomes)
+
+    def presigned_url(self, key: str, expires_seconds: float = 3600) -> str:
+        """Return a link by which anybody who has it can read a value, without credentials.
+
+        It needs a shelf in S3 whose objects are the plain values: `use_versioning = false` with
+        `serializer = bytes` or `json`, and neither compressed nor encrypted. Sends nothing, so it
+        does not know whether the key is there, and a change in the writeback cache is not in what
+        the link shows until the next `sync`. The link expires after `expires_seconds`, at most
+        seven days, or with the credentials that signed it, if that is earlier.
+
+        Raises `UnsupportedOperationError`, which is an `io.UnsupportedOperation`, where there can
+        be no such link.
+
+            link = db.presigned_url("report.pdf", expires_seconds=600)
+        """
+        return files.presigned_url(self._values, checked_key(key), expires_seconds)
 
     def update(
         self,

@@ -36,6 +36,7 @@ __all__ = [
     "PlainPickleSerializer",
     "Serialize",
     "Serializer",
+    "agree",
     "is_own",
     "loads_by",
     "serializer_from",
@@ -241,6 +242,7 @@ class FunctionsSerializer:
     ) -> None:
         self._serialize = serialize
         self._deserialize = deserialize
+        self.functions = serialize, deserialize
         self._protocol = checked_protocol(protocol)
 
     def dumps(self, value: Any) -> Pieces:
@@ -293,6 +295,13 @@ OPTIONS: tuple[Option[Any], ...] = (SERIALIZER, USE_PICKLE, UNPICKLE_ONLY)
 def is_own(serializer: Serializer, letter: bytes) -> bool:
     """Return whether a record with this letter, or without one, was written by this serializer."""
     return letter in (serializer.letter, serializer.letter_if_sealed)
+
+
+def agree(serializer: Serializer, other: Serializer) -> bool:
+    """Return whether each of two serializers reads what the other one writes."""
+    if isinstance(serializer, FunctionsSerializer) and isinstance(other, FunctionsSerializer):
+        return serializer.functions == other.functions
+    return serializer.name == other.name
 
 
 def loads_by(serializer: Serializer, letter: bytes, payload: Data) -> Any:

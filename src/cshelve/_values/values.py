@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Container, Generator, Iterable, Iterator
+from contextlib import suppress
 from typing import Any, NamedTuple, TypeVar
 
 from cshelve._concurrency.outcomes import Outcome, Outcomes
 from cshelve._concurrency.signals import is_from_signal_handler
-from cshelve._values.serializers import Serializer, is_own, loads_by
+from cshelve._values.serializers import Serializer, agree, is_own, loads_by
 from cshelve.codec import Codec, Decoded
-from cshelve.codec.record import Letters
+from cshelve.codec.record import Letters, protection_of
 from cshelve.codec.stage import Pieces
 from cshelve.exceptions import (
+    ConflictError,
     Error,
     KeyNotFoundError,
     KeyNotStorableError,
@@ -24,6 +26,9 @@ from cshelve.exceptions import (
 from cshelve.providers.base import Item, Provider
 
 __all__ = ["Fetched", "Values", "checked_key", "not_serialized"]
+
+# How often a copy begins again because the source was changed.
+COPY_ATTEMPTS = 5
 
 T = TypeVar("T")
 E = TypeVar("E", RecordError, ValueTooLargeError)
@@ -146,6 +151,39 @@ class Values:
         """Store a record that `encode` returned if the condition holds; return its version."""
         return self.provider.put(self.name(key), record, if_absent=if_absent, if_version=if_version)
 
+    def copy(self, source: str, target: str) -> str:
+        """Store the value of a key under another one too, and return the version of the source.
+
+        The store does it by itself, except for sealed and signed records, which are valid for
+        their own key only. Raises `KeyNotFoundError`, and `ConflictError` if others write the
+        source at each attempt.
+        """
+        self.refuse_if_read_only("write", target)
+        try:
+            for _ in range(COPY_ATTEMPTS - 1):
+                with suppress(ConflictError):
+                    return self._copy_once(source, target)
+            return self._copy_once(source, target)
+        except KeyNotFoundError:
+            raise KeyNotFoundError(source) from None  # The caller's key, without the prefix.
+
+    def recoded(self, key: str, data: bytes, other: Values, other_key: str) -> bytes:
+        """Return the record that another shelf stores for the value of one of this shelf.
+
+        The value itself is not made, unless the serializers differ.
+        """
+        decoded = self.decode(key, data)
+        if agree(self.serializer, other.serializer) and is_own(
+            self.serializer, decoded.letters.serializer
+        ):
+            return other.encode(other_key, (decoded.payload,))
+        return other.encode(other_key, other.dumps(other_key, self.loads(key, decoded)))
+
+    def store_many(self, records: Iterable[tuple[str, bytes]]) -> Generator[Outcome]:
+        """Store the records of many keys while the outcomes are iterated over."""
+        named = ((self.name(key), record) for key, record in records)
+        return self._by_key(self.provider.put_many(named))
+
     def delete(self, key: str) -> None:
         """Delete a key, or raise `KeyNotFoundError`.
 
@@ -183,6 +221,9 @@ class Values:
 
     def settle(self, key: str) -> None:
         """Write the cached value of a key if it was changed; do nothing here, without a cache."""
+
+    def forget(self, key: str) -> None:
+        """Remove a key from the cache, as its value was stored by another way."""
 
     def sync(self, outcomes: Outcomes) -> None:
         """Write all cached values that were changed; do nothing here, without a cache."""
@@ -279,6 +320,17 @@ class Values:
             raise self.provider.read_only_error(
                 f"can't {doing} {what} in {self.provider.location}: it was opened with flag 'r'"
             )
+
+    def _copy_once(self, source: str, target: str) -> str:
+        name = self.name(source)
+        details = self.provider.inspect(name)
+        is_bound = self.codec.versioned and bool(protection_of(details.head)[0])
+        if self.codec.seal is None and not is_bound:
+            self.provider.copy(name, self.name(target), if_version=details.version)
+            return details.version
+        item = self.provider.get(name)
+        self.store(target, self.recoded(source, item.data, self, target))
+        return item.version
 
     def _names(self, keys: Iterable[str], outcomes: Outcomes) -> Iterator[str]:
         """Yield the names of keys, and count those that no store can hold as missing."""

@@ -297,6 +297,16 @@ class WritebackValues(Values):
             self._write_changed([(name, entry)], Outcomes("written"))
             self._cache.drop(name, entry)
 
+    def copy(self, source: str, target: str) -> str:
+        with self._cache.lock:
+            version = super().copy(source, target)
+            self._forget(target)
+        return version
+
+    def forget(self, key: str) -> None:
+        with self._cache.lock:
+            self._forget(key)
+
     def sync(self, outcomes: Outcomes) -> None:
         """Write the cached values that were changed, and empty the cache.
 

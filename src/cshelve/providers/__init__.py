@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from cshelve.providers.filesystem.provider import Filesystem
     from cshelve.providers.in_memory import InMemory
     from cshelve.providers.stats import Stats
+    from cshelve.providers.streams import Source, Target
     from cshelve.providers.wrapper import Wrapper
 
 __all__ = [
@@ -46,7 +47,9 @@ __all__ = [
     "Provider",
     "Section",
     "Sections",
+    "Source",
     "Stats",
+    "Target",
     "Wrapper",
     "boolean",
     "integer",
@@ -95,7 +98,9 @@ _MODULES = {
     "Provider": "cshelve.providers.base",
     "Section": "cshelve._config.sections",
     "Sections": "cshelve._config.sections",
+    "Source": "cshelve.providers.streams",
     "Stats": "cshelve.providers.stats",
+    "Target": "cshelve.providers.streams",
     "Wrapper": "cshelve.providers.wrapper",
     **dict.fromkeys(
         ("boolean", "integer", "number", "seconds", "text", "word"), "cshelve._config.options"

@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 from cshelve._concurrency.outcomes import Outcome, finish
 from cshelve.exceptions import (
     ConfigurationError,
+    ConflictError,
     DBDoesNotExistsError,
     KeyNotFoundError,
     ReadOnlyError,
+    UnsupportedOperationError,
 )
 from cshelve.providers.bulk import delete_each, get_each, put_each
 from cshelve.providers.stats import Stats
@@ -25,6 +27,7 @@ if TYPE_CHECKING:
 
     from cshelve._config.options import Option
     from cshelve._config.sections import Sections
+    from cshelve.providers.streams import Source, Target
 
 __all__ = ["Capabilities", "Details", "Entry", "Item", "Outcome", "Provider", "Stats"]
 
@@ -83,6 +86,8 @@ class Capabilities(NamedTuple):
     """Whether the store supports a `delete` with `if_version`, atomically."""
     delete_reports: bool
     """Whether `delete` reports whether the name existed, without another request."""
+    copies: bool = False
+    """Whether the store does a `copy` by itself, so that the data does not travel."""
 
 
 class Provider(ABC):
@@ -232,6 +237,62 @@ class Provider(ABC):
         """Yield only the names of `entries`."""
         for entry in self.entries(prefix, start_after=start_after, limit=limit):
             yield entry.name
+
+    def upload(self, name: str, source: Source) -> str:
+        """Store what a file has, as `put` does, and return the new version.
+
+        The default holds all of it in memory. Raises what reading the file raises, and
+        `UnsupportedOperationError` where the store has to know a length that the source does not.
+        """
+        data = b"".join(source.pieces())
+        version = self.put(name, data)
+        source.moved(len(data))
+        return version
+
+    def download(self, name: str, target: Target) -> None:
+        """Write what is stored under a name to a file: one version, or raise `KeyNotFoundError`.
+
+        The default holds all of it in memory. Raises what writing the file raises; then, and if the
+        store fails in the middle, a part is written.
+        """
+        data = self.get(name).data
+        target.begun(len(data))
+        target.write(data)
+
+    def shares_store(self, other: Provider) -> bool:
+        """Return whether another provider is in the same store, and this one can copy from it.
+
+        Then equal locations are one place.
+        """
+        return type(other) is type(self)
+
+    def copy(
+        self,
+        source: str,
+        target: str,
+        *,
+        if_version: str | None = None,
+        origin: Provider | None = None,
+    ) -> None:
+        """Store what is under `source` under `target` too, as atomically as `put` does.
+
+        `origin`, which shares the store, has the source; None is this one. With `if_version`, raise
+        `ConflictError` if the source does not have that version any more. Raises
+        `KeyNotFoundError`. The default reads and writes; a store that copies by itself keeps
+        whatever else it has with the value.
+        """
+        item = (origin or self).get(source)
+        if if_version is not None and item.version != if_version:
+            raise ConflictError(f"{source!r} in {self.location} was changed since it was read")
+        self.put(target, item.data)
+
+    def presigned_url(self, name: str, expires_seconds: float) -> str:
+        """Return a link by which anybody can read what is stored under a name, for a while.
+
+        Sends nothing, and does not ask whether the name is there. Raises
+        `UnsupportedOperationError` where the store has no such links.
+        """
+        raise UnsupportedOperationError(f"{self.location}: this store has no links to its values")
 
     def get_many(self, names: Iterable[str]) -> Iterator[tuple[str, Item | None]]:
         """Yield each name with its item, in the order of the names; None for an absent name.

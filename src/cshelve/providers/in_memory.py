@@ -142,6 +142,9 @@ class InMemory(Provider):
             del self._values()[name]
             return True
 
+    def shares_store(self, other: Provider) -> bool:
+        return isinstance(other, InMemory) and other._store is self._store
+
     def entries(
         self, prefix: str = "", *, start_after: str | None = None, limit: int | None = None
     ) -> Iterator[Entry]:

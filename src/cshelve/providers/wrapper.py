@@ -20,7 +20,9 @@ class Wrapper(Provider):
 
     Operations on many names call those on one, as in `Provider`: an overridden `put` also handles
     each item of a `put_many`. A subclass may pass `get_many`, `put_many`, `delete_many` and `purge`
-    on to `inner`, which is faster, if they need no change.
+    on to `inner`, which is faster, if they need no change. `copy`, `upload` and `download` call
+    `get` and `put`, and `presigned_url` refuses, since a link would go round `get`; a subclass that
+    leaves values as they are may pass these on too.
 
         class Shouting(Wrapper):
             def get(self, name: str) -> Item:
@@ -33,7 +35,8 @@ class Wrapper(Provider):
     def __init__(self, inner: Provider) -> None:
         super().__init__(concurrency=inner.concurrency)
         self.inner = inner
-        self.capabilities = inner.capabilities
+        # Not the store, but this class copies, by `get` and `put`.
+        self.capabilities = inner.capabilities._replace(copies=False)
         self.stats = inner.stats
         self.is_shared = inner.is_shared
         self.like_shelve = inner.like_shelve
@@ -71,6 +74,9 @@ class Wrapper(Provider):
 
     def close(self) -> None:
         self.inner.close()
+
+    def shares_store(self, other: Provider) -> bool:
+        return self.inner.shares_store(other.inner if isinstance(other, Wrapper) else other)
 
     def get(self, name: str) -> Item:
         return self.inner.get(name)

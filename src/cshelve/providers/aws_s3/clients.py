@@ -17,6 +17,7 @@ import botocore.session
 from botocore import UNSIGNED, xform_name
 from botocore.awsrequest import AWSResponse
 from botocore.compat import HTTPHeaders
+from botocore.config import Config
 from botocore.exceptions import CredentialRetrievalError
 from botocore.parsers import ResponseParserError
 from botocore.utils import get_environ_proxies
@@ -60,7 +61,7 @@ class Clients:
         own = settings.session
         self._core = botocore.session.get_session() if own is None else own._session
         self._session = build_session(settings, self._core) if own is None else own
-        self._repeating = self._built()
+        self._repeating = self.built()
         self.meta: Any = self._repeating.meta
         """boto3's information about the service and the endpoint."""
         self.config: Any = self.meta.config
@@ -70,7 +71,7 @@ class Clients:
     @cached_property
     def _sending_once(self) -> S3Client:
         """The client that never retries, created for the first conditional write."""
-        return self._built(sends_once=True)
+        return self.built(Config(retries={"mode": "standard", "total_max_attempts": 1}))
 
     @cached_property
     def _credentials(self) -> Any:
@@ -155,8 +156,9 @@ class Clients:
             for handler in handlers
         )
 
-    def _built(self, *, sends_once: bool = False) -> S3Client:
-        client = build_client(self._session, self._settings, sends_once=sends_once)
+    def built(self, config: Config | None = None) -> S3Client:
+        """Build one more client; `config` goes before the settings."""
+        client = build_client(self._session, self._settings, config)
         hook: Any = self._before_send  # The stubs do not allow a hook that returns a response.
         client.meta.events.register("before-send.s3", hook)
         # Before botocore's own handlers, of which one signs and one parses.

@@ -61,6 +61,7 @@ OF_KMS = re.compile(r"\bkms\b|^KMS", re.IGNORECASE)
 
 # The IAM action that an operation needs, if its name differs from the operation's.
 IAM_ACTIONS = {
+    "CopyObject": "s3:GetObject and s3:PutObject",
     "HeadObject": "s3:GetObject",
     "CreateMultipartUpload": "s3:PutObject",
     "UploadPart": "s3:PutObject",

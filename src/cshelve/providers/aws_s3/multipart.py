@@ -7,13 +7,14 @@ sent with that request.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import closing
+from functools import partial
 from html import escape
 from typing import TYPE_CHECKING, Any
 
 from cshelve._concurrency.parallel import unstoppable
-from cshelve.exceptions import StorageError
+from cshelve.exceptions import StorageError, UnsupportedOperationError
 from cshelve.providers.aws_s3.bucket import etag_of
 from cshelve.providers.aws_s3.errors import code_of, failures
 from cshelve.providers.aws_s3.sending import attempt, attempt_once, send
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
     from cshelve.providers.aws_s3.direct.templates import Request
     from cshelve.providers.aws_s3.requests import Requests
 
+    Data = bytes | memoryview
+
 __all__ = ["LARGEST_PUT_BYTES", "MultipartUploads"]
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/qfacts.html
@@ -31,6 +34,8 @@ MOST_PARTS = 10_000
 LARGEST_PUT_BYTES = 5 * 2**30
 """The size of the largest value that S3 stores by one request."""
 MOST_AT_ONCE = 12
+# Of a file, whose parts are in memory only while they are sent: so many, of the configured size.
+MOST_IN_MEMORY = 3
 # The fields that the last request has for each part, in boto3's order.
 ORDER = ("PartNumber", "ETag", "ChecksumCRC32")
 
@@ -51,10 +56,22 @@ class MultipartUploads:
     def put(self, name: str, data: bytes) -> str:
         """Store data, and return its version."""
 
-        def complete(parameters: Mapping[str, Any], document: bytes) -> Mapping[str, Any]:
-            return send(self._requests, "CompleteMultipartUpload", name, parameters, document)
+        complete = partial(self._complete, name)
+        return self._put(name, self._parts_of(data), {}, complete, MOST_AT_ONCE)
 
-        return self._put(name, data, {}, complete)
+    def part_bytes(self, size_bytes: int | None) -> int:
+        """Return how large the parts of a value are; all but the last one have this size."""
+        return max(self._chunk_bytes, -(-(size_bytes or 0) // MOST_PARTS))
+
+    def put_parts(
+        self, name: str, parts: Iterable[Data], part_bytes: int, stored: Callable[[int], object]
+    ) -> str:
+        """Store parts of `part_bytes` as they come, and return the version.
+
+        `stored` is called with the number of bytes of each. What `parts` raises aborts the upload.
+        """
+        most = max(1, MOST_IN_MEMORY * self._chunk_bytes // part_bytes)
+        return self._put(name, parts, {}, partial(self._complete, name), most, stored)
 
     def put_if(
         self,
@@ -77,14 +94,24 @@ class MultipartUploads:
                 self._requests, operation, name, parameters, document, by_boto3=by_boto3
             )
 
-        return self._put(name, data, metadata, complete)
+        return self._put(name, self._parts_of(data), metadata, complete, MOST_AT_ONCE)
+
+    def _complete(
+        self, name: str, parameters: Mapping[str, Any], document: bytes
+    ) -> Mapping[str, Any]:
+        return send(self._requests, "CompleteMultipartUpload", name, parameters, document)
+
+    def _parts_of(self, data: bytes) -> Iterator[Data]:
+        return parts_of(data, self.part_bytes(len(data)))
 
     def _put(
         self,
         name: str,
-        data: bytes,
+        parts: Iterable[Data],
         metadata: Mapping[str, Any],
         complete: Callable[[Mapping[str, Any], bytes], Mapping[str, Any]],
+        most: int,
+        stored: Callable[[int], object] = lambda _: None,
     ) -> str:
         operation = "CreateMultipartUpload"
         answer = send(self._requests, operation, name, metadata)
@@ -95,22 +122,41 @@ class MultipartUploads:
             )
         upload = str(answer["UploadId"])
         try:
-            parts = self._sent(name, data, upload)
-            parameters = {"UploadId": upload, "MultipartUpload": {"Parts": parts}}
-            answer = complete(parameters, _document(parts))
+            sent = self._sent(name, parts, upload, most, stored)
+            parameters = {"UploadId": upload, "MultipartUpload": {"Parts": sent}}
+            answer = complete(parameters, _document(sent))
             return etag_of(answer, self._bucket.place("CompleteMultipartUpload", name))
         except BaseException:
             self._abort(name, upload)
             raise
 
-    def _sent(self, name: str, data: bytes, upload: str) -> list[dict[str, Any]]:
+    def _sent(
+        self,
+        name: str,
+        parts: Iterable[Data],
+        upload: str,
+        most: int,
+        stored: Callable[[int], object],
+    ) -> list[dict[str, Any]]:
         """Send the parts, and return the fields of each that the last request needs."""
-        chunk_bytes = max(self._chunk_bytes, -(-len(data) // MOST_PARTS))
-        numbers = range(1, -(-len(data) // chunk_bytes) + 1)
-        most = min(MOST_AT_ONCE, self._requests.most_of_one)
-        task = _Parts(self._requests, name, data, upload, chunk_bytes)
-        with closing(task.results(numbers, most)) as sent:
-            return [part for _, part in sent]
+        task = _Parts(self._requests, name, upload)
+        done: list[dict[str, Any]] = []
+        most = min(most, MOST_AT_ONCE, self._requests.most_of_one)
+        with closing(task.results(self._numbered(name, parts), most)) as sent:
+            for (_, data), part in sent:
+                done.append(part)
+                stored(len(data))
+        return done
+
+    def _numbered(self, name: str, parts: Iterable[Data]) -> Iterator[tuple[int, Data]]:
+        for number, part in enumerate(parts, 1):
+            if number > MOST_PARTS:
+                raise UnsupportedOperationError(
+                    f"{self._bucket.place('UploadPart', name)}: S3 takes {MOST_PARTS:,} parts, and "
+                    "the length of the file was not known beforehand. Raise [default] "
+                    "multipart_chunk_bytes, or give the path of a file."
+                )
+            yield number, part
 
     def _abort(self, name: str, upload: str) -> None:
         """Remove the parts of a failed upload; log a warning if that fails as well."""
@@ -127,36 +173,32 @@ class MultipartUploads:
             )
 
 
-class _Parts(BucketTask[int, dict[str, Any]]):
-    """The task that sends the parts of a value, by their numbers, without copying them."""
+class _Parts(BucketTask["tuple[int, Data]", dict[str, Any]]):
+    """The parts of a value, each with its number."""
 
     is_worth_an_end = False  # If the loop ends early, the upload is aborted.
 
-    def __init__(
-        self, requests: Requests, name: str, data: bytes, upload: str, chunk_bytes: int
-    ) -> None:
+    def __init__(self, requests: Requests, name: str, upload: str) -> None:
         super().__init__(requests)
         self._name = name
         self._key = requests.bucket.prefix + name
-        self._data = memoryview(data)
         self._upload = upload
-        self._chunk_bytes = chunk_bytes
 
-    def request(self, number: int) -> Request | None:
-        return self.made("UploadPart", self._key, self._parameters(number), self._body(number))
+    def request(self, part: tuple[int, Data]) -> Request | None:
+        number, data = part
+        return self.made("UploadPart", self._key, self._parameters(number), data)
 
-    def result(self, number: int, answer: Answer) -> dict[str, Any]:
+    def result(self, part: tuple[int, Data], answer: Answer) -> dict[str, Any]:
         headers = self._requests.judged("UploadPart", answer).headers
-        part: dict[str, Any] = {"PartNumber": number, "ETag": headers["etag"]}
+        made: dict[str, Any] = {"PartNumber": part[0], "ETag": headers["etag"]}
         if self._requests.config.sends_checksums and "x-amz-checksum-crc32" in headers:
-            part["ChecksumCRC32"] = headers["x-amz-checksum-crc32"]
-        return part
+            made["ChecksumCRC32"] = headers["x-amz-checksum-crc32"]
+        return made
 
-    def by_boto3(self, number: int) -> dict[str, Any]:
+    def by_boto3(self, part: tuple[int, Data]) -> dict[str, Any]:
+        number, data = part
         place = self._requests.bucket.place("UploadPart", self._name)
-        answer = self._requests.boto3.send(
-            "UploadPart", self._name, self._parameters(number), self._body(number)
-        )
+        answer = self._requests.boto3.send("UploadPart", self._name, self._parameters(number), data)
         if "ETag" not in answer:
             raise StorageError(f"{place}: the response has no ETag, so nothing is stored.")
         algorithm = self._requests.bucket.parameters.get("UploadPart", {}).get("ChecksumAlgorithm")
@@ -166,9 +208,12 @@ class _Parts(BucketTask[int, dict[str, Any]]):
     def _parameters(self, number: int) -> dict[str, Any]:
         return {"UploadId": self._upload, "PartNumber": number}
 
-    def _body(self, number: int) -> memoryview:
-        start = (number - 1) * self._chunk_bytes
-        return self._data[start : start + self._chunk_bytes]
+
+def parts_of(data: bytes, part_bytes: int) -> Iterator[Data]:
+    """Yield views of data, without copying."""
+    view = memoryview(data)
+    for start in range(0, len(view), part_bytes):
+        yield view[start : start + part_bytes]
 
 
 def _document(parts: list[dict[str, Any]]) -> bytes:

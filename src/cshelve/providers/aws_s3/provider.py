@@ -5,6 +5,7 @@ The object of a key is named `key_prefix/key`.
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from functools import cached_property
@@ -25,6 +26,8 @@ from cshelve.providers.aws_s3 import multipart
 from cshelve.providers.aws_s3.bucket import Bucket
 from cshelve.providers.aws_s3.bulk_delete import BulkDelete
 from cshelve.providers.aws_s3.conditional import delete_if, put_if
+from cshelve.providers.aws_s3.copies import copy_object, have_one_client
+from cshelve.providers.aws_s3.downloads import download
 from cshelve.providers.aws_s3.errors import code_of, failures, translated
 from cshelve.providers.aws_s3.inspecting import inspected
 from cshelve.providers.aws_s3.listing import Objects
@@ -50,6 +53,8 @@ if TYPE_CHECKING:
 
     from boto3.session import Session
 
+    from cshelve.providers.streams import Source, Target
+
 __all__ = ["AwsS3"]
 
 # Regions for which CreateBucket accepts no LocationConstraint: S3's first one, and names that do
@@ -73,7 +78,9 @@ class AwsS3(Provider):
     """
 
     options = OPTIONS
-    capabilities = Capabilities(conditional_put=True, conditional_delete=True, delete_reports=False)
+    capabilities = Capabilities(
+        conditional_put=True, conditional_delete=True, delete_reports=False, copies=True
+    )
 
     def __init__(
         self,
@@ -284,6 +291,72 @@ class AwsS3(Provider):
     ) -> Iterator[str]:
         pages = pages_of(self._requests, prefix, start_after, limit)
         return islice(chain.from_iterable(map(self._names, pages)), limit)
+
+    def upload(self, name: str, source: Source) -> str:
+        """Store what a file has: in parts, a few of them in memory, if it is long enough."""
+        if self._requests.key_of(name) is None:
+            raise self._bucket.not_storable(name)
+        part_bytes = self._uploads.part_bytes(source.size_bytes)
+        pieces = source.pieces(part_bytes)
+        begun: deque[bytes] = deque()
+        size = 0
+        for piece in pieces:
+            begun.append(piece)
+            size += len(piece)
+            if size > self._most_bytes:
+                break
+        else:
+            version = self.put(name, b"".join(begun))
+            source.moved(size)
+            return version
+        del piece
+
+        def parts() -> Iterator[bytes]:
+            while begun:
+                yield begun.popleft()
+            yield from pieces
+
+        def stored(count: int) -> None:
+            self.stats.add_bytes(sent=count)
+            source.moved(count)
+
+        return self._uploads.put_parts(name, parts(), part_bytes, stored)
+
+    def download(self, name: str, target: Target) -> None:
+        """Write a value to a file: in ranges of one version, a few of them in memory."""
+        if self._requests.key_of(name) is None:
+            raise KeyNotFoundError(name)
+        range_bytes = self._settings.multipart_chunk_bytes
+        download(self._requests, self._ranged_reads, name, target, range_bytes)
+
+    def shares_store(self, other: Provider) -> bool:
+        """Return whether the other's requests go to this server with the same credentials."""
+        return type(other) is AwsS3 and have_one_client(self._settings, other._settings)
+
+    def copy(
+        self,
+        source: str,
+        target: str,
+        *,
+        if_version: str | None = None,
+        origin: Provider | None = None,
+    ) -> None:
+        """Copy inside S3, with metadata and content type; read and write what is over 5 GB."""
+        store = origin if isinstance(origin, AwsS3) else self
+        if store._requests.key_of(source) is None:
+            raise KeyNotFoundError(source)
+        if self._requests.key_of(target) is None:
+            raise self._bucket.not_storable(target)
+        if not copy_object(self._requests, store._requests, source, target, if_version):
+            super().copy(source, target, if_version=if_version, origin=origin)
+
+    def presigned_url(self, name: str, expires_seconds: float) -> str:
+        """Return a link, signed by boto3, which may ask for credentials, but sends S3 nothing."""
+        if self._requests.key_of(name) is None:
+            raise self._bucket.not_storable(name)
+        from cshelve.providers.aws_s3.presigning import presigned_url  # It imports botocore.
+
+        return presigned_url(self._requests, self._settings, name, expires_seconds)
 
     def get_many(self, names: Iterable[str]) -> Iterator[tuple[str, Item | None]]:
         if self._requests.direct() is None:

@@ -12,7 +12,7 @@ import io
 import zlib
 from collections.abc import Mapping
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from cshelve.exceptions import StorageError
 from cshelve.providers.aws_s3.bucket import NO_VERSION
@@ -26,7 +26,9 @@ if TYPE_CHECKING:
     from cshelve.providers.aws_s3.direct.templates import Request
     from cshelve.providers.aws_s3.requests import Requests
 
-__all__ = ["First", "RangedReads", "UnfitRangeError"]
+__all__ = ["First", "RangedReads", "Ranges", "UnfitRangeError", "length_of"]
+
+R = TypeVar("R")
 
 # Each range costs a request and a connection, and twelve at 50 MB/s are more than a process can
 # receive.
@@ -75,7 +77,8 @@ class RangedReads:
         self._bucket = requests.bucket
         self.threshold_bytes = threshold_bytes
         self._chunk_bytes = chunk_bytes
-        self._has_ranges = True
+        self.has_ranges = True
+        """Whether the server gives the ranges that it is asked for, as far as is known."""
         self._unmatched = 0
 
     def item(self, name: str, begun: Begun | None) -> Item:
@@ -105,7 +108,7 @@ class RangedReads:
         mix of two values. Raises boto3's errors for a body that is cut short or damaged.
         """
         is_unchanged = first.etag == replaced_etag
-        if self._has_ranges and is_unchanged:
+        if self.has_ranges and is_unchanged:
             # The value has not changed, but its ETag does not match. A proxy that compresses
             # responses may have altered the ETag.
             self._unmatched += 1
@@ -113,7 +116,7 @@ class RangedReads:
                 self._without_ranges("the server's ETags do not match in If-Match")
         at_once = min(MOST_RANGES, self._requests.most_of_one)
         # A weak ETag never matches in If-Match: RFC 9110, section 13.1.1.
-        if is_unchanged or not self._has_ranges or not first.etag.startswith('"') or at_once == 1:
+        if is_unchanged or not self.has_ranges or not first.etag.startswith('"') or at_once == 1:
             data = self._to_its_end(first)
         else:
             data = self._in_ranges(name, first, at_once)
@@ -159,7 +162,7 @@ class RangedReads:
 
     def _without_ranges(self, why: str) -> None:
         """Read values as a whole from now on, and log a warning, since that takes longer."""
-        self._has_ranges = False
+        self.has_ranges = False
         self._requests.warn(f"large values are read by one request each from now on: {why}")
 
     def _to_its_end(self, first: First) -> bytes:
@@ -183,8 +186,8 @@ class RangedReads:
             )
 
 
-class _Reading(BucketTask[int, None]):
-    """The task that reads the ranges of a value into one buffer, which becomes the value."""
+class Ranges(BucketTask[int, R]):
+    """Requests for ranges of one object, by where they start: each of the same version of it."""
 
     def __init__(
         self, requests: Requests, reads: RangedReads, name: str, first: First, range_bytes: int
@@ -195,48 +198,11 @@ class _Reading(BucketTask[int, None]):
         self._key = requests.bucket.prefix + name
         self._first = first
         self._range_bytes = range_bytes
-        # BytesIO takes over bytes that nothing else refers to, and `getvalue` returns them, both
-        # without a copy. (A bytearray would have to be copied to become bytes.) The system provides
-        # the memory only as it is filled.
-        self.data = io.BytesIO(bytes(first.size))
 
     def request(self, start: int) -> Request | None:
-        if not start:
-            return None  # boto3 has already sent the first request.
         return self.made("GetObject", self._key, self._parameters(start))
 
-    def body_buffer(self, start: int, reader: Reader) -> memoryview | None:
-        if start:
-            stop = self._stop(start)
-            found = reader.headers.get("content-range"), reader.headers.get("etag")
-            wanted = f"bytes {start}-{stop - 1}/{self._first.size}", self._first.etag
-            if reader.status != 206 or found != wanted or reader.length != stop - start:
-                raise NotPlainError("not the range that was asked for", reader.status)
-        return self._view(start)
-
-    def result(self, start: int, answer: Answer) -> None:
-        if answer.body:  # The body came in one piece with the head, so not into the buffer.
-            reader = Reader("GET")
-            reader.status, reader.headers = answer.status, answer.headers
-            reader.length = len(answer.body)
-            place = self.body_buffer(start, reader)
-            assert place is not None
-            place[:] = answer.body
-            return
-        found = answer.headers.get("content-range"), answer.headers.get("content-length")
-        if start and (answer.status != 206 or found != self._expected(start)):
-            raise NotPlainError("not the range that was asked for", answer.status)
-        if not start and answer.status != 200:
-            raise NotPlainError("a refusal", answer.status)
-
-    def by_boto3(self, start: int) -> None:
-        is_first = not start and not isinstance(self._first.body, Begun)
-        body = self._first.body if is_first else None
-        with self._view(start) as buffer:
-            boto3 = self._requests.boto3
-            boto3.read_range(buffer, body, lambda: self._asked_for(start), self._name)
-
-    def _asked_for(self, start: int) -> Any:
+    def asked_of_boto3(self, start: int) -> Any:
         """Request a range by boto3, and return its body; raise `UnfitRangeError` if it is wrong."""
         try:
             answer = self._requests.boto3.call("GetObject", self._name, self._parameters(start))
@@ -247,22 +213,77 @@ class _Reading(BucketTask[int, None]):
         if answer.get("ETag") != self._first.etag:
             answer["Body"].close()
             raise self._reads.replaced(self._name, self._first.etag)
-        stop = self._stop(start)
-        if answer.get("ContentRange") != f"bytes {start}-{stop - 1}/{self._first.size}":
+        if answer.get("ContentRange") != self._content_range(start):
             answer["Body"].close()
             raise self._reads.no_ranges(self._name)
         return answer["Body"]
 
+    def refuse_other(
+        self, start: int, status: int, headers: Mapping[str, str], length: int | None
+    ) -> None:
+        """Raise `NotPlainError` for an answer that is not the range that was asked for."""
+        is_it = (
+            status == 206
+            and headers.get("content-range") == self._content_range(start)
+            and length == self.stop(start) - start
+            and headers.get("etag") == self._first.etag
+        )
+        if not is_it:
+            raise NotPlainError("not the range that was asked for", status)
+
     def _parameters(self, start: int) -> dict[str, str]:
         # In boto3's order.
-        return {"Range": f"bytes={start}-{self._stop(start) - 1}", "IfMatch": self._first.etag}
+        return {"Range": f"bytes={start}-{self.stop(start) - 1}", "IfMatch": self._first.etag}
 
-    def _expected(self, start: int) -> tuple[str, str]:
-        stop = self._stop(start)
-        return f"bytes {start}-{stop - 1}/{self._first.size}", str(stop - start)
+    def _content_range(self, start: int) -> str:
+        return f"bytes {start}-{self.stop(start) - 1}/{self._first.size}"
 
-    def _stop(self, start: int) -> int:
+    def stop(self, start: int) -> int:
+        """Return where a range ends."""
         return min(start + self._range_bytes, self._first.size)
 
+
+class _Reading(Ranges[None]):
+    """The task that reads the ranges of a value into one buffer, which becomes the value."""
+
+    def __init__(
+        self, requests: Requests, reads: RangedReads, name: str, first: First, range_bytes: int
+    ) -> None:
+        super().__init__(requests, reads, name, first, range_bytes)
+        # BytesIO takes over bytes that nothing else refers to, and `getvalue` returns them, both
+        # without a copy. (A bytearray would have to be copied to become bytes.) The system provides
+        # the memory only as it is filled.
+        self.data = io.BytesIO(bytes(first.size))
+
+    def request(self, start: int) -> Request | None:
+        if not start:
+            return None  # boto3 has already sent the first request.
+        return super().request(start)
+
+    def body_buffer(self, start: int, reader: Reader) -> memoryview | None:
+        if start:
+            self.refuse_other(start, reader.status, reader.headers, reader.length)
+        return self._view(start)
+
+    def result(self, start: int, answer: Answer) -> None:
+        if start:
+            self.refuse_other(start, answer.status, answer.headers, length_of(answer))
+        elif answer.status != 200:
+            raise NotPlainError("a refusal", answer.status)
+        if answer.body:  # The body came in one piece with the head, so not into the buffer.
+            self._view(start)[:] = answer.body
+
+    def by_boto3(self, start: int) -> None:
+        is_first = not start and not isinstance(self._first.body, Begun)
+        body = self._first.body if is_first else None
+        with self._view(start) as buffer:
+            boto3 = self._requests.boto3
+            boto3.read_range(buffer, body, lambda: self.asked_of_boto3(start), self._name)
+
     def _view(self, start: int) -> memoryview:
-        return self.data.getbuffer()[start : self._stop(start)]
+        return self.data.getbuffer()[start : self.stop(start)]
+
+
+def length_of(answer: Answer) -> int:
+    """Return how long a body is that has arrived, in the answer or in a place of its own."""
+    return len(answer.body) or int(answer.headers.get("content-length", 0))

@@ -110,18 +110,17 @@ def build_session(settings: S3Settings, core: BotocoreSession) -> Session:
         return session
 
 
-def build_client(session: Session, settings: S3Settings, *, sends_once: bool = False) -> S3Client:
+def build_client(session: Session, settings: S3Settings, config: Config | None = None) -> S3Client:
     """Return a client with these settings, without sending anything.
 
-    With `sends_once`, it never retries a request. Raises `ConfigurationError` for parameters that
-    boto3 refuses.
+    `config` goes before the settings. Raises `ConfigurationError` for parameters that boto3
+    refuses.
     """
     core = session._session
     with _building.get(), _our_errors(settings, core):
         parameters = _parameters(settings)
-        if sends_once:
-            once = Config(retries={"mode": "standard", "total_max_attempts": 1})
-            parameters["config"] = parameters["config"].merge(once)
+        if config is not None:
+            parameters["config"] = parameters["config"].merge(config)
         client = session.client("s3", **parameters)
         problem = problem_of_address(client.meta.endpoint_url)
         if problem is not None:

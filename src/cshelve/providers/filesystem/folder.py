@@ -12,9 +12,9 @@ import os
 import stat
 import time
 import zlib
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from typing import ParamSpec, TypeVar
+from typing import BinaryIO, ParamSpec, TypeVar
 
 from cshelve._concurrency.signals import is_from_signal_handler
 from cshelve.providers.base import Item
@@ -33,6 +33,7 @@ __all__ = [
     "dated_after",
     "make_directory",
     "move_onto",
+    "open_file",
     "read_file",
     "read_head",
     "status_of",
@@ -70,8 +71,8 @@ class Folder:
         self._scratch = self.base + SCRATCH + b"/"
         self._two_step_mark = self._scratch + b"two-steps"
 
-    def write_temporary(self, data: bytes) -> tuple[bytes, os.stat_result]:
-        """Write data to a new temporary file, and return its path and status.
+    def write_temporary(self, pieces: Iterable[bytes]) -> tuple[bytes, os.stat_result]:
+        """Write pieces to a new temporary file, and return its path and status.
 
         If that fails, the file is removed.
         """
@@ -81,9 +82,10 @@ class Folder:
             try:
                 self.in_scratch(open_into, opened, path, _WRITE_FLAGS)
                 (descriptor,) = opened
-                rest = memoryview(data)
-                while rest:
-                    rest = rest[os.write(descriptor, rest) :]
+                for data in pieces:
+                    rest = memoryview(data)
+                    while rest:
+                        rest = rest[os.write(descriptor, rest) :]
                 if _CAN_DATE_OPEN_FILES:
                     # The times that Linux sets by itself advance in steps of some milliseconds.
                     now = time.time_ns()
@@ -455,12 +457,7 @@ def status_of(path: bytes) -> os.stat_result:
 def read_file(path: bytes) -> Item:
     opened: list[int] = []
     try:
-        try:
-            open_into(opened, path, _READ_FLAGS)
-        except PermissionError:
-            status_of(path)  # Windows refuses to open a directory.
-            raise
-        (descriptor,) = opened
+        descriptor = _opened_into(opened, path)
         status = _of_file(os.fstat(descriptor))
         data = os.read(descriptor, status.st_size)
         while len(data) < status.st_size and (more := os.read(descriptor, status.st_size)):
@@ -473,16 +470,37 @@ def read_file(path: bytes) -> Item:
 
 def read_head(path: bytes, size_bytes: int) -> tuple[bytes, os.stat_result]:
     """Return the first bytes of a file, and its status."""
+    opened: list[int] = []
     try:
-        descriptor = os.open(path, _READ_FLAGS)
-    except PermissionError:
-        status_of(path)  # As in `read_file`.
-        raise
-    try:
+        descriptor = _opened_into(opened, path)
         status = _of_file(os.fstat(descriptor))
         return os.read(descriptor, size_bytes), status
     finally:
-        os.close(descriptor)
+        for descriptor in opened:
+            os.close(descriptor)
+
+
+def open_file(path: bytes) -> BinaryIO:
+    """Open a file to read it bit by bit; it stays the same one if a writer replaces it."""
+    opened: list[int] = []
+    try:
+        _of_file(os.fstat(_opened_into(opened, path)))
+        file = open(opened[0], "rb", buffering=0)  # noqa: SIM115  # the caller closes it
+    except BaseException:
+        for descriptor in opened:
+            os.close(descriptor)
+        raise
+    return file
+
+
+def _opened_into(opened: list[int], path: bytes) -> int:
+    """Open a file to read it, as `open_into` does, and return its descriptor."""
+    try:
+        open_into(opened, path, _READ_FLAGS)
+    except PermissionError:
+        status_of(path)  # Windows refuses to open a directory.
+        raise
+    return opened[0]
 
 
 def _linked(path: bytes, other: bytes) -> bool:

@@ -27,11 +27,11 @@ import errno
 import os
 import stat
 import sys
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
 from itertools import islice
-from typing import TYPE_CHECKING, Any, ClassVar, Self, TypeVar
+from typing import TYPE_CHECKING, Any, BinaryIO, ClassVar, Self, TypeVar
 
 from cshelve._concurrency.signals import is_from_signal_handler
 from cshelve._config.options import Option, text
@@ -58,6 +58,7 @@ from cshelve.providers.filesystem.folder import (
     dated_after,
     make_directory,
     move_onto,
+    open_file,
     read_file,
     read_head,
     status_of,
@@ -72,6 +73,7 @@ from cshelve.providers.filesystem.paths import (
     name_at,
     paths,
 )
+from cshelve.providers.streams import PIECE_BYTES, Source, Target
 
 if TYPE_CHECKING:
     from cshelve._config.sections import Sections
@@ -216,9 +218,60 @@ class Filesystem(Provider):
         self, name: str, data: bytes, *, if_absent: bool = False, if_version: str | None = None
     ) -> str:
         self.stats.count("put", sent=len(data))
+        return self._store(name, (data,), if_absent, if_version)
+
+    def upload(self, name: str, source: Source) -> str:
+        """Store what a file has, piece by piece."""
+        sent = 0
+
+        def pieces() -> Iterator[bytes]:
+            nonlocal sent
+            for piece in source.pieces():
+                yield piece
+                sent += len(piece)
+                source.moved(len(piece))
+
+        version = self._store(name, pieces())
+        self.stats.count("put", sent=sent)
+        return version
+
+    def download(self, name: str, target: Target) -> None:
+        """Write a value to a file, piece by piece; a writer that replaces it does not matter."""
+        file = self._read(name, open_file)
+        received = 0
+        if file is not None:
+            with file:
+                received = self._copy(name, file, target)
+        self.stats.count("get", received=received)
+        if file is None:
+            raise KeyNotFoundError(name)
+
+    def _copy(self, name: str, file: BinaryIO, target: Target) -> int:
+        size, copied = os.fstat(file.fileno()).st_size, 0
+        target.begun(size)
+        try:
+            while piece := file.read(PIECE_BYTES):
+                target.write(piece)
+                copied += len(piece)
+        except OSError as error:
+            raise self._failure(error, name, "read") from error
+        if copied != size:
+            raise StorageError(
+                f"{name!r} in {self._location} is {size} bytes long, and {copied} could be read: "
+                "another program is writing to it"
+            )
+        return copied
+
+    def _store(
+        self,
+        name: str,
+        pieces: Iterable[bytes],
+        if_absent: bool = False,
+        if_version: str | None = None,
+    ) -> str:
         places = self._places(name)
         try:
-            temporary, status = self._folder.write_temporary(data)
+            temporary, status = self._folder.write_temporary(pieces)
             try:
                 return self._bring_in(name, places, temporary, status, if_absent, if_version)
             except BaseException:

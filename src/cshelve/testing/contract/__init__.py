@@ -7,6 +7,7 @@ from cshelve.testing.contract.inspection import InspectionContract
 from cshelve.testing.contract.listings import ListingsContract
 from cshelve.testing.contract.odd_names import ODD_NAMES, OddNamesContract
 from cshelve.testing.contract.places import PlacesContract
+from cshelve.testing.contract.transfers import TransfersContract
 from cshelve.testing.contract.values import ValuesContract
 
 __all__ = ["ODD_NAMES", "OddNamesContract", "ProviderContract"]
@@ -19,6 +20,7 @@ class ProviderContract(
     ListingsContract,
     InspectionContract,
     BulkContract,
+    TransfersContract,
     PlacesContract,
     ConcurrencyContract,
 ):

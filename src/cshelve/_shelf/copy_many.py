@@ -1,0 +1,367 @@
+"""Copying every key from one mapping to another.
+
+Between two shelves records are copied, not values. If both store alike, so that a record is the
+same bytes in either, it is copied as it is, by the store itself where that can; else it is decoded
+and encoded again. A value is made only if the serializers differ.
+"""
+
+from __future__ import annotations
+
+import pickle
+from collections import deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, MutableMapping
+from contextlib import closing
+from functools import partial
+from hashlib import blake2b
+from itertools import chain, islice
+from typing import Any, TypeVar
+
+from cshelve._concurrency.outcomes import (
+    Outcome,
+    Outcomes,
+    ProgressCallback,
+    length_of,
+    outcome_of,
+)
+from cshelve._concurrency.parallel import map_in_order
+from cshelve._concurrency.signals import is_from_signal_handler
+from cshelve._shelf.shelf import CloudShelf
+from cshelve._values.serializers import agree
+from cshelve._values.values import Values
+from cshelve.exceptions import (
+    ConfigurationError,
+    CorruptRecordError,
+    Error,
+    KeyNotFoundError,
+    StorageError,
+)
+
+__all__ = ["copy"]
+
+# How many records are written before they are read again, with `verify`.
+BATCH = 256
+
+T = TypeVar("T")
+V = TypeVar("V")
+
+
+def copy(
+    source: Mapping[str, V],
+    target: MutableMapping[str, V],
+    *,
+    progress: ProgressCallback | None = None,
+    skip_existing: bool = False,
+    verify: bool = False,
+) -> int:
+    """Copy every key from one mapping to another, and return how many were copied.
+
+    Each may be a shelf, a file of `shelve`, a dict or any other mapping. Between shelves it works
+    in parallel, in little memory, and without unpickling, unless the serializers differ; between
+    shelves in one S3 server that store alike, the server copies. Other keys of the target stay.
+
+    With `skip_existing`, keys that the target has are left alone: this is how an interrupted copy
+    is continued. It costs one listing of the target, and memory for its keys. With `verify`, what
+    was written is read again and compared. `progress` is called as by `set_many`; of what a server
+    copies by itself, it is not told the bytes.
+
+    A key that fails does not stop the others: raises what `set_many` raises. Raises
+    `ConfigurationError` if one of the two contains the other.
+
+        with cshelve.open("old-shelf", "r") as old, cshelve.open("s3://bucket/new") as new:
+            cshelve.copy(old, new, progress=print)
+    """
+    _refuse_what_is_no_pair(source, target)
+    outcomes = Outcomes("copied", total=length_of(source), progress=progress)
+    for side in (source, target):
+        if isinstance(side, CloudShelf) and side.cache:
+            side.sync()  # So that the store has what the caller sees.
+    keys = _keys_of(source)
+    if skip_existing:
+        keys = _missing(keys, frozenset(_keys_of(target)), outcomes)
+    with outcomes:
+        if isinstance(target, CloudShelf):
+            copied = _into_shelf(source, target, keys, outcomes, verify=verify)
+        else:
+            copied = _into_mapping(source, target, keys, outcomes, verify=verify)
+        outcomes.add_all(copied)
+    return outcomes.stored
+
+
+def _refuse_what_is_no_pair(source: object, target: object) -> None:
+    if not isinstance(source, Mapping) or not isinstance(target, MutableMapping):
+        raise ConfigurationError(
+            "source and target: each is a shelf that is open, or another mapping, not "
+            f"{type(source).__name__} and {type(target).__name__}."
+        )
+    if source is target or _overlap(source, target):
+        raise ConfigurationError(
+            "source and target: one contains the other, so that the copies would be copied too."
+        )
+    if isinstance(target, CloudShelf):
+        _values_of(target).refuse_if_read_only("write")
+
+
+def _overlap(source: object, target: object) -> bool:
+    """Return whether two shelves may have objects in common."""
+    if not (isinstance(source, CloudShelf) and isinstance(target, CloudShelf)):
+        return False
+    sides = _values_of(source), _values_of(target)
+    one, other = (side.provider for side in sides)
+    if one is not other and not other.shares_store(one):
+        return False
+    place, other_place = (f"{side.provider.location}/{side.prefix}" for side in sides)
+    return place.startswith(other_place) or other_place.startswith(place)
+
+
+def _values_of(shelf: CloudShelf[Any]) -> Values:
+    """Return the values as they are in the store, without the writeback cache."""
+    shelf._refuse_if_closed()
+    return shelf._plain_values
+
+
+def _keys_of(mapping: Mapping[str, Any]) -> Iterator[str]:
+    return _values_of(mapping).list_keys() if isinstance(mapping, CloudShelf) else iter(mapping)
+
+
+def _missing(keys: Iterable[str], existing: frozenset[str], outcomes: Outcomes) -> Iterator[str]:
+    for key in keys:
+        if key in existing:
+            outcomes.add_bytes(0, keys=1)
+        else:
+            yield key
+
+
+def _into_mapping(
+    source: Mapping[str, Any],
+    target: MutableMapping[str, Any],
+    keys: Iterable[str],
+    outcomes: Outcomes,
+    *,
+    verify: bool,
+) -> Generator[Outcome]:
+    def write(key: str, value: Any) -> None:
+        target[key] = value
+        if verify and not _are_same(target[key], value):
+            raise _differs(key)
+
+    with closing(_pairs_of(source, keys, outcomes)) as pairs:
+        for key, value in pairs:
+            failure, _ = _attempt(key, partial(write, key, value))
+            yield Outcome(key, failure)
+
+
+def _into_shelf(
+    source: Mapping[str, Any],
+    target: CloudShelf[Any],
+    keys: Iterable[str],
+    outcomes: Outcomes,
+    *,
+    verify: bool,
+) -> Generator[Outcome]:
+    values = _values_of(target)
+    if isinstance(source, CloudShelf) and not verify and _can_store_copy(source, target):
+        copied = _copied_by_store(_values_of(source), values, keys, outcomes)
+    else:
+        copied = _stored(_records_of(source, values, keys, outcomes), values, verify=verify)
+    with closing(copied):
+        for outcome in copied:
+            target._values.forget(outcome.name)
+            yield outcome
+
+
+def _can_store_copy(source: CloudShelf[Any], target: CloudShelf[Any]) -> bool:
+    origin, values = _values_of(source), _values_of(target)
+    provider = values.provider
+    is_able = provider.capabilities.copies and provider.shares_store(origin.provider)
+    return is_able and _store_alike(origin, values)
+
+
+def _store_alike(origin: Values, values: Values) -> bool:
+    """Return whether the records of two shelves are the same bytes, wherever they are stored.
+
+    Sealed, signed and encrypted ones depend on keys, and most on their place as well.
+    """
+    one, other = origin.codec, values.codec
+    if any((one.seal, one.cipher, other.seal, other.cipher)):
+        return False
+    forms = (
+        (codec.versioned, codec.checksum, codec.compression and codec.compression.letter)
+        for codec in (one, other)
+    )
+    return len(set(forms)) == 1 and agree(origin.serializer, values.serializer)
+
+
+def _copied_by_store(
+    origin: Values, values: Values, keys: Iterable[str], outcomes: Outcomes
+) -> Generator[Outcome]:
+    def copy_one(key: str) -> Outcome:
+        names = origin.name(key), values.name(key)
+        act = partial(values.provider.copy, *names, origin=origin.provider)
+        return outcome_of(key, values.location, act)
+
+    concurrency = values.provider.concurrency
+    with closing(map_in_order(copy_one, keys, concurrency, is_last=Outcome.ends_all)) as done:
+        for key, outcome in done:
+            if isinstance(outcome.failure, KeyNotFoundError):
+                _note(outcomes, key, outcome.failure)
+            else:
+                yield outcome
+
+
+def _records_of(
+    source: Mapping[str, Any], values: Values, keys: Iterable[str], outcomes: Outcomes
+) -> Generator[tuple[str, bytes]]:
+    """Yield the records that the target stores; what has none is added to the outcomes."""
+    if not isinstance(source, CloudShelf):
+        with closing(_pairs_of(source, keys, outcomes)) as pairs:
+            for name, _, _, record in values.records_of(pairs, outcomes):
+                yield name.removeprefix(values.prefix), record
+        return
+    origin = _values_of(source)
+    is_alike = _store_alike(origin, values)
+    with closing(_read(origin, keys, outcomes)) as read:
+        for key, data in read:
+            if is_alike:
+                yield key, data
+                continue
+            failure, recoded = _attempt(key, partial(origin.recoded, key, data, values, key))
+            if recoded is None:
+                _note(outcomes, key, failure)
+            else:
+                yield key, recoded
+
+
+def _pairs_of(
+    source: Mapping[str, Any], keys: Iterable[str], outcomes: Outcomes
+) -> Generator[tuple[str, Any]]:
+    """Yield the pairs of a mapping; a value that cannot be read is a failure of its key."""
+    for key, read in _readers_of(source, keys, outcomes):
+        failure, value = _attempt(key, read)
+        if failure is None:
+            yield key, value
+        else:
+            _note(outcomes, key, failure)
+
+
+def _readers_of(
+    source: Mapping[str, Any], keys: Iterable[str], outcomes: Outcomes
+) -> Generator[tuple[str, Callable[[], Any]]]:
+    """Yield each key with a function that returns its value."""
+    if not isinstance(source, CloudShelf):
+        for key in keys:
+            yield key, partial(source.__getitem__, key)
+        return
+    values = _values_of(source)
+    with closing(_read(values, keys, outcomes)) as read:
+        for key, data in read:
+            yield key, partial(_value_of, values, key, data)
+
+
+def _value_of(values: Values, key: str, data: bytes) -> Any:
+    return values.loads(key, values.decode(key, data))
+
+
+def _read(values: Values, keys: Iterable[str], outcomes: Outcomes) -> Generator[tuple[str, bytes]]:
+    """Read records in parallel, and go on after one that cannot be read but by its own fault."""
+    rest = iter(keys)
+    while True:
+        taken: deque[str] = deque()
+        try:
+            with closing(values.fetch_many(_noted(rest, taken), outcomes)) as fetched:
+                for each in fetched:
+                    key = taken.popleft()
+                    if each.item is None:
+                        _note(outcomes, key, KeyNotFoundError(key))
+                    else:
+                        yield key, each.item.data
+            return
+        except Error as error:
+            if error.about_shelf or not taken:
+                raise
+            # Results come in the order of the keys, so it is the next one that failed.
+            outcomes.add(Outcome(taken.popleft(), error))
+        rest = chain(taken, rest)
+
+
+def _noted(keys: Iterable[str], taken: deque[str]) -> Iterator[str]:
+    for key in keys:
+        taken.append(key)
+        yield key
+
+
+def _stored(
+    records: Generator[tuple[str, bytes]], values: Values, *, verify: bool
+) -> Generator[Outcome]:
+    """Store records; with `verify`, read them again before their outcomes are told."""
+    with closing(records):
+        if not verify:
+            yield from values.store_many(records)
+            return
+        while outcomes := _verified(islice(records, BATCH), values):
+            yield from outcomes
+            if any(outcome.ends_all() for outcome in outcomes):
+                return
+
+
+def _verified(records: Iterable[tuple[str, bytes]], values: Values) -> list[Outcome]:
+    """Store some records, read them again, and compare them; of each only a digest is kept."""
+    digests: dict[str, bytes] = {}
+
+    def noted() -> Iterator[tuple[str, bytes]]:
+        for key, record in records:
+            digests[key] = _digest_of(record)
+            yield key, record
+
+    written = {outcome.name: outcome for outcome in values.store_many(noted())}
+    stored = [key for key, outcome in written.items() if outcome.failure is None]
+    read_again = Outcomes("verified")
+    found = {key: _digest_of(data) for key, data in _read(values, stored, read_again)}
+    for key in stored:
+        if found.get(key) != digests[key]:
+            failure = read_again.failures.get(key) or values.with_key(_differs(key), key)
+            written[key] = written[key]._replace(failure=failure)
+    return list(written.values())
+
+
+def _digest_of(record: bytes) -> bytes:
+    return blake2b(record, digest_size=16).digest()
+
+
+def _differs(key: str) -> CorruptRecordError:
+    return CorruptRecordError(
+        f"what was read again for the key {key!r} is not what was written: it was damaged, or "
+        "somebody else has written or deleted it meanwhile"
+    )
+
+
+def _are_same(one: object, other: object) -> bool:
+    try:
+        return one is other or bool(one == other)
+    except Exception as error:
+        # Comparing may raise anything: that of numpy's arrays is no single answer, for example.
+        if is_from_signal_handler(error):
+            raise
+        return pickle.dumps(one) == pickle.dumps(other)
+
+
+def _note(outcomes: Outcomes, key: str, failure: Error | None) -> None:
+    """Count a key that is not copied; one that was deleted since it was listed is no failure."""
+    if isinstance(failure, KeyNotFoundError):
+        outcomes.add_bytes(0, keys=1)
+    else:
+        outcomes.add(Outcome(key, failure))
+
+
+def _attempt(key: str, act: Callable[[], T]) -> tuple[Error | None, T | None]:
+    """Act for one key, and return what went wrong, or the result."""
+    try:
+        return None, act()
+    except Error as error:
+        return error, None
+    except Exception as error:
+        # Pickles, and mappings that are not ours, may raise anything: it is the failure of its key.
+        if is_from_signal_handler(error):
+            raise
+        failure = StorageError(f"{key!r} could not be copied: {type(error).__name__}: {error}")
+        failure.__cause__ = error
+        return failure, None

@@ -1,0 +1,124 @@
+"""From S3 to a file: a few ranges of an object at once, written in their order.
+
+The first response says how long the object is and which version; the others are of the same one, by
+If-Match. An object that is not longer than one range takes one request.
+"""
+
+from __future__ import annotations
+
+from contextlib import closing
+from typing import TYPE_CHECKING
+
+from cshelve.exceptions import ConflictError
+from cshelve.providers.aws_s3.bucket import NO_VERSION
+from cshelve.providers.aws_s3.errors import failures, is_absent, translated
+from cshelve.providers.aws_s3.inspecting import inspected
+from cshelve.providers.aws_s3.ranged_reads import (
+    First,
+    RangedReads,
+    Ranges,
+    UnfitRangeError,
+    length_of,
+)
+
+if TYPE_CHECKING:
+    from cshelve.providers.aws_s3.direct.answers import Answer, Reader
+    from cshelve.providers.aws_s3.requests import Requests
+    from cshelve.providers.base import Item
+    from cshelve.providers.streams import Target
+
+__all__ = ["download"]
+
+# How many ranges are in memory.
+MOST_AT_ONCE = 3
+
+Data = bytes | bytearray
+
+
+def download(
+    requests: Requests, reads: RangedReads, name: str, target: Target, range_bytes: int
+) -> None:
+    """Write an object to a file. Raises `KeyNotFoundError`."""
+    found = inspected(requests, name, range_bytes)
+    first = First(found.size_bytes, found.version, "", None)
+    begun = len(found.head)
+    # A weak ETag never matches in If-Match: RFC 9110, section 13.1.1.
+    can_match = first.etag.startswith('"') and first.etag != NO_VERSION
+    if begun < first.size and not (can_match and reads.has_ranges):
+        data = _whole(requests, reads, name).data
+        target.begun(len(data))
+        target.write(data)
+        return
+    target.begun(first.size)
+    target.write(found.head)
+    del found  # Else the beginning would be in memory to the end.
+    if begun < first.size:
+        ranges = _Arriving(requests, reads, name, first, range_bytes)
+        begun = _write_ranges(requests, ranges, name, target, range(begun, first.size, range_bytes))
+    if begun < first.size:
+        item = _whole(requests, reads, name)
+        if item.version != first.etag:
+            raise _replaced(requests, name)
+        target.write(memoryview(item.data)[begun:])
+
+
+def _write_ranges(
+    requests: Requests, ranges: _Arriving, name: str, target: Target, starts: range
+) -> int:
+    """Write the rest in ranges, and return where that ended: early if the server gives none."""
+    place, begun = requests.bucket.place("GetObject", name), starts.start
+    try:
+        with closing(ranges.results(starts, min(MOST_AT_ONCE, requests.most_of_one))) as arrived:
+            for start, data in arrived:
+                target.write(data)
+                requests.stats.add_bytes(received=len(data))
+                begun = start + len(data)
+    except UnfitRangeError as error:
+        if error.etag is not None:
+            raise _replaced(requests, name) from error
+    except failures() as error:
+        if is_absent(error):
+            raise _replaced(requests, name) from error
+        raise translated(error, place) from error
+    return begun
+
+
+def _whole(requests: Requests, reads: RangedReads, name: str) -> Item:
+    item = reads.item(name, None)
+    requests.stats.add_bytes(received=len(item.data))
+    return item
+
+
+def _replaced(requests: Requests, name: str) -> ConflictError:
+    return ConflictError(
+        f"{requests.bucket.place('GetObject', name)}: others replaced or deleted the value while "
+        "it was downloaded; download it again."
+    )
+
+
+class _Arriving(Ranges[Data]):
+    """Ranges that each have a buffer of their own, until they are written."""
+
+    def __init__(
+        self, requests: Requests, reads: RangedReads, name: str, first: First, range_bytes: int
+    ) -> None:
+        super().__init__(requests, reads, name, first, range_bytes)
+        self._buffers: dict[int, bytearray] = {}
+
+    def body_buffer(self, start: int, reader: Reader) -> memoryview | None:
+        self.refuse_other(start, reader.status, reader.headers, reader.length)
+        buffer = self._buffers[start] = bytearray(self.stop(start) - start)
+        return memoryview(buffer)
+
+    def result(self, start: int, answer: Answer) -> Data:
+        buffer = self._buffers.pop(start, b"")
+        self.refuse_other(start, answer.status, answer.headers, length_of(answer))
+        return answer.body or buffer
+
+    def by_boto3(self, start: int) -> Data:
+        self._buffers.pop(start, None)
+        buffer = bytearray(self.stop(start) - start)
+        with memoryview(buffer) as view:
+            boto3 = self._requests.boto3
+            boto3.read_range(view, None, lambda: self.asked_of_boto3(start), self._name)
+        return buffer

@@ -1,0 +1,74 @@
+"""Links to one object, which anybody who has them can read for a while.
+
+boto3 signs them, with the credentials and for the address that the shelf's requests have.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from botocore.config import Config
+
+from cshelve.exceptions import ConfigurationError, UnsupportedOperationError
+from cshelve.providers.aws_s3.errors import failures, translated
+
+if TYPE_CHECKING:
+    from cshelve.providers.aws_s3.options import S3Settings
+    from cshelve.providers.aws_s3.requests import Requests
+
+__all__ = ["presigned_url"]
+
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-presigned-url.html
+MOST_SECONDS = 7 * 24 * 60 * 60
+# Headers that a reader of the link would have to send, and does not know.
+NEEDS_HEADERS = ("SSECustomerKey", "SSECustomerAlgorithm", "RequestPayer")
+
+
+def presigned_url(
+    requests: Requests, settings: S3Settings, name: str, expires_seconds: float
+) -> str:
+    """Return a link to an object; sends nothing to S3."""
+    if not 1 <= expires_seconds <= MOST_SECONDS:
+        raise ConfigurationError(
+            f"expires_seconds: a link is valid for 1 to {MOST_SECONDS:,} seconds (7 days), not "
+            f"{expires_seconds}."
+        )
+    bucket = requests.bucket
+    if settings.auth_type == "anonymous":
+        raise UnsupportedOperationError(
+            f"{bucket.location}: a link is signed with credentials, and there are none with "
+            "[default] auth_type = anonymous."
+        )
+    clients = requests.clients  # Which has [put_params] checked too.
+    parameters = bucket.request("GetObject", name)
+    for header in NEEDS_HEADERS:
+        if header in parameters:
+            raise UnsupportedOperationError(
+                f"{bucket.location}: a reader would have to send what [put_params] {header} says "
+                "as a header, and a link cannot carry that."
+            )
+    parameters.pop("ExpectedBucketOwner", None)  # A header too, but one that may be left out.
+    try:
+        client = clients.built(_signature(clients.meta, bucket.name))
+        url: str = client.generate_presigned_url(
+            "get_object", Params=parameters, ExpiresIn=int(expires_seconds)
+        )
+    except failures() as error:
+        raise translated(error, bucket.place("GetObject", name)) from error
+    return url
+
+
+def _signature(meta: Any, bucket_name: str) -> Config:
+    """Return what makes boto3 sign as all regions understand, and for the region's own address.
+
+    Left to itself it signs by Signature Version 2 in some regions, and for an address without a
+    region, at which buckets in newer regions are not found.
+    """
+    config = Config(signature_version="s3v4")
+    is_at_aws = ".amazonaws.com" in meta.endpoint_url
+    of_s3: Any = meta.config.s3 or {}
+    is_plain_name = "." not in bucket_name and ":" not in bucket_name
+    if is_at_aws and is_plain_name and of_s3.get("addressing_style", "auto") == "auto":
+        of_s3 = {**of_s3, "addressing_style": "virtual"}
+        config = config.merge(Config(s3=of_s3))
+    return config
