@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     from typing_extensions import TypeVar
 
     from cshelve._shelf.pickling import PickledShelf
-    from cshelve.providers.base import Provider
+    from cshelve.providers.base import Provider, Stats
 
     # A shelf of whatever values, where an annotation says only `CloudShelf`.
     V = TypeVar("V", default=Any)
@@ -112,8 +112,13 @@ class CloudShelf(shelve.Shelf[V]):
 
     @property
     def provider(self) -> Provider:
-        """The provider that stores the values: its `stats`, its `location`, its own methods."""
+        """The provider that stores the values: its `location`, its own methods."""
         return self._values.provider
+
+    @property
+    def stats(self) -> Stats:
+        """What the shelf has sent and received since it was opened; a prefix view has the same."""
+        return self._values.provider.stats
 
     # The standard library has it as an attribute; here a shelf and its views agree on it.
     @property

@@ -104,6 +104,7 @@ class Listing:
                         f"{place}: the server's response cannot be read (an object without a key)."
                     )
                 return page
+            self._requests.boto3.repeat()
         # Otherwise any web server that responds with a page would look like an empty shelf.
         raise StorageError(
             f"{place}: the response is not a listing; is there an S3 server at [provider_params] "
@@ -187,6 +188,6 @@ class _Ahead:
         try:
             posted = self.taken()
             if posted is not None:
-                posted.connection.close()
+                posted.give_up()
         finally:
             self._permits.resume(self)

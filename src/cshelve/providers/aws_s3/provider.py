@@ -150,7 +150,7 @@ class AwsS3(Provider):
     @property
     def engine(self) -> str:
         """The engine in use: `direct`, with boto3 beside it, or `boto3`."""
-        return self._requests.engine
+        return str(self.stats.engine)
 
     @property
     def content_type(self) -> str | None:
@@ -215,7 +215,6 @@ class AwsS3(Provider):
                 item = requests.boto3.get_in_ranges(name, self._ranged_reads, None)
             else:
                 item = self._ranged_reads.item(name, item)
-            self.stats.add_bytes(received=len(item.data))
         return item
 
     def contains(self, name: str) -> bool:
@@ -247,7 +246,6 @@ class AwsS3(Provider):
                     version = requests.boto3.put(name, data)
                 else:
                     version = answer.headers["etag"]
-        self.stats.add_bytes(sent=len(data))
         return version
 
     def delete(self, name: str, *, if_version: str | None = None) -> bool | None:

@@ -137,7 +137,7 @@ class RangedReads:
             if begun is None:
                 first.body.close()
             else:
-                begun.connection.close()
+                begun.give_up()
         return reading.data.getvalue()
 
     def no_ranges(self, name: str) -> UnfitRangeError:

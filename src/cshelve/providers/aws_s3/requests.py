@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from types import FunctionType
 from typing import TYPE_CHECKING
 
-from cshelve._concurrency.parallel import refuse_if_stopped
 from cshelve._concurrency.per_process import PerProcess
 from cshelve._concurrency.permits import Permit, Permits
 from cshelve._concurrency.signals import is_from_signal_handler
@@ -22,7 +21,13 @@ from cshelve.providers.aws_s3.bucket import LONGEST_KEY, NO_VERSION, PROBE
 from cshelve.providers.aws_s3.choice import captured_source, choose
 from cshelve.providers.aws_s3.direct.answers import Answer, NotPlainError
 from cshelve.providers.aws_s3.direct.connections import NotSentError
-from cshelve.providers.aws_s3.direct.engine import TROUBLE, Begun, Engine, LateError
+from cshelve.providers.aws_s3.direct.engine import (
+    TROUBLE,
+    Begun,
+    Engine,
+    LateError,
+    sent_in_vain,
+)
 from cshelve.providers.aws_s3.errors import WRONG_REGION, AnswerLostError
 from cshelve.providers.base import Item
 
@@ -30,6 +35,7 @@ if TYPE_CHECKING:
     from cshelve.providers.aws_s3.bucket import Bucket
     from cshelve.providers.aws_s3.by_boto3 import ByBoto3
     from cshelve.providers.aws_s3.clients import Clients
+    from cshelve.providers.aws_s3.direct.templates import Request
     from cshelve.providers.aws_s3.options import ClientConfig, S3Settings
     from cshelve.providers.base import Stats
 
@@ -60,8 +66,7 @@ class Requests:
         choice = choose(settings, lambda: self.clients, bucket, interception())
         self.config: ClientConfig = choice.config
         bucket.sends_checksums = choice.config.sends_checksums
-        self.engine = choice.engine
-        """The engine in use: `direct`, with boto3 beside it, or `boto3`."""
+        stats.engine = choice.engine
         self.reason = choice.reason
         """Why this engine is in use."""
         self._engine: Engine | None = None
@@ -159,17 +164,19 @@ class Requests:
         engine = self.direct()
         if engine is None:
             if posted is not None:
-                posted.connection.close()
+                posted.give_up()
             return None
+        request = None if posted is None else posted.request
         try:
             if posted is None:
                 key = None if name is None else self._prefix + name
-                answer = engine.send(engine.request(operation, key, parameters, body))
+                request = engine.request(operation, key, parameters, body)
+                answer = engine.send(request)
             else:
                 answer = engine.finish(posted)
             engine.judge(operation, answer)
         except TROUBLE as error:
-            self.note_failure(error)
+            self.note_failure(error, request)
             return None
         self._in_vain = 0
         return answer
@@ -182,13 +189,14 @@ class Requests:
         engine = self.direct()
         if engine is None:
             return None
+        request = None
         try:
             request = engine.request("GetObject", self._prefix + name)
             answer = engine.begin(request, most_bytes)
             if isinstance(answer, Answer):
                 engine.judge("GetObject", answer)
         except TROUBLE as error:
-            self.note_failure(error)
+            self.note_failure(error, request)
             return None
         self._in_vain = 0
         if isinstance(answer, Begun):
@@ -198,8 +206,7 @@ class Requests:
         return self.item_of(answer)
 
     def item_of(self, answer: Answer) -> Item:
-        """Return the item in a response to a GET, and count its bytes."""
-        self.stats.add_bytes(received=len(answer.body))
+        """Return the item in a response to a GET."""
         return Item(answer.body, answer.headers.get("etag", NO_VERSION))
 
     def post(self, operation: str, parameters: Mapping[str, object]) -> Begun | None:
@@ -220,7 +227,7 @@ class Requests:
         """Receive the rest of a response, and return the response. The caller holds a permit."""
         engine = self._engine
         if engine is None:
-            begun.connection.close()
+            begun.give_up()
             raise AnswerLostError("the engine is closed")
         return engine.finish(begun)
 
@@ -241,13 +248,17 @@ class Requests:
         """Log a warning that names the shelf's location."""
         self._logger.warning("%s: %s", self.bucket.location, what)
 
-    def note_failure(self, error: BaseException) -> None:
+    def note_failure(self, error: BaseException, request: Request | None = None) -> None:
         """Record that boto3 has to send a request, as the direct engine failed.
+
+        `request` is the engine's, if it made one.
 
         Raises the error again if it came from a signal handler of the program.
         """
         if is_from_signal_handler(error):
             raise error
+        if request is not None and request.attempts:
+            sent_in_vain.set((request.operation, request.key, request.attempts))
         self._logger.debug("%s: left to boto3: %r", self.bucket.location, error)
         if isinstance(error, NotPlainError | LateError):
             self._in_vain += 1
@@ -273,7 +284,7 @@ class Requests:
             engine, self._engine = self._engine, None
             if engine is not None:  # Another thread may have been faster.
                 engine.close()
-            self.engine, self.reason = "boto3", "the server's responses are not plain"
+            self.stats.engine, self.reason = "boto3", "the server's responses are not plain"
             self._logger.warning(
                 "%s: engine boto3 from now on, which is slower: boto3 understands the server's "
                 "responses, but the direct engine does not. With debug logging, the log says "
@@ -292,14 +303,9 @@ class Requests:
         from cshelve.providers.aws_s3.clients import Clients
         from cshelve.providers.aws_s3.session import checked_parameters
 
-        clients = Clients(self._settings, self._before_attempt)
+        clients = Clients(self._settings)
         self.bucket.parameters = checked_parameters(self._settings, clients)
         return clients
-
-    def _before_attempt(self, event_name: str) -> None:
-        """Count a request that boto3 is about to send; raise `StoppedError` if it is unwanted."""
-        refuse_if_stopped()
-        self.stats.count(event_name.rpartition(".")[2])
 
 
 # What mocks and tracers replace, and the package of the originals. Most tracers wrap
