@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from cshelve._shelf.atomic import DELETE
     from cshelve._shelf.shelf import CloudShelf, Shelf
     from cshelve.codec.keys import generate_key
+    from cshelve.providers.prices import Prices
 
 __version__ = "2.0.0.dev0"
 
@@ -89,6 +90,7 @@ __all__ = [
     "MissingEncryptionKeyError",
     "NotPicklableError",
     "OutcomeUnknownError",
+    "Prices",
     "Progress",
     "ReadOnlyError",
     "RecordError",
@@ -112,6 +114,7 @@ _MODULES = {
     "DELETE": "cshelve._shelf.atomic",
     "CloudShelf": "cshelve._shelf.shelf",
     "Shelf": "cshelve._shelf.shelf",
+    "Prices": "cshelve.providers.prices",
     "Progress": "cshelve._concurrency.outcomes",
     "generate_key": "cshelve.codec.keys",
 }

@@ -4,12 +4,37 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from math import inf
+from sys import modules
+from typing import TYPE_CHECKING, NamedTuple
 
 from cshelve._concurrency.per_process import PerProcess
 
-__all__ = ["Stats"]
+if TYPE_CHECKING:
+    import logging
+
+    from cshelve.providers.prices import Cost, Prices
+
+__all__ = ["Attempt", "Stats"]
+
+DEBUG = 10  # logging's, which is a slow import.
+
+
+class Attempt(NamedTuple):
+    """An attempt of a request that has ended."""
+
+    operation: str
+    key: str | None
+    status: int
+    """0 if no response has arrived."""
+    sent: int
+    received: int
+    seconds: float
+    number: int
+    """1 for the first attempt."""
+    error: BaseException | None
 
 
 class Stats:
@@ -35,6 +60,9 @@ class Stats:
         self.engine: str | None = None
         """What sends the requests: `direct` or `boto3` in S3, None in other stores."""
         self._locks = PerProcess(threading.Lock)
+        self._tell: Callable[[Attempt], object] | None = None
+        self._logger: logging.Logger | None = None
+        self._slow_seconds = inf
 
     def __repr__(self) -> str:
         return (
@@ -67,6 +95,41 @@ class Stats:
             self.waited_seconds += seconds
             if attempt > 1:
                 self.retries += 1
+        # This is asked of each request, so it has to be quick.
+        if self._logger is not None and (
+            seconds >= self._slow_seconds
+            or self._logger.isEnabledFor(DEBUG)
+            or "opentelemetry" in modules
+        ):
+            assert self._tell is not None
+            told = Attempt(operation, key, status, sent, received, seconds, attempt, error)
+            self._tell(told)
+
+    def tell_of_attempts(
+        self, tell: Callable[[Attempt], object], logger: logging.Logger, slow_seconds: float
+    ) -> None:
+        """Have `tell` called with each attempt that is to be logged or traced.
+
+        That is each if the logger has level DEBUG or the program uses OpenTelemetry, and else one
+        that took `slow_seconds` or longer.
+        """
+        self._tell, self._logger, self._slow_seconds = tell, logger, slow_seconds
+
+    def cost(self, prices: Prices | None = None) -> Cost:
+        """Estimate what it costs in US dollars; nothing in a store that is not S3.
+
+        `prices` are AWS's list prices if not given. Storage, free tiers and transfer within a
+        region are not considered.
+
+            with db.stats.measuring() as used:
+                db["greeting"] = "hello"
+            print(f"{used.cost().total:.6f} US dollars")
+        """
+        from cshelve.providers.prices import cost_of
+
+        if self.engine is None:
+            return cost_of({}, 0, prices)
+        return cost_of(self.requests, self.bytes_received, prices)
 
     @contextmanager
     def measuring(self) -> Iterator[Stats]:

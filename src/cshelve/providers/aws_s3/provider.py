@@ -9,6 +9,7 @@ from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from functools import cached_property
 from itertools import chain, islice
+from math import inf
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Self
 
@@ -47,6 +48,8 @@ if TYPE_CHECKING:
     import logging
 
     from boto3.session import Session
+
+    from cshelve.providers.stats import Attempt
 
 __all__ = ["AwsS3"]
 
@@ -145,6 +148,8 @@ class AwsS3(Provider):
         self._logger = logger
         self._most_bytes = min(settings.multipart_threshold_bytes, multipart.LARGEST_PUT_BYTES)
         """The size of the largest value that is stored by one request."""
+        slow_seconds = settings.slow_request_seconds or inf
+        self.stats.tell_of_attempts(self._tell, logger, slow_seconds)
         logger.info("%s: engine %s (%s)", self.location, self.engine, self._requests.reason)
 
     @property
@@ -350,6 +355,12 @@ class AwsS3(Provider):
                     "object."
                 )
             yield Entry(name, size, date)
+
+    def _tell(self, attempt: Attempt) -> None:
+        from cshelve.providers.aws_s3.telling import tell
+
+        slow_seconds = self._settings.slow_request_seconds or inf
+        tell(self._requests, self._logger, slow_seconds, attempt)
 
     def _is_ours(self) -> bool:
         """Return whether we may list the bucket."""

@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from cshelve.providers.aws_s3.options import ClientConfig, S3Settings
     from cshelve.providers.base import Stats
 
-__all__ = ["Requests"]
+__all__ = ["Requests", "replaced"]
 
 # After this many responses in a row that only boto3 could use, boto3 sends all requests.
 MOST_NOT_PLAIN = 3
@@ -330,11 +330,16 @@ def interception() -> str | None:
     While there is one, boto3 sends all requests, since it would not see those of the direct engine.
     Each request calls this, which costs a few look-ups in the loaded modules.
     """
-    modules = sys.modules
-    moto = modules.get("moto.core.models")
+    moto = sys.modules.get("moto.core.models")
     stubber = getattr(moto, "botocore_stubber", None) if moto is not None else None
     if stubber is not None and stubber.enabled:
         return "moto answers requests"
+    return replaced()
+
+
+def replaced() -> str | None:
+    """Return what of botocore is replaced, as by a tracer; None if nothing is."""
+    modules = sys.modules
     for place in PLACES:
         module, owner, name, package = place
         loaded = modules.get(module)
