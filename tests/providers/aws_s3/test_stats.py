@@ -121,6 +121,12 @@ FAULTS: dict[str, tuple[Fault, Act, str]] = {
     ),
     "a reset, read": (Reset(before=True), lambda db: db["k"], GET),
     "a cut body, read": (CutBody(3), lambda db: db["k"], GET),
+    "an empty response, list": (
+        Answer(200, body=b""),
+        lambda db: [key for key in db],  # noqa: C416  # no len
+        LIST,
+    ),
+    "a lost response, write if absent": (Reset(before=True), lambda db: db.setdefault("x", 1), PUT),
     "a cut body, read many": (CutBody(3), lambda db: dict(db.get_many(["k"])), GET),
 }
 

@@ -125,7 +125,7 @@ class BulkDelete:
             found = None if answer is None else _errors_in(answer.body, keys)
             if found is None:
                 if answer is not None:
-                    self._requests.note_odd("a response to DeleteObjects")
+                    self._requests.note_odd("a response to DeleteObjects", "DeleteObjects")
                 found = self._send_by_boto3(keys)
         return {key.removeprefix(self._bucket.prefix): error for key, error in found.items()}
 

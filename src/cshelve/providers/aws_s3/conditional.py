@@ -17,7 +17,6 @@ from cshelve._concurrency.backoff import full_jitter
 from cshelve.exceptions import ConditionsNotSupportedError, ConflictError, Error
 from cshelve.providers.aws_s3 import multipart
 from cshelve.providers.aws_s3.bucket import NO_VERSION, TOKEN, etag_of
-from cshelve.providers.aws_s3.direct.engine import sent_in_vain
 from cshelve.providers.aws_s3.errors import (
     Place,
     did_nothing,
@@ -113,8 +112,7 @@ class _Write(ConditionalRequest):
 
     def send(self, number: int) -> str:
         if number:
-            key = f"{self._requests.bucket.prefix}{self._place.name}"
-            sent_in_vain.set((self._place.operation, key, number))
+            self._requests.note_sent(self._place.operation, self._place.name, number)
         # boto3 sends every retry: its errors explain more.
         return self._send(number > 0)
 

@@ -87,7 +87,7 @@ ENGINE = Option(
     choices=("auto", "boto3", "direct"),
 )
 SLOW_REQUEST_SECONDS = Option(
-    "slow_request_seconds", seconds, None, "Slower requests are logged at WARNING."
+    "slow_request_seconds", seconds, None, "Log slower requests at WARNING."
 )
 OPTIONS: tuple[Option[Any], ...] = (
     *(BUCKET_NAME, KEY_PREFIX, AUTH_TYPE, *CREDENTIALS, REGION_NAME),

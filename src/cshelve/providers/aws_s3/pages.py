@@ -88,8 +88,12 @@ class Listing:
         with self._requests.permit():
             parameters = self._parameters(where)
             answer = self._requests.answer(OPERATION, None, parameters, posted=posted)
-            page = None if answer is None else plain_page(answer.body)
-            return page or self.page_of_boto3(where)
+            if answer is not None:
+                page = plain_page(answer.body)
+                if page is not None:
+                    return page
+                self._requests.note_sent(OPERATION)
+            return self.page_of_boto3(where)
 
     def page_of_boto3(self, where: Mapping[str, Any]) -> Page:
         """Return the page at a position, requested by boto3; the caller holds a permit."""
@@ -115,7 +119,7 @@ class Listing:
         """Return the shelf's objects on a page; boto3 parses them if their form is unusual."""
         objects = page.objects()
         if objects is None:
-            self._requests.note_odd("objects of a listing")
+            self._requests.note_odd("objects of a listing", OPERATION)
             with self._requests.permit():
                 objects = self.page_of_boto3(where).objects()
         assert objects is not None

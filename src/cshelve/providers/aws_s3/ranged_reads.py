@@ -92,9 +92,9 @@ class RangedReads:
             except UnfitRangeError as error:
                 replaced_etag = error.etag
             except (OSError, NotPlainError) as error:
-                self._requests.note_failure(error)
+                self._requests.note_failure(error, begun.request)
             except failures() as error:
-                self._requests.note_failure(error)
+                self._requests.note_failure(error, begun.request)
         return self._requests.boto3.get_in_ranges(name, self, replaced_etag)
 
     def read(self, name: str, first: First, replaced_etag: str | None = None) -> bytes:

@@ -274,9 +274,15 @@ class Requests:
             # boto3 has no credentials, which its own error explains, or only boto3 can send this.
             self._in_vain += 1
 
-    def note_odd(self, what: str) -> None:
+    def note_odd(self, what: str, operation: str) -> None:
         """Record that the body of a plain response has an unusual form, so boto3 has to read it."""
         self.note_failure(NotPlainError(what))
+        self.note_sent(operation)
+
+    def note_sent(self, operation: str, name: str | None = None, attempts: int = 1) -> None:
+        """Record that a request was sent so often, and that boto3 repeats it in this thread."""
+        key = None if name is None else self._prefix + name
+        sent_in_vain.set((operation, key, attempts))
 
     def note_done_by_boto3(self) -> None:
         """Record that boto3 has succeeded; drop the direct engine if that has failed too often."""
