@@ -185,7 +185,7 @@ class ByBoto3:
         return answer
 
     def repeat(self) -> None:
-        """Note that the next call in this thread sends the request of the last one again."""
+        """Record that the next call in this thread sends the request of the last one again."""
         if (call := current_call.get()) is not None:
             call.comes_again()
 

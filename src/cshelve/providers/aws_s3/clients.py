@@ -1,7 +1,7 @@
 """The boto3 clients of a shelf: one that retries requests, and one that sends each request once.
 
 They are built when boto3 is first needed. Callers that send a request hold a permit (`requests`).
-Each call of a client is a `Call`, which learns by botocore's events of the attempts.
+Each call of a client is a `Call`, which botocore's events tell about its attempts.
 """
 
 from __future__ import annotations
@@ -62,9 +62,9 @@ _kept_requests: ContextVar[list[Any] | None] = ContextVar("kept_requests", defau
 
 
 class Call:
-    """Reports each attempt of a call of boto3's when it has ended.
+    """Report each attempt of one call of a client when it has ended.
 
-    Some calls send requests of other operations beside their own, such as HeadBucket.
+    Some calls also send requests of other operations, such as HeadBucket.
     """
 
     def __init__(self, report: Report, operation: str, key: str | None) -> None:
@@ -76,22 +76,22 @@ class Call:
             sent_in_vain.set(("", None, 0))
         self._attempts = attempts if is_again else 0
         self.has_answer = False
-        """Whether the last attempt has had an answer."""
+        """Whether a response to the last attempt has arrived."""
         self.has_body = False
-        """Whether the attempt ends with the body of its answer, which has to be read yet."""
+        """Whether the attempt ends with the body of the response, which is still to be read."""
         self._sent_by: str | None = None
         """The operation of an attempt that has not ended."""
         self._sent = self._status = 0
         self._began = 0.0
 
     def begin(self, operation: str, sent: int) -> None:
-        """Note that an attempt begins, with so many bytes of a body."""
+        """Record that an attempt begins, whose body has `sent` bytes."""
         self._sent_by, self._sent, self._status = operation, sent, 0
         self._attempts += operation == self._request[0]
         self._began = time.monotonic()
 
     def answered(self, answer: Mapping[str, Any] | None, error: BaseException | None) -> None:
-        """Note what the attempt has led to; it ends here, unless it has a body to be read."""
+        """Record the response or the error; the attempt ends, unless a body is still to be read."""
         if self._sent_by is None:
             return
         if answer is None:
@@ -122,16 +122,16 @@ class Call:
         )
 
     def comes_again(self) -> None:
-        """Note that the next call in this thread, or greenlet, sends the same request again."""
+        """Record that the next call in this thread or greenlet sends the same request again."""
         sent_in_vain.set((*self._request, self._attempts))
 
 
-# The call that this thread, or greenlet, makes, or made last.
+# The current call of this thread or greenlet, or its last one.
 current_call: ContextVar[Call | None] = ContextVar("current_call", default=None)
 
 
 class Body:
-    """The body of an answer of boto3's. The attempt ends when it was read, or is closed."""
+    """The body of a response to boto3. The attempt ends when the body is read or closed."""
 
     def __init__(self, body: Any, call: Call) -> None:
         self._body = body
@@ -139,7 +139,7 @@ class Body:
         self._received = 0
 
     def read(self, most_bytes: int | None = None) -> bytes:
-        """Read so many bytes, or all."""
+        """Read at most so many bytes, or all."""
         try:
             data: bytes = self._body.read(most_bytes)
         except BaseException as error:
@@ -158,7 +158,7 @@ class Body:
 
 
 def _arrived_before(error: BaseException | None) -> int:
-    """Return how much of a body had arrived when its reading failed, as http.client says it."""
+    """Return how many bytes of a body http.client had received when reading it failed."""
     while error is not None:
         partial = getattr(error, "partial", None)
         if isinstance(partial, bytes):
@@ -287,7 +287,7 @@ class Clients:
     def _before_send(self, event_name: str, request: Any, **_: object) -> AWSResponse | None:
         """Keep a request that is not to be sent, and return an empty response to it.
 
-        For any other request, note that an attempt begins, and return None: then botocore sends it.
+        For any other request, record that an attempt begins, and return None: botocore sends it.
         Raises `StoppedError` if nobody waits for the request.
         """
         kept = _kept_requests.get()
@@ -351,7 +351,7 @@ def _target_of(location: str) -> tuple[str, str]:
 
 
 def _body_bytes(headers: Mapping[str, Any]) -> int:
-    """Return how long a request's body is, without what divides it into chunks."""
+    """Return the length of a request's body, without the framing of chunks."""
     length = headers.get("X-Amz-Decoded-Content-Length") or headers.get("Content-Length") or 0
     return int(length)
 

@@ -280,7 +280,7 @@ class Requests:
         self.note_sent(operation)
 
     def note_sent(self, operation: str, name: str | None = None, attempts: int = 1) -> None:
-        """Record that a request was sent so often, and that boto3 repeats it in this thread."""
+        """Record that boto3 is about to repeat a request in this thread, after so many attempts."""
         key = None if name is None else self._prefix + name
         sent_in_vain.set((operation, key, attempts))
 

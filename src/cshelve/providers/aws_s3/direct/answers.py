@@ -89,7 +89,7 @@ class Reader:
 
     @property
     def body_bytes(self) -> int:
-        """How many bytes of the body have arrived, without what divides it into chunks."""
+        """How many bytes of the body have arrived, without the framing of chunks."""
         if not self._has_begun:
             return 0
         if self.length is None:

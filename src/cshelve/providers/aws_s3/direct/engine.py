@@ -56,8 +56,8 @@ CHECKSUMS: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
-# The operation and the key of a request that was sent in vain, and how often: whoever sends it
-# again in this thread, or greenlet, goes on counting.
+# The operation and key of a request that boto3 is about to repeat in this thread or greenlet, and
+# how many attempts there were: boto3's are counted from there on.
 sent_in_vain: ContextVar[tuple[str, str | None, int]] = ContextVar(
     "sent_in_vain", default=("", None, 0)
 )
@@ -83,7 +83,7 @@ class Source(Protocol):
 
 
 class Report(Protocol):
-    """What is called when an attempt of a request has ended."""
+    """A function that is called when an attempt of a request has ended, as `Stats.count`."""
 
     def __call__(
         self,
@@ -100,7 +100,7 @@ class Report(Protocol):
 
 
 class Begun:
-    """A request that was sent, and what has arrived of its answer.
+    """A request that was sent, and what has arrived of the response.
 
     `Engine.finish` waits for the rest.
     """
@@ -120,12 +120,12 @@ class Begun:
         self.reader = reader
         self.connection = connection
         self.seconds = seconds
-        """How long it took so far, without the time in which nobody waited for it."""
+        """How long it took so far, without the time in which nobody waited."""
         self.is_over = False
-        """Whether the attempt was reported, or somebody else will report it."""
+        """Whether the attempt has been reported, or will be by somebody else."""
 
     def give_up(self) -> None:
-        """Close the connection, if the answer has not ended yet."""
+        """Close the connection, unless the response has ended."""
         if not self.is_over:
             self.is_over = True
             self.connection.close()
@@ -139,7 +139,7 @@ class Engine:
     """
 
     def __init__(self, source: Source, report: Report, patience_seconds: float) -> None:
-        """`report` is told of each attempt of a request, when it has ended."""
+        """`report` is called after each attempt of a request."""
         self.source = source
         self.patience_seconds = patience_seconds
         self.content_type: str | None = None
@@ -215,7 +215,7 @@ class Engine:
     def report(
         self, request: Request, reader: Reader, seconds: float, error: BaseException | None = None
     ) -> None:
-        """Tell what became of an attempt: an answer, an error, or neither if it was given up."""
+        """Report an attempt that has ended, by a response or an error, or was given up."""
         request.attempts += 1
         sent = request.sent - len(request.head)
         self._report(
@@ -303,13 +303,13 @@ class Engine:
         """Return an answer that has arrived, and its connection to the pool."""
         reader, connection = begun.reader, begun.connection
         begun.is_over = True
-        self.report(begun.request, reader, begun.seconds)
         if reader.closes:
             connection.close()
         else:
             if not connection.is_reused:
                 connection.pool.note_session(connection)
             connection.pool.keep(connection)
+        self.report(begun.request, reader, begun.seconds)
         return reader.answer()
 
     def _put(self, connection: Connection, request: Request) -> None:

@@ -387,7 +387,7 @@ class _Loop(Generic[T, R]):
             self._in_thread(job, self._task.by_boto3)
 
     def _report(self, exchange: Exchange, error: BaseException | None = None) -> None:
-        """Tell what became of a request, if its connection was open, so that it was sent."""
+        """Report an attempt, if its connection was open: otherwise nothing was sent."""
         request = None if exchange.job is None else exchange.job.request
         if request is not None and exchange.reader is not None and exchange.is_open:
             request.sent = exchange.sent

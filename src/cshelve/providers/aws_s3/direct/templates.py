@@ -117,7 +117,7 @@ class Request:
         self.attempts = 0
         """How many attempts have ended."""
         self.sent = 0
-        """How many bytes of it were sent in the last attempt."""
+        """How many bytes of it the last attempt has sent."""
 
 
 class Template(NamedTuple):
