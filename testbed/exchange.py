@@ -127,7 +127,7 @@ class Exchange:
         request: Request,
         client: Connection,
         upstream: Upstream,
-        answered: Callable[[int], None],
+        answered: Callable[[int, int], None],
         released: Event,
     ) -> None:
         self.request = request
@@ -159,10 +159,10 @@ class Exchange:
         self.client.reset()
 
     def _send(self, response: Response, body: bytes, complete: bool = True) -> None:
-        self._answered(response.status)
-        if not has_body(self.request.method, response.status):
-            body = b""
-        elif response.is_chunked:
+        may_have_body = has_body(self.request.method, response.status)
+        body = body if may_have_body else b""
+        self._answered(response.status, len(body))
+        if may_have_body and response.is_chunked:
             body = _one_chunk(body, len(response.body), complete)
         self.client.socket.sendall(response.encode_head() + body)
 

@@ -20,6 +20,7 @@ class Seen:
     """A request as it arrived; ``status`` is None until its response is on its way.
 
     ``connection`` numbers the client's connections: requests with the same number shared one.
+    ``bytes_received`` and ``bytes_sent`` are of the whole bodies of the request and the response.
     """
 
     operation: str
@@ -30,6 +31,8 @@ class Seen:
     headers: Headers
     body: bytes
     connection: int
+    bytes_received: int = 0
+    bytes_sent: int = 0
     status: int | None = None
 
 
@@ -258,9 +261,9 @@ class FaultProxy:
             return False
         log, index, rule = self._arrived(request, number)
 
-        def answered(status: int) -> None:
+        def answered(status: int, bytes_sent: int) -> None:
             with self._lock:
-                log[index] = replace(log[index], status=status)
+                log[index] = replace(log[index], status=status, bytes_sent=bytes_sent)
 
         released = rule.released if rule else Event()
         exchange = Exchange(request, client, upstream, answered, released)
@@ -280,6 +283,7 @@ class FaultProxy:
             headers=request.headers,
             body=request.body[: self._keep_body_bytes],
             connection=number,
+            bytes_received=len(request.body),
         )
         with self._lock:
             self._seen.append(seen)

@@ -37,6 +37,8 @@ MODULES = [
         "providers/dbm.py",
         "providers/filesystem/provider.py",
         "providers/in_memory.py",
+        "providers/prices.py",
+        "providers/stats.py",
         "providers/wrapper.py",
         "testing/__init__.py",
         "testing/wrappers.py",

@@ -92,6 +92,11 @@ with cshelve.open_from_dict(config, flag="n", logger=logging.getLogger("mine")) 
     shelf.replace("new", value, None)
     shelf.delete("n", version)
     assert_type(shelf.rewrite(progress=print, exclusive=True), int)
+    with shelf.stats.measuring() as used:
+        assert_type(used, cshelve.providers.Stats)
+    assert_type(used.requests["GetObject"], int)
+    assert_type(used.engine, str | None)
+    assert_type(used.cost(cshelve.Prices(per_gb_received=0)).total, float)
 
 try:
     db["key"]

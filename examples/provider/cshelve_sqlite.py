@@ -40,23 +40,24 @@ class Sqlite(Provider):
         return os.path.exists(self._path)
 
     def create(self) -> None:
-        with self._transaction("create", create=True) as run:
+        with self._transaction(create=True) as run:
             run(TABLE)
 
     def close(self) -> None:
         """Do nothing: no connection stays open."""
 
     def get(self, name: str) -> Item:
-        with self._transaction("get") as run:
+        with self._transaction() as run:
             found = run("SELECT data, version FROM shelf WHERE name = ?", name).fetchone()
+        self.stats.count("get", received=len(found[0]) if found else 0)
         if found is None:
             raise KeyNotFoundError(name)
-        self.stats.add_bytes(received=len(found[0]))
         return Item(*found)
 
     def inspect(self, name: str, head_bytes: int = 64) -> Details:
         query = "SELECT length(data), modified, version, substr(data, 1, ?) FROM shelf"
-        with self._transaction("inspect") as run:
+        self.stats.count("inspect")
+        with self._transaction() as run:
             found = run(f"{query} WHERE name = ?", head_bytes, name).fetchone()
         if found is None:
             raise KeyNotFoundError(name)
@@ -67,23 +68,25 @@ class Sqlite(Provider):
         )
 
     def contains(self, name: str) -> bool:
-        with self._transaction("contains") as run:
+        self.stats.count("contains")
+        with self._transaction() as run:
             return self._version(run, name) is not None
 
     def put(
         self, name: str, data: bytes, *, if_absent: bool = False, if_version: str | None = None
     ) -> str:
         version = uuid.uuid4().hex
-        with self._transaction("put") as run:
+        self.stats.count("put", sent=len(data))
+        with self._transaction() as run:
             there = self._version(run, name)
             if (if_absent and there) or (if_version is not None and there != if_version):
                 raise ConflictError(f"{name!r} in {self._path} was written by someone else")
             run("REPLACE INTO shelf VALUES (?, ?, ?, ?)", name, bytes(data), version, time.time())
-        self.stats.add_bytes(sent=len(data))
         return version
 
     def delete(self, name: str, *, if_version: str | None = None) -> bool:
-        with self._transaction("delete") as run:
+        self.stats.count("delete")
+        with self._transaction() as run:
             there = self._version(run, name)
             if there and if_version is not None and there != if_version:
                 raise ConflictError(f"{name!r} in {self._path} was written by someone else")
@@ -93,7 +96,8 @@ class Sqlite(Provider):
     def entries(
         self, prefix: str = "", *, start_after: str | None = None, limit: int | None = None
     ) -> Iterator[Entry]:
-        with self._transaction("entries") as run:
+        self.stats.count("entries")
+        with self._transaction() as run:
             # SQLite compares texts by their bytes in UTF-8, as `start_after` asks for.
             query = (
                 "SELECT name, length(data), modified, version FROM shelf "
@@ -110,9 +114,8 @@ class Sqlite(Provider):
         return None if found is None else str(found[0])
 
     @contextmanager
-    def _transaction(self, operation: str, *, create: bool = False) -> Iterator[Any]:
+    def _transaction(self, *, create: bool = False) -> Iterator[Any]:
         """Yield a function that runs a statement; commit at the end unless the block raises."""
-        self.stats.count(operation)
         if not (create or self.exists()):
             raise DBDoesNotExistsError(f"{self._path} does not exist; flag 'c' creates it")
         try:

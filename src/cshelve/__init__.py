@@ -63,6 +63,7 @@ if TYPE_CHECKING:
     from cshelve._shelf.copy_many import copy
     from cshelve._shelf.shelf import CloudShelf, Shelf
     from cshelve.codec.keys import generate_key
+    from cshelve.providers.prices import Prices
 
 __version__ = "2.0.0.dev0"
 
@@ -91,6 +92,7 @@ __all__ = [
     "MissingEncryptionKeyError",
     "NotPicklableError",
     "OutcomeUnknownError",
+    "Prices",
     "Progress",
     "ReadOnlyError",
     "RecordError",
@@ -116,6 +118,7 @@ _MODULES = {
     "DELETE": "cshelve._shelf.atomic",
     "CloudShelf": "cshelve._shelf.shelf",
     "Shelf": "cshelve._shelf.shelf",
+    "Prices": "cshelve.providers.prices",
     "Progress": "cshelve._concurrency.outcomes",
     "copy": "cshelve._shelf.copy_many",
     "generate_key": "cshelve.codec.keys",

@@ -11,7 +11,7 @@ import threading
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
+from contextvars import Context, ContextVar, copy_context
 from sys import is_finalizing
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -139,7 +139,7 @@ class Workers(Generic[T, R]):
         self._new_future: type[Future[R]] = Future
         self._most = most
         self._is_last = is_last
-        self._tasks: SimpleQueue[tuple[T, Future[R]] | None] = SimpleQueue()
+        self._tasks: SimpleQueue[tuple[T, Future[R], Context] | None] = SimpleQueue()
         self._threads: list[threading.Thread] = []
         self._stopped = threading.Event()
         self._ends = (*_ends.get(), self._stopped)
@@ -153,6 +153,7 @@ class Workers(Generic[T, R]):
     def start(self, item: T) -> Future[R]:
         """Call the function for an item in a thread, and return the future of its result.
 
+        The call has the caller's context variables, so that a tracer finds the caller's span.
         Starts a new thread as long as there are fewer than allowed. The future is cancelled if
         `stop` is called before the function.
         """
@@ -162,7 +163,7 @@ class Workers(Generic[T, R]):
             # forever.
             self._call(item, future)
             return future
-        self._tasks.put((item, future))
+        self._tasks.put((item, future, copy_context()))
         if len(self._threads) < self._most:
             name = f"cshelve_{len(self._threads)}"
             thread = threading.Thread(target=self._work, name=name, daemon=True)
@@ -191,10 +192,15 @@ class Workers(Generic[T, R]):
                 thread.join()
 
     def _work(self) -> None:
-        _ends.set(self._ends)
         while (task := self._tasks.get()) is not None:
-            self._call(*task)
-            del task  # Otherwise an idle thread would keep its last item, which may be large.
+            item, future, context = task
+            context.run(self._call_in_thread, item, future)
+            # Otherwise an idle thread would keep its last item, which may be large.
+            del task, item, future, context
+
+    def _call_in_thread(self, item: T, future: Future[R]) -> None:
+        _ends.set(self._ends)
+        self._call(item, future)
 
     def _call(self, item: T, future: Future[R]) -> None:
         if self._stopped.is_set():

@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 
     from cshelve._shelf.files import FileToRead, FileToWrite
     from cshelve._shelf.pickling import PickledShelf
-    from cshelve.providers.base import Provider
+    from cshelve.providers.base import Provider, Stats
 
     # In annotations, `CloudShelf` alone means a shelf of any values.
     V = TypeVar("V", default=Any)
@@ -112,8 +112,13 @@ class CloudShelf(shelve.Shelf[V]):
 
     @property
     def provider(self) -> Provider:
-        """The provider that stores the values, with its `stats`, `location` and other methods."""
+        """The provider that stores the values, with its `location` and other methods."""
         return self._values.provider
+
+    @property
+    def stats(self) -> Stats:
+        """What the shelf has sent and received since it was opened; a prefix view has the same."""
+        return self._values.provider.stats
 
     # An attribute in the standard library; here, a shelf and its views share the value.
     @property

@@ -4,37 +4,160 @@ from __future__ import annotations
 
 import threading
 from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from math import inf
+from sys import modules
+from typing import TYPE_CHECKING, NamedTuple
 
 from cshelve._concurrency.per_process import PerProcess
 
-__all__ = ["Stats"]
+if TYPE_CHECKING:
+    import logging
+
+    from cshelve.providers.prices import Cost, Prices
+
+__all__ = ["Attempt", "Stats"]
+
+DEBUG = 10  # logging's, which is a slow import.
+
+
+class Attempt(NamedTuple):
+    """An attempt of a request that has ended."""
+
+    operation: str
+    key: str | None
+    status: int
+    """0 if no response has arrived."""
+    sent: int
+    received: int
+    seconds: float
+    number: int
+    """1 for the first attempt."""
+    error: BaseException | None
 
 
 class Stats:
-    """The number of requests of each kind, and of bytes of values in each direction.
+    """What a shelf has sent and received since it was opened. Safe in many threads.
 
-    Every attempt counts, including the retries of the client library. Safe in many threads.
+    Every attempt of a request counts when it has ended, including the retries of boto3.
     """
 
     def __init__(self) -> None:
         self.requests: Counter[str] = Counter()
+        """How many requests there were of each operation."""
         self.bytes_sent = 0
+        """How many bytes the bodies of requests had."""
         self.bytes_received = 0
+        """How many bytes the bodies of responses had, as far as they were read."""
+        self.retries = 0
+        """How many of the requests were sent again, after an attempt that failed."""
+        self.waited_seconds = 0.0
+        """How long each request took until its response had arrived, added up.
+
+        Of requests that were in flight together, each one counts.
+        """
+        self.engine: str | None = None
+        """What sends the requests: `direct` or `boto3` in S3, None in other stores."""
         self._locks = PerProcess(threading.Lock)
+        self._tell: Callable[[Attempt], object] | None = None
+        self._logger: logging.Logger | None = None
+        self._slow_seconds = inf
 
     def __repr__(self) -> str:
-        sizes = f"bytes_sent={self.bytes_sent}, bytes_received={self.bytes_received}"
-        return f"Stats(requests={self.requests}, {sizes})"
+        return (
+            f"Stats(requests={dict(self.requests)}, bytes_sent={self.bytes_sent}, "
+            f"bytes_received={self.bytes_received}, retries={self.retries}, "
+            f"waited_seconds={self.waited_seconds:.3f}, engine={self.engine!r})"
+        )
 
-    def count(self, operation: str, *, sent: int = 0, received: int = 0) -> None:
-        """Add one request of this kind."""
+    def count(
+        self,
+        operation: str,
+        *,
+        key: str | None = None,
+        status: int = 0,
+        sent: int = 0,
+        received: int = 0,
+        seconds: float = 0.0,
+        attempt: int = 1,
+        error: BaseException | None = None,
+    ) -> None:
+        """Add an attempt of a request that has ended; providers call this.
+
+        `sent` and `received` are the bytes of the bodies, `attempt` is 1 for the first one.
+        `status` is 0, and there may be an error, where no response has arrived.
+        """
         with self._locks.get():
             self.requests[operation] += 1
             self.bytes_sent += sent
             self.bytes_received += received
+            self.waited_seconds += seconds
+            if attempt > 1:
+                self.retries += 1
+        # This is asked of each request, so it has to be quick.
+        if self._logger is not None and (
+            seconds >= self._slow_seconds
+            or self._logger.isEnabledFor(DEBUG)
+            or "opentelemetry" in modules
+        ):
+            assert self._tell is not None
+            told = Attempt(operation, key, status, sent, received, seconds, attempt, error)
+            self._tell(told)
 
-    def add_bytes(self, *, sent: int = 0, received: int = 0) -> None:
-        """Add bytes of values to a request that was counted already."""
+    def tell_of_attempts(
+        self, tell: Callable[[Attempt], object], logger: logging.Logger, slow_seconds: float
+    ) -> None:
+        """Have `tell` called with each attempt that is to be logged or traced.
+
+        That is each if the logger has level DEBUG or the program uses OpenTelemetry, and else one
+        that took `slow_seconds` or longer.
+        """
+        self._tell, self._logger, self._slow_seconds = tell, logger, slow_seconds
+
+    def cost(self, prices: Prices | None = None) -> Cost:
+        """Estimate what it costs in US dollars; nothing in a store that is not S3.
+
+        `prices` are AWS's list prices if not given. Storage, free tiers and transfer within a
+        region are not considered.
+
+            with db.stats.measuring() as used:
+                db["greeting"] = "hello"
+            print(f"{used.cost().total:.6f} US dollars")
+        """
+        from cshelve.providers.prices import cost_of
+
+        if self.engine is None:
+            return cost_of({}, 0, prices)
+        return cost_of(self.requests, self.bytes_received, prices)
+
+    @contextmanager
+    def measuring(self) -> Iterator[Stats]:
+        """Count what is sent and received within a block; the result is filled at its end.
+
+        Requests of other threads that end meanwhile count too.
+
+            with db.stats.measuring() as used:
+                db["greeting"] = "hello"
+            print(used.requests)
+        """
+        before, used = Stats(), Stats()
+        self._copy_to(before)
+        try:
+            yield used
+        finally:
+            self._copy_to(used)
+            used.requests -= before.requests
+            used.bytes_sent -= before.bytes_sent
+            used.bytes_received -= before.bytes_received
+            used.retries -= before.retries
+            used.waited_seconds -= before.waited_seconds
+
+    def _copy_to(self, other: Stats) -> None:
         with self._locks.get():
-            self.bytes_sent += sent
-            self.bytes_received += received
+            other.requests = self.requests.copy()
+            other.bytes_sent = self.bytes_sent
+            other.bytes_received = self.bytes_received
+            other.retries = self.retries
+            other.waited_seconds = self.waited_seconds
+            other.engine = self.engine

@@ -30,7 +30,8 @@ notes = []
 
 class Notes(logging.Handler):
     def emit(self, record):
-        notes.append(record.getMessage())
+        if ", attempt " not in record.getMessage():  # Not about what became of a request.
+            notes.append(record.getMessage())
 
 
 logging.getLogger("cshelve").addHandler(Notes())

@@ -125,7 +125,7 @@ class BulkDelete:
             found = None if answer is None else _errors_in(answer.body, keys)
             if found is None:
                 if answer is not None:
-                    self._requests.note_odd("a response to DeleteObjects")
+                    self._requests.note_odd("a response to DeleteObjects", "DeleteObjects")
                 found = self._send_by_boto3(keys)
         return {key.removeprefix(self._bucket.prefix): error for key, error in found.items()}
 
@@ -139,6 +139,7 @@ class BulkDelete:
                 raise _NoBulkDeleteError from error
             raise translated(error, self._bucket.place("DeleteObjects")) from error
         if not answer.get("Deleted") and not answer.get("Errors"):
+            self._requests.boto3.repeat()
             return self._send_by_boto3(keys, again=False) if again else self._refuse_empty_answer()
         return {
             found.get("Key", ""): _error_of_key(found.get("Code", ""), found.get("Message", ""))

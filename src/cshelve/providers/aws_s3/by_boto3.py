@@ -22,6 +22,7 @@ from botocore.exceptions import (
 from cshelve._concurrency.parallel import refuse_if_stopped
 from cshelve.exceptions import KeyNotFoundError, StorageError
 from cshelve.providers.aws_s3.bucket import NO_VERSION, etag_of
+from cshelve.providers.aws_s3.clients import Body, Call, current_call
 from cshelve.providers.aws_s3.errors import (
     code_of,
     fits_in_xml,
@@ -169,6 +170,7 @@ class ByBoto3:
         try:
             read_into(buffer, ask() if body is None else body)
         except CUT_SHORT:
+            self.repeat()
             body = ask()
             try:
                 read_into(buffer, body)
@@ -192,15 +194,28 @@ class ByBoto3:
             request.update(parameters)
         if body is not None and operation != "CompleteMultipartUpload":
             request["Body"] = bytes(body) if isinstance(body, memoryview) else body
-        with self._requests.clients.client(once=once) as client:
-            answer: Mapping[str, Any] = getattr(client, xform_name(operation))(**request)
+        call = Call(self._requests.stats.count, operation, request.get("Key"))
+        try:
+            with self._requests.clients.client(call, once=once) as client:
+                answer: dict[str, Any] = getattr(client, xform_name(operation))(**request)
+        except BaseException as error:
+            call.end(error=error)
+            raise
+        if call.has_body:
+            answer["Body"] = Body(answer["Body"], call)
         return answer
+
+    def repeat(self) -> None:
+        """Record that the next call in this thread sends the request of the last one again."""
+        if (call := current_call.get()) is not None:
+            call.comes_again()
 
     def _twice(self, name: str, read: Callable[[Exception | None], T]) -> T:
         """Call `read(None)`, and if the value was damaged on its way, `read(error)` once more."""
         try:
             return read(None)
         except (*DAMAGED, _CutRefusalError, UnfitRangeError) as before:
+            self.repeat()
             try:
                 return read(before)
             except BotoCoreError as error:

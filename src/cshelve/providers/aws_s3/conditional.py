@@ -111,6 +111,8 @@ class _Write(ConditionalRequest):
         self._send = send
 
     def send(self, number: int) -> str:
+        if number:
+            self._requests.note_sent(self._place.operation, self._place.name, number)
         # boto3 sends every retry: its errors explain more.
         return self._send(number > 0)
 

@@ -24,7 +24,6 @@ from cshelve.providers.aws_s3.ranged_reads import (
 if TYPE_CHECKING:
     from cshelve.providers.aws_s3.direct.answers import Answer, Reader
     from cshelve.providers.aws_s3.requests import Requests
-    from cshelve.providers.base import Item
     from cshelve.providers.streams import Target
 
 __all__ = ["download"]
@@ -45,7 +44,7 @@ def download(
     # A weak ETag never matches in If-Match: RFC 9110, section 13.1.1.
     can_match = first.etag.startswith('"') and first.etag != NO_VERSION
     if begun < first.size and not (can_match and reads.has_ranges):
-        data = _whole(requests, reads, name).data
+        data = reads.item(name, None).data
         target.begun(len(data))
         target.write(data)
         return
@@ -56,7 +55,7 @@ def download(
         ranges = _Arriving(requests, reads, name, first, range_bytes)
         begun = _write_ranges(requests, ranges, name, target, range(begun, first.size, range_bytes))
     if begun < first.size:
-        item = _whole(requests, reads, name)
+        item = reads.item(name, None)
         if item.version != first.etag:
             raise _replaced(requests, name)
         target.write(memoryview(item.data)[begun:])
@@ -71,7 +70,6 @@ def _write_ranges(
         with closing(ranges.results(starts, min(MOST_AT_ONCE, requests.most_of_one))) as arrived:
             for start, data in arrived:
                 target.write(data)
-                requests.stats.add_bytes(received=len(data))
                 begun = start + len(data)
     except UnfitRangeError as error:
         if error.etag is not None:
@@ -81,12 +79,6 @@ def _write_ranges(
             raise _replaced(requests, name) from error
         raise translated(error, place) from error
     return begun
-
-
-def _whole(requests: Requests, reads: RangedReads, name: str) -> Item:
-    item = reads.item(name, None)
-    requests.stats.add_bytes(received=len(item.data))
-    return item
 
 
 def _replaced(requests: Requests, name: str) -> ConflictError:

@@ -38,7 +38,6 @@ def inspected(requests: Requests, name: str, head_bytes: int) -> Details:
             size_bytes = found.size_bytes
             if size_bytes:
                 continue
-        requests.stats.add_bytes(received=len(found.head))
         return found._replace(head=found.head[:head_bytes])
     raise StorageError(
         f"{requests.bucket.place('GetObject', name)}: the server refuses a range of the object's "
@@ -59,7 +58,7 @@ def _by_get(requests: Requests, name: str, head_bytes: int) -> Details | None:
             try:
                 return _details(name, _in_boto3s_form(answer), answer.body, most_bytes)
             except ValueError as error:
-                requests.note_odd(str(error))
+                requests.note_odd(str(error), "GetObject", name)
         found = requests.boto3.beginning(name, most_bytes)
     return None if found is None else _of_boto3(requests, "GetObject", name, *found, most_bytes)
 
@@ -73,7 +72,7 @@ def _by_head(requests: Requests, name: str) -> Details:
             try:
                 return _details(name, _in_boto3s_form(answer), b"", 0)
             except ValueError as error:
-                requests.note_odd(str(error))
+                requests.note_odd(str(error), "HeadObject", name)
         try:
             found = requests.boto3.call("HeadObject", name)
         except failures() as error:

@@ -87,11 +87,14 @@ ENGINE = Option(
     "What sends the requests: boto3, or cshelve itself.",
     choices=("auto", "boto3", "direct"),
 )
+SLOW_REQUEST_SECONDS = Option(
+    "slow_request_seconds", seconds, None, "Log slower requests at WARNING."
+)
 OPTIONS: tuple[Option[Any], ...] = (
     *(BUCKET_NAME, KEY_PREFIX, AUTH_TYPE, *CREDENTIALS, REGION_NAME),
     *(CHECK_BUCKET, MISSING_ON_FORBIDDEN),
     *(CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, TOTAL_MAX_ATTEMPTS, CONCURRENCY),
-    *(MULTIPART_THRESHOLD_BYTES, MULTIPART_CHUNK_BYTES, ENGINE),
+    *(MULTIPART_THRESHOLD_BYTES, MULTIPART_CHUNK_BYTES, ENGINE, SLOW_REQUEST_SECONDS),
     *OPTIONS_OF_BOTO3,
 )
 
@@ -130,6 +133,7 @@ class S3Settings:
     multipart_threshold_bytes: int
     multipart_chunk_bytes: int
     engine: str
+    slow_request_seconds: float | None
     own_config: Mapping[str, Any]
     """Options of botocore's Config that apply unless the user sets them."""
     client_params: Mapping[str, Any] = field(repr=False)
@@ -168,6 +172,7 @@ def settings_from(config: Sections) -> S3Settings:
         multipart_threshold_bytes=max(config.take(MULTIPART_THRESHOLD_BYTES), chunk_bytes),
         multipart_chunk_bytes=chunk_bytes,
         engine=config.take(ENGINE),
+        slow_request_seconds=config.take(SLOW_REQUEST_SECONDS),
         own_config={
             "connect_timeout": config.take(CONNECT_TIMEOUT_SECONDS),
             "read_timeout": config.take(READ_TIMEOUT_SECONDS),

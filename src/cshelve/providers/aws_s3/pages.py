@@ -91,8 +91,12 @@ class Listing:
         with self._requests.permit():
             parameters = self._parameters(where)
             answer = self._requests.answer(OPERATION, None, parameters, posted=posted)
-            page = None if answer is None else plain_page(answer.body)
-            return page or self.page_of_boto3(where)
+            if answer is not None:
+                page = plain_page(answer.body)
+                if page is not None:
+                    return page
+                self._requests.note_sent(OPERATION)
+            return self.page_of_boto3(where)
 
     def page_of_boto3(self, where: Mapping[str, Any]) -> Page:
         """Return the page at a position, requested by boto3; the caller holds a permit."""
@@ -107,6 +111,7 @@ class Listing:
                         f"{place}: the server's response cannot be read (an object without a key)."
                     )
                 return page
+            self._requests.boto3.repeat()
         # Otherwise any web server that responds with a page would look like an empty shelf.
         raise StorageError(
             f"{place}: the response is not a listing; is there an S3 server at [provider_params] "
@@ -117,7 +122,7 @@ class Listing:
         """Return the shelf's objects on a page; boto3 parses them if their form is unusual."""
         objects = page.objects()
         if objects is None:
-            self._requests.note_odd("objects of a listing")
+            self._requests.note_odd("objects of a listing", OPERATION)
             with self._requests.permit():
                 objects = self.page_of_boto3(where).objects()
         assert objects is not None
@@ -192,6 +197,6 @@ class _Ahead:
         try:
             posted = self.taken()
             if posted is not None:
-                posted.connection.close()
+                posted.give_up()
         finally:
             self._permits.resume(self)

@@ -10,6 +10,7 @@ from collections.abc import Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from functools import cached_property
 from itertools import chain, islice
+from math import inf
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any, Self
 
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
 
     from boto3.session import Session
 
+    from cshelve.providers.stats import Attempt
     from cshelve.providers.streams import Source, Target
 
 __all__ = ["AwsS3"]
@@ -154,12 +156,14 @@ class AwsS3(Provider):
         self._logger = logger
         self._most_bytes = min(settings.multipart_threshold_bytes, multipart.LARGEST_PUT_BYTES)
         """The size of the largest value that is stored by one request."""
+        slow_seconds = settings.slow_request_seconds or inf
+        self.stats.tell_of_attempts(self._tell, logger, slow_seconds)
         logger.info("%s: engine %s (%s)", self.location, self.engine, self._requests.reason)
 
     @property
     def engine(self) -> str:
         """The engine in use: `direct`, with boto3 beside it, or `boto3`."""
-        return self._requests.engine
+        return str(self.stats.engine)
 
     @property
     def content_type(self) -> str | None:
@@ -224,7 +228,6 @@ class AwsS3(Provider):
                 item = requests.boto3.get_in_ranges(name, self._ranged_reads, None)
             else:
                 item = self._ranged_reads.item(name, item)
-            self.stats.add_bytes(received=len(item.data))
         return item
 
     def inspect(self, name: str, head_bytes: int = 64) -> Details:
@@ -262,7 +265,6 @@ class AwsS3(Provider):
                     version = requests.boto3.put(name, data)
                 else:
                     version = answer.headers["etag"]
-        self.stats.add_bytes(sent=len(data))
         return version
 
     def delete(self, name: str, *, if_version: str | None = None) -> bool | None:
@@ -316,11 +318,7 @@ class AwsS3(Provider):
                 yield begun.popleft()
             yield from pieces
 
-        def stored(count: int) -> None:
-            self.stats.add_bytes(sent=count)
-            source.moved(count)
-
-        return self._uploads.put_parts(name, parts(), part_bytes, stored)
+        return self._uploads.put_parts(name, parts(), part_bytes, source.moved)
 
     def download(self, name: str, target: Target) -> None:
         """Write a value to a file: in ranges of one version, a few of them in memory."""
@@ -433,6 +431,12 @@ class AwsS3(Provider):
                     "object."
                 )
             yield Entry(name, size, date, etag)
+
+    def _tell(self, attempt: Attempt) -> None:
+        from cshelve.providers.aws_s3.telling import tell
+
+        slow_seconds = self._settings.slow_request_seconds or inf
+        tell(self._requests, self._logger, slow_seconds, attempt)
 
     def _is_ours(self) -> bool:
         """Return whether we may list the bucket."""

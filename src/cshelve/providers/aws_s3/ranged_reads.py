@@ -95,9 +95,9 @@ class RangedReads:
             except UnfitRangeError as error:
                 replaced_etag = error.etag
             except (OSError, NotPlainError) as error:
-                self._requests.note_failure(error)
+                self._requests.note_failure(error, begun.request)
             except failures() as error:
-                self._requests.note_failure(error)
+                self._requests.note_failure(error, begun.request)
         return self._requests.boto3.get_in_ranges(name, self, replaced_etag)
 
     def read(self, name: str, first: First, replaced_etag: str | None = None) -> bytes:
@@ -140,7 +140,7 @@ class RangedReads:
             if begun is None:
                 first.body.close()
             else:
-                begun.connection.close()
+                begun.give_up()
         return reading.data.getvalue()
 
     def no_ranges(self, name: str) -> UnfitRangeError:

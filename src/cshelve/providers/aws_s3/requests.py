@@ -13,7 +13,6 @@ from collections.abc import Mapping
 from types import FunctionType
 from typing import TYPE_CHECKING
 
-from cshelve._concurrency.parallel import refuse_if_stopped
 from cshelve._concurrency.per_process import PerProcess
 from cshelve._concurrency.permits import Permit, Permits
 from cshelve._concurrency.signals import is_from_signal_handler
@@ -22,7 +21,13 @@ from cshelve.providers.aws_s3.bucket import LONGEST_KEY, NO_VERSION, PROBE
 from cshelve.providers.aws_s3.choice import captured_source, choose
 from cshelve.providers.aws_s3.direct.answers import Answer, NotPlainError
 from cshelve.providers.aws_s3.direct.connections import NotSentError
-from cshelve.providers.aws_s3.direct.engine import TROUBLE, Begun, Engine, LateError
+from cshelve.providers.aws_s3.direct.engine import (
+    TROUBLE,
+    Begun,
+    Engine,
+    LateError,
+    sent_in_vain,
+)
 from cshelve.providers.aws_s3.errors import WRONG_REGION, AnswerLostError
 from cshelve.providers.base import Item
 
@@ -30,10 +35,11 @@ if TYPE_CHECKING:
     from cshelve.providers.aws_s3.bucket import Bucket
     from cshelve.providers.aws_s3.by_boto3 import ByBoto3
     from cshelve.providers.aws_s3.clients import Clients
+    from cshelve.providers.aws_s3.direct.templates import Request
     from cshelve.providers.aws_s3.options import ClientConfig, S3Settings
     from cshelve.providers.base import Stats
 
-__all__ = ["Requests"]
+__all__ = ["Requests", "replaced"]
 
 # After this many responses in a row that only boto3 could use, boto3 sends all requests.
 MOST_NOT_PLAIN = 3
@@ -60,8 +66,7 @@ class Requests:
         choice = choose(settings, lambda: self.clients, bucket, interception())
         self.config: ClientConfig = choice.config
         bucket.sends_checksums = choice.config.sends_checksums
-        self.engine = choice.engine
-        """The engine in use: `direct`, with boto3 beside it, or `boto3`."""
+        stats.engine = choice.engine
         self.reason = choice.reason
         """Why this engine is in use."""
         self._engine: Engine | None = None
@@ -159,17 +164,19 @@ class Requests:
         engine = self.direct()
         if engine is None:
             if posted is not None:
-                posted.connection.close()
+                posted.give_up()
             return None
+        request = None if posted is None else posted.request
         try:
             if posted is None:
                 key = None if name is None else self._prefix + name
-                answer = engine.send(engine.request(operation, key, parameters, body))
+                request = engine.request(operation, key, parameters, body)
+                answer = engine.send(request)
             else:
                 answer = engine.finish(posted)
             engine.judge(operation, answer)
         except TROUBLE as error:
-            self.note_failure(error)
+            self.note_failure(error, request)
             return None
         self._in_vain = 0
         return answer
@@ -182,13 +189,14 @@ class Requests:
         engine = self.direct()
         if engine is None:
             return None
+        request = None
         try:
             request = engine.request("GetObject", self._prefix + name)
             answer = engine.begin(request, most_bytes)
             if isinstance(answer, Answer):
                 engine.judge("GetObject", answer)
         except TROUBLE as error:
-            self.note_failure(error)
+            self.note_failure(error, request)
             return None
         self._in_vain = 0
         if isinstance(answer, Begun):
@@ -198,15 +206,16 @@ class Requests:
         return self.item_of(answer)
 
     def beginning(self, name: str, most_bytes: int) -> Answer | None:
-        """Return the answer to a GET of an object's first bytes; None if boto3 has to do it.
+        """Return the response to a GET of an object's first bytes; None if boto3 has to send it.
 
-        A server that knows no ranges sends all; no more of that is read. The answer's status is
-        416 if there are no bytes. The caller holds a permit.
+        A server without ranges sends the whole object, and no more than the first bytes are read.
+        The status is 416 if the object is empty. The caller holds a permit.
         """
         engine = self.direct()
         if engine is None:
             return None
         wanted = {"Range": f"bytes=0-{most_bytes - 1}"}
+        request = None
         try:
             request = engine.request("GetObject", self._prefix + name, wanted)
             answer = engine.begin(request, most_bytes)
@@ -217,14 +226,13 @@ class Requests:
             elif answer.status != 416:
                 engine.judge("GetObject", answer)
         except TROUBLE as error:
-            self.note_failure(error)
+            self.note_failure(error, request)
             return None
         self._in_vain = 0
         return answer
 
     def item_of(self, answer: Answer) -> Item:
-        """Return the item in a response to a GET, and count its bytes."""
-        self.stats.add_bytes(received=len(answer.body))
+        """Return the item in a response to a GET."""
         return Item(answer.body, answer.headers.get("etag", NO_VERSION))
 
     def post(self, operation: str, parameters: Mapping[str, object]) -> Begun | None:
@@ -245,7 +253,7 @@ class Requests:
         """Receive the rest of a response, and return the response. The caller holds a permit."""
         engine = self._engine
         if engine is None:
-            begun.connection.close()
+            begun.give_up()
             raise AnswerLostError("the engine is closed")
         return engine.finish(begun)
 
@@ -266,13 +274,17 @@ class Requests:
         """Log a warning that names the shelf's location."""
         self._logger.warning("%s: %s", self.bucket.location, what)
 
-    def note_failure(self, error: BaseException) -> None:
+    def note_failure(self, error: BaseException, request: Request | None = None) -> None:
         """Record that boto3 has to send a request, as the direct engine failed.
+
+        `request` is the engine's, if it made one.
 
         Raises the error again if it came from a signal handler of the program.
         """
         if is_from_signal_handler(error):
             raise error
+        if request is not None and request.attempts:
+            sent_in_vain.set((request.operation, request.key, request.attempts))
         self._logger.debug("%s: left to boto3: %r", self.bucket.location, error)
         if isinstance(error, NotPlainError | LateError):
             self._in_vain += 1
@@ -288,9 +300,15 @@ class Requests:
             # boto3 has no credentials, which its own error explains, or only boto3 can send this.
             self._in_vain += 1
 
-    def note_odd(self, what: str) -> None:
+    def note_odd(self, what: str, operation: str, name: str | None = None) -> None:
         """Record that the body of a plain response has an unusual form, so boto3 has to read it."""
         self.note_failure(NotPlainError(what))
+        self.note_sent(operation, name)
+
+    def note_sent(self, operation: str, name: str | None = None, attempts: int = 1) -> None:
+        """Record that boto3 is about to repeat a request in this thread, after so many attempts."""
+        key = None if name is None else self._prefix + name
+        sent_in_vain.set((operation, key, attempts))
 
     def note_done_by_boto3(self) -> None:
         """Record that boto3 has succeeded; drop the direct engine if that has failed too often."""
@@ -298,7 +316,7 @@ class Requests:
             engine, self._engine = self._engine, None
             if engine is not None:  # Another thread may have been faster.
                 engine.close()
-            self.engine, self.reason = "boto3", "the server's responses are not plain"
+            self.stats.engine, self.reason = "boto3", "the server's responses are not plain"
             self._logger.warning(
                 "%s: engine boto3 from now on, which is slower: boto3 understands the server's "
                 "responses, but the direct engine does not. With debug logging, the log says "
@@ -317,14 +335,9 @@ class Requests:
         from cshelve.providers.aws_s3.clients import Clients
         from cshelve.providers.aws_s3.session import checked_parameters
 
-        clients = Clients(self._settings, self._before_attempt)
+        clients = Clients(self._settings)
         self.bucket.parameters = checked_parameters(self._settings, clients)
         return clients
-
-    def _before_attempt(self, event_name: str) -> None:
-        """Count a request that boto3 is about to send; raise `StoppedError` if it is unwanted."""
-        refuse_if_stopped()
-        self.stats.count(event_name.rpartition(".")[2])
 
 
 # What mocks and tracers replace, and the package of the originals. Most tracers wrap
@@ -349,11 +362,16 @@ def interception() -> str | None:
     While there is one, boto3 sends all requests, since it would not see those of the direct engine.
     Each request calls this, which costs a few look-ups in the loaded modules.
     """
-    modules = sys.modules
-    moto = modules.get("moto.core.models")
+    moto = sys.modules.get("moto.core.models")
     stubber = getattr(moto, "botocore_stubber", None) if moto is not None else None
     if stubber is not None and stubber.enabled:
         return "moto answers requests"
+    return replaced()
+
+
+def replaced() -> str | None:
+    """Return what of botocore is replaced, as by a tracer; None if nothing is."""
+    modules = sys.modules
     for place in PLACES:
         module, owner, name, package = place
         loaded = modules.get(module)

@@ -65,6 +65,7 @@ def attempt(
                 return _in_boto3s_form(operation, answer)
             except NotPlainError as error:
                 requests.note_failure(error)
+                requests.note_sent(operation, name)
         return requests.boto3.call(operation, name, parameters, body)
 
 
@@ -95,6 +96,7 @@ def attempt_once(
                 if not _is_redirect(operation, answer):
                     return _in_boto3s_form(operation, engine.judge(operation, answer))
                 requests.learn_where()
+                requests.note_sent(operation, name)
             except TROUBLE as error:
                 requests.note_failure(error)
                 if request is not None and isinstance(error, NotPlainError | OSError):

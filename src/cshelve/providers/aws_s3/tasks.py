@@ -49,7 +49,7 @@ class BucketTask(Task[T, R]):
             return all_at_once(engine, permits, self, items, most, key_of, begun)
         if begun is not None:
             # The engine may not send requests now, so the first item's request is sent again.
-            begun[1].connection.close()
+            begun[1].give_up()
             items = chain((begun[0],), items)
         return map_in_order(self.without_engine, items, most, apart=key_of, is_last=self.is_last)
 
@@ -126,7 +126,6 @@ class WriteMany(BucketTask["tuple[str, bytes]", Outcome]):
     def result(self, item: tuple[str, bytes], answer: Answer) -> Outcome:
         name, data = item
         self._requests.judged("PutObject", answer)
-        self._requests.stats.add_bytes(sent=len(data))
         return Outcome(name, None, len(data))
 
     def by_boto3(self, item: tuple[str, bytes]) -> Outcome:

@@ -201,12 +201,11 @@ class Filesystem(Provider):
 
     def inspect(self, name: str, head_bytes: int = 64) -> Details:
         """Read the beginning of the file, and its status."""
-        self.stats.count("inspect")
         found = self._read(name, lambda path: read_head(path, head_bytes))
-        if found is None:
+        head, status = found or (b"", None)
+        self.stats.count("inspect", received=len(head))
+        if status is None:
             raise KeyNotFoundError(name)
-        head, status = found
-        self.stats.add_bytes(received=len(head))
         modified = datetime.fromtimestamp(status.st_mtime, UTC)
         return Details(name, status.st_size, modified, version_of(status), head)
 

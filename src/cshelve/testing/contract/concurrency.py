@@ -120,7 +120,8 @@ class ConcurrencyContract(PlaceOfATest):
 
     def test_the_bytes_of_values_are_counted(self) -> None:
         with self.provider() as provider:
-            provider.put("name", b"12345")
-            provider.get("name")
-            provider.get("name")
-            assert (provider.stats.bytes_sent, provider.stats.bytes_received) == (5, 10)
+            with provider.stats.measuring() as used:
+                provider.put("name", b"12345")
+                provider.get("name")
+                provider.get("name")
+            assert (used.bytes_sent, used.bytes_received) == (5, 10)

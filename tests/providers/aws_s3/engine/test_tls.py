@@ -13,6 +13,7 @@ import cshelve
 from cshelve.providers.base import Provider
 from testbed.tls_front import TlsFront, write_certificate
 from tests.providers.aws_s3.engine.rig import is_direct, provider_from
+from tests.providers.aws_s3.rig import each_engine
 from tests.rigs import S3Rig
 
 pytestmark = [pytest.mark.s3, pytest.mark.once]
@@ -54,6 +55,25 @@ class TestTls:
     ) -> None:
         provider = opened(self.config(s3, front, verify=str(certificates[0])))
         assert self.is_served_directly(s3, provider)
+
+    @each_engine
+    def test_the_bytes_of_bodies_count_without_their_framing(
+        self,
+        engine: str,
+        s3: S3Rig,
+        front: TlsFront,
+        certificates: tuple[Path, Path],
+        opened: Callable[..., Provider],
+    ) -> None:
+        """Over TLS, boto3 sends a body in chunks, with a checksum behind the last one."""
+        config = self.config(s3, front, verify=str(certificates[0]))
+        config["default"]["engine"] = engine
+        provider = opened(config)
+        with provider.stats.measuring() as used:
+            provider.put("k", b"12345")
+            provider.get("k")
+        assert used.requests == {"PutObject": 1, "GetObject": 1}
+        assert (used.bytes_sent, used.bytes_received) == (5, 5)
 
     @pytest.mark.parametrize("variable", ["AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE"])
     def test_or_of_the_environment(

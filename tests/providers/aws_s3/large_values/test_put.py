@@ -40,7 +40,9 @@ class TestPut:
         case.db["k"] = NEW
         assert case.db["k"] == NEW
         assert stats.requests - requests == {CREATE: 1, PART: 3, COMPLETE: 1, GET: 3}
-        assert stats.bytes_sent - sent == stats.bytes_received - received == len(NEW)
+        # The last request names the parts, and the first and the last have responses in XML.
+        assert len(NEW) < stats.bytes_sent - sent < len(NEW) + 2000
+        assert len(NEW) < stats.bytes_received - received < len(NEW) + 2000
 
     def test_begins_by_a_request_that_knows_all_that_a_put_may_carry(self, case: Case) -> None:
         model = case.s3.client.meta.service_model

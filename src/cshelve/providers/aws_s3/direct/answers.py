@@ -56,8 +56,8 @@ class Reader:
     """
 
     __slots__ = (
-        *("_chunk_left", "_has_begun", "_has_continued", "_has_no_body", "_is_cut"),
-        *("_is_last_chunk", "_left", "_pieces", "_rest"),
+        *("_chunk_left", "_has_begun", "_has_continued", "_has_no_body", "_head_bytes"),
+        *("_is_cut", "_is_last_chunk", "_left", "_pieces", "_rest"),
         *("headers", "is_done", "length", "place", "received", "status"),
     )
 
@@ -74,6 +74,7 @@ class Reader:
         self._has_no_body = method == "HEAD"
         self._has_begun = False
         self._has_continued = False
+        self._head_bytes = 0
         self._rest = b""
         self._left = 0
         self._is_cut = False
@@ -85,6 +86,15 @@ class Reader:
     def closes(self) -> bool:
         """Whether the connection cannot be reused after this response."""
         return self._is_cut or "close" in self.headers.get("connection", "").lower()
+
+    @property
+    def body_bytes(self) -> int:
+        """How many bytes of the body have arrived, without the framing of chunks."""
+        if not self._has_begun:
+            return 0
+        if self.length is None:
+            return self._pieces.tell() if self._pieces is not None else 0
+        return self.received - self._head_bytes
 
     @property
     def wanted_bytes(self) -> int:
@@ -148,6 +158,7 @@ class Reader:
                 self.received -= len(data)  # `feed` counts them again.
                 return self.feed(data) if data else False
             self._has_begun = True
+            self._head_bytes = self.received - len(data)
             if self.length == len(data):
                 # A small response that arrived in one piece needs no further copy.
                 self._rest = data

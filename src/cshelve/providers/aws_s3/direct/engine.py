@@ -8,7 +8,8 @@ import re
 import time
 import zlib
 from collections.abc import Callable, Mapping
-from typing import NamedTuple, Protocol
+from contextvars import ContextVar
+from typing import Protocol
 
 from cshelve._concurrency.per_process import PerProcess
 from cshelve._concurrency.signals import is_from_signal_handler
@@ -30,8 +31,8 @@ from cshelve.providers.aws_s3.direct.templates import (
 )
 
 __all__ = [
-    *("LEAST_BYTES", "ONE_SEND_BYTES", "SMALL_BYTES", "TROUBLE"),
-    *("Begun", "Engine", "LateError", "Source", "check", "code_and_message", "receive"),
+    *("LEAST_BYTES", "ONE_SEND_BYTES", "SMALL_BYTES", "TROUBLE", "Begun", "Engine", "LateError"),
+    *("Report", "Source", "check", "code_and_message", "receive", "sent_in_vain"),
 ]
 
 # A response that brings fewer bytes than this within the time limit counts as late.
@@ -55,6 +56,13 @@ CHECKSUMS: dict[str, Callable[[bytes], bytes]] = {
 }
 
 
+# The operation and key of a request that boto3 is about to repeat in this thread or greenlet, and
+# how many attempts there were: boto3's are counted from there on.
+sent_in_vain: ContextVar[tuple[str, str | None, int]] = ContextVar(
+    "sent_in_vain", default=("", None, 0)
+)
+
+
 class LateError(OSError):
     """Raised if a response does not come in time, or comes too slowly."""
 
@@ -74,15 +82,54 @@ class Source(Protocol):
     def credentials(self) -> Credentials | None: ...
 
 
-class Begun(NamedTuple):
-    """A request whose answer has not arrived completely; its connection is the caller's to close.
+class Report(Protocol):
+    """A function that is called when an attempt of a request has ended, as `Stats.count`."""
 
-    `Engine.finish` waits for the answer.
+    def __call__(
+        self,
+        operation: str,
+        *,
+        key: str | None,
+        status: int,
+        sent: int,
+        received: int,
+        seconds: float,
+        attempt: int,
+        error: BaseException | None,
+    ) -> None: ...
+
+
+class Begun:
+    """A request that was sent, and what has arrived of the response.
+
+    `Engine.finish` waits for the rest.
     """
 
-    operation: str
-    reader: Reader
-    connection: Connection
+    __slots__ = ("connection", "engine", "is_over", "reader", "request", "seconds")
+
+    def __init__(
+        self,
+        engine: Engine,
+        request: Request,
+        reader: Reader,
+        connection: Connection,
+        seconds: float,
+    ) -> None:
+        self.engine = engine
+        self.request = request
+        self.reader = reader
+        self.connection = connection
+        self.seconds = seconds
+        """How long it took so far, without the time in which nobody waited."""
+        self.is_over = False
+        """Whether the attempt has been reported, or will be by somebody else."""
+
+    def give_up(self) -> None:
+        """Close the connection, unless the response has ended."""
+        if not self.is_over:
+            self.is_over = True
+            self.connection.close()
+            self.engine.report(self.request, self.reader, self.seconds)
 
 
 class Engine:
@@ -91,15 +138,13 @@ class Engine:
     Every method may raise `NotSentError`, `NotPlainError` or `OSError`.
     """
 
-    def __init__(
-        self, source: Source, count: Callable[[str], None], patience_seconds: float
-    ) -> None:
+    def __init__(self, source: Source, report: Report, patience_seconds: float) -> None:
+        """`report` is called after each attempt of a request."""
         self.source = source
         self.patience_seconds = patience_seconds
         self.content_type: str | None = None
         """Of every object, unless its template has one already."""
-        self.count = count
-        """Called with the operation of each request that is sent."""
+        self._report = report
         self._pools = PerProcess(lambda: pool_of(self.source.endpoint))
         self._has_answered_like_s3 = False
 
@@ -129,7 +174,7 @@ class Engine:
         if self.content_type is not None and template.may_say_content_type(operation):
             parameters = {"ContentType": self.content_type, **(parameters or {})}
         head = template.request(key, credentials, parameters, body)
-        return Request(operation, template.method, head, body, pool)
+        return Request(operation, key, template.method, head, body, pool)
 
     def send(self, request: Request, *, may_repeat: bool = True) -> Answer:
         """Send a request and return the complete response, whatever its status."""
@@ -144,22 +189,45 @@ class Engine:
         """Send a request without waiting for the response."""
         pool = self._pool_for(request)
         connection = pool.take() or pool.open()
+        reader = Reader(request.method)
+        began = time.monotonic()
         try:
-            self.count(request.operation)
             self._put(connection, request)
-        except BaseException:
+        except BaseException as error:
             connection.close()
+            self.report(request, reader, time.monotonic() - began, error)
             raise
-        return Begun(request.operation, Reader(request.method), connection)
+        return Begun(self, request, reader, connection, time.monotonic() - began)
 
     def finish(self, begun: Begun) -> Answer:
         """Receive the rest of an answer, and return it."""
+        began = time.monotonic() - begun.seconds
+        begun.is_over = True
         try:
             self._receive(begun.connection, begun.reader, None)
-        except BaseException:
+        except BaseException as error:
             begun.connection.close()
+            self.report(begun.request, begun.reader, time.monotonic() - began, error)
             raise
+        begun.seconds = time.monotonic() - began
         return self._ended(begun)
+
+    def report(
+        self, request: Request, reader: Reader, seconds: float, error: BaseException | None = None
+    ) -> None:
+        """Report an attempt that has ended, by a response or an error, or was given up."""
+        request.attempts += 1
+        sent = request.sent - len(request.head)
+        self._report(
+            request.operation,
+            key=request.key,
+            status=reader.status,
+            sent=sent if sent > 0 else 0,
+            received=reader.body_bytes,
+            seconds=seconds,
+            attempt=request.attempts,
+            error=error,
+        )
 
     def judge(self, operation: str, answer: Answer) -> Answer:
         """Return a response that reports success or an absent key, in an unambiguous form.
@@ -207,26 +275,22 @@ class Engine:
             if connection is None:
                 connection = pool.open()
             reader = Reader(request.method)
+            began = time.monotonic()
             try:
-                self.count(request.operation)
                 self._put(connection, request)
                 self._receive(connection, reader, most_bytes)
-            except LateError:
+            except BaseException as error:
                 connection.close()
-                raise
-            except OSError as error:
-                connection.close()
-                if is_from_signal_handler(error):
+                self.report(request, reader, time.monotonic() - began, error)
+                is_broken = isinstance(error, OSError) and not isinstance(error, LateError)
+                if not is_broken or is_from_signal_handler(error):
                     raise
                 # The server closed the connection before it read the request.
                 if not (is_reused and may_repeat and not reader.received):
                     raise
                 connection = None
-            except BaseException:
-                connection.close()
-                raise
             else:
-                return Begun(request.operation, reader, connection)
+                return Begun(self, request, reader, connection, time.monotonic() - began)
 
     def _pool_for(self, request: Request) -> Pool:
         """Return the pool of a request; raise `NotSentError` if a redirect has replaced it."""
@@ -237,13 +301,15 @@ class Engine:
 
     def _ended(self, begun: Begun) -> Answer:
         """Return an answer that has arrived, and its connection to the pool."""
-        _, reader, connection = begun
+        reader, connection = begun.reader, begun.connection
+        begun.is_over = True
         if reader.closes:
             connection.close()
         else:
             if not connection.is_reused:
                 connection.pool.note_session(connection)
             connection.pool.keep(connection)
+        self.report(begun.request, reader, begun.seconds)
         return reader.answer()
 
     def _put(self, connection: Connection, request: Request) -> None:
@@ -251,14 +317,15 @@ class Engine:
         head, body = request.head, request.body
         if body is None or len(body) <= SMALL_BYTES:
             data = head if body is None else head + body
-            sent = connection.socket.send(data)
+            request.sent = sent = connection.socket.send(data)
             if sent < len(data):
-                self._put_all(connection, memoryview(data)[sent:])
+                self._put_all(connection, request, memoryview(data)[sent:])
         else:
-            self._put_all(connection, memoryview(head))
-            self._put_all(connection, memoryview(body).cast("B"))
+            request.sent = 0
+            self._put_all(connection, request, memoryview(head))
+            self._put_all(connection, request, memoryview(body).cast("B"))
 
-    def _put_all(self, connection: Connection, data: memoryview) -> None:
+    def _put_all(self, connection: Connection, request: Request, data: memoryview) -> None:
         pace = Pace(self.patience_seconds)
         while data:
             try:
@@ -268,6 +335,7 @@ class Engine:
                     raise
                 raise LateError("the server did not take the request in time") from error
             data = data[sent:]
+            request.sent += sent
             pace.note(sent)
 
     def _receive(self, connection: Connection, reader: Reader, most_bytes: int | None) -> None:

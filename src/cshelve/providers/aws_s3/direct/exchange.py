@@ -24,8 +24,8 @@ class Exchange:
     """A connection registered with a selector; it carries one request after another."""
 
     __slots__ = (
-        *("_events", "_selector", "connection", "is_open", "job", "mark", "out", "reader"),
-        *("sent", "until"),
+        *("_events", "_selector", "began", "connection", "is_open", "job", "mark", "out"),
+        *("reader", "sent", "until"),
     )
 
     def __init__(
@@ -42,6 +42,8 @@ class Exchange:
         self.sent = 0
         self.mark = 0
         """The value of `moved` when the current time limit began."""
+        self.began = 0.0
+        """When the request began."""
         self.until = 0.0
         """The time at which the exchange is late, as `time.monotonic` counts."""
         self._selector = selector

@@ -18,7 +18,13 @@ from cshelve._concurrency.signals import is_from_signal_handler
 from cshelve.exceptions import StorageError
 from cshelve.providers.aws_s3.direct.answers import NotPlainError, Reader
 from cshelve.providers.aws_s3.direct.connections import NotSentError
-from cshelve.providers.aws_s3.direct.engine import LEAST_BYTES, TROUBLE, Begun, Engine
+from cshelve.providers.aws_s3.direct.engine import (
+    LEAST_BYTES,
+    TROUBLE,
+    Begun,
+    Engine,
+    sent_in_vain,
+)
 from cshelve.providers.aws_s3.direct.exchange import Exchange
 from cshelve.providers.aws_s3.direct.threads import Threads
 
@@ -177,6 +183,9 @@ class _Loop(Generic[T, R]):
         self._active += 1
         exchange = Exchange(begun.connection, self._selector, is_open=True)
         exchange.job, exchange.reader = job, begun.reader
+        job.request, exchange.sent = begun.request, begun.request.sent
+        begun.is_over = True  # It ends here.
+        exchange.began = time.monotonic() - begun.seconds
         exchange.until = time.monotonic() + self._engine.patience_seconds
         self._in_flight[exchange] = None
         self._permits.acquire(job, self)
@@ -211,6 +220,7 @@ class _Loop(Generic[T, R]):
             self._in_flight.pop(touched, None)
             self._free = [each for each in self._free if each is not touched]
             touched.connection.close()
+            self._report(touched)
         try:
             if os.getpid() == self._process and self._task.is_worth_an_end:
                 until = time.monotonic() + self._engine.patience_seconds
@@ -236,6 +246,8 @@ class _Loop(Generic[T, R]):
                 exchange.connection.close()
         for exchange in self._in_flight:
             exchange.connection.close()
+            if not is_child:
+                self._report(exchange)
         self._selector.close()
         if not is_child:
             for exchange in self._free:
@@ -286,10 +298,10 @@ class _Loop(Generic[T, R]):
         request = job.request
         assert request is not None
         exchange.begin(job, request)
-        exchange.until = time.monotonic() - self._shift + self._engine.patience_seconds
+        exchange.began = time.monotonic() - self._shift
+        exchange.until = exchange.began + self._engine.patience_seconds
         self._in_flight[exchange] = None
         self._touched = exchange
-        self._engine.count(request.operation)
         if exchange.is_open:
             try:
                 exchange.push()
@@ -329,6 +341,7 @@ class _Loop(Generic[T, R]):
     def _completed(self, exchange: Exchange, job: _Job[T, R], reader: Reader) -> None:
         """Store the result of a response, and free the connection for another request."""
         del self._in_flight[exchange]
+        self._report(exchange)
         exchange.end()
         connection = exchange.connection
         if reader.closes:
@@ -364,6 +377,7 @@ class _Loop(Generic[T, R]):
         has_answer = exchange.reader is not None and exchange.reader.received
         is_stale = exchange.connection.is_reused and isinstance(error, ConnectionError)
         del self._in_flight[exchange]
+        self._report(exchange, error)
         exchange.end()
         self._drop(exchange)
         if is_stale and not has_answer and not job.is_second and not self._is_ending:
@@ -371,6 +385,14 @@ class _Loop(Generic[T, R]):
             self._send(job)
         else:
             self._in_thread(job, self._task.by_boto3)
+
+    def _report(self, exchange: Exchange, error: BaseException | None = None) -> None:
+        """Report an attempt, if its connection was open: otherwise nothing was sent."""
+        request = None if exchange.job is None else exchange.job.request
+        if request is not None and exchange.reader is not None and exchange.is_open:
+            request.sent = exchange.sent
+            seconds = time.monotonic() - self._shift - exchange.began
+            self._engine.report(request, exchange.reader, seconds, error)
 
     def _give_up_late(self) -> None:
         """Leave requests to boto3 that have made no progress in time."""
@@ -389,6 +411,8 @@ class _Loop(Generic[T, R]):
             return
         if self._threads is None:
             self._threads = Threads(self._selector, self._most, self._task.is_last)
+        if (request := job.request) is not None and request.attempts:
+            sent_in_vain.set((request.operation, request.key, request.attempts))
         with self.paused():  # As it is done here and now where there can be no thread.
             self._threads.start(job, act, job.item)
 

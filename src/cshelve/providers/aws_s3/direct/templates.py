@@ -93,15 +93,31 @@ class Credentials(NamedTuple):
         return f"Credentials({self.key_id!r}, …)"
 
 
-class Request(NamedTuple):
+class Request:
     """A signed request, ready to be sent."""
 
-    operation: str
-    method: str
-    head: bytes
-    body: Data | None
-    pool: object
-    """The pool to send the request by; None if there was none when the request was made."""
+    __slots__ = ("attempts", "body", "head", "key", "method", "operation", "pool", "sent")
+
+    def __init__(
+        self,
+        operation: str,
+        key: str | None,
+        method: str,
+        head: bytes,
+        body: Data | None,
+        pool: object,
+    ) -> None:
+        self.operation = operation
+        self.key = key
+        self.method = method
+        self.head = head
+        self.body = body
+        self.pool = pool
+        """The pool to send the request by; None if there was none when the request was made."""
+        self.attempts = 0
+        """How many attempts have ended."""
+        self.sent = 0
+        """How many bytes of it the last attempt has sent."""
 
 
 class Template(NamedTuple):

@@ -34,6 +34,10 @@ FRAMING = frozenset({"transfer-encoding", "x-amz-trailer", "x-amz-decoded-conten
 FRAMED = "STREAMING-UNSIGNED-PAYLOAD-TRAILER"
 
 
+def unreported(*_: object, **__: object) -> None:
+    """Do nothing when an attempt has ended."""
+
+
 class Boto3:
     """boto3's client of a configuration, and our own, that asks it."""
 
@@ -42,7 +46,7 @@ class Boto3:
         from cshelve.providers.aws_s3.clients import Clients
         from cshelve.providers.aws_s3.session import checked_parameters
 
-        self.clients: Clients = Clients(settings, lambda _: None)
+        self.clients: Clients = Clients(settings)
         self.bucket = Bucket(settings)
         self.bucket.parameters = checked_parameters(settings, self.clients)
         self.captured = Captured(lambda: self.clients, self.bucket)
@@ -122,7 +126,7 @@ def compare(boto3: Boto3, source: Source, wanted: Wanted, key: str | None) -> No
     what = f"{wanted.operation} {wanted.parameters} {key!r}"
     made = boto3.made(wanted, key)
     head, scheme, by = expected(made, wanted.body)
-    request = Engine(source, lambda _: None, 1).request(
+    request = Engine(source, unreported, 1).request(
         wanted.operation, key, wanted.parameters, wanted.body
     )
     ours = head_of(request.head)

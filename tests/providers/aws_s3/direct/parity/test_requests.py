@@ -16,6 +16,7 @@ from tests.providers.aws_s3.direct.parity.comparison import (
     compare,
     compare_endpoints,
     sources,
+    unreported,
 )
 from tests.providers.aws_s3.direct.parity.configurations import CASES, LOCAL, Case, at, boto3s
 from tests.providers.aws_s3.direct.parity.wanted import NASTY_KEYS, ODD_KEY, OF_BUCKETS, OF_KEYS
@@ -103,6 +104,6 @@ def test_each_call_of_a_function_has_its_own_trace(
     for trace in ("first", "second"):
         monkeypatch.setenv("_X_AMZN_TRACE_ID", trace)
         compare(boto3, boto3.captured, OF_KEYS[0], "k")
-        engine = Engine(boto3.captured, lambda _: None, 1)
+        engine = Engine(boto3.captured, unreported, 1)
         headers = head_of(engine.request("GetObject", "k").head).headers
         assert headers["x-amzn-trace-id"] == trace

@@ -10,9 +10,10 @@ from typing import Any
 
 import pytest
 
+from cshelve.providers.aws_s3.clients import Call
 from cshelve.providers.aws_s3.direct.engine import Engine
 from cshelve.providers.aws_s3.plain import PlainSource, plain_source
-from tests.providers.aws_s3.direct.parity.comparison import Boto3, without_own
+from tests.providers.aws_s3.direct.parity.comparison import Boto3, unreported, without_own
 from tests.providers.aws_s3.direct.parity.configurations import at, plain
 from tests.providers.aws_s3.direct.parity.wanted import ODD_KEY, OF_KEYS
 
@@ -63,11 +64,12 @@ def test_the_wire_shows_the_same(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
         source = plain_source(settings)
         assert isinstance(source, PlainSource)
         boto3 = Boto3(settings)
-        engine = Engine(source, lambda _: None, 10)
+        engine = Engine(source, unreported, 10)
         for key in ("k", ODD_KEY, "..", "a/../b", "%zz", "é"):
             for wanted in OF_KEYS:
                 given = boto3.parameters(wanted, key)
-                made: Any = boto3.clients.client()
+                call = Call(unreported, wanted.operation, key)
+                made: Any = boto3.clients.client(call)
                 with made as client:
                     client._make_api_call(wanted.operation, given)
                 engine.send(engine.request(wanted.operation, key, wanted.parameters, wanted.body))

@@ -1,0 +1,177 @@
+"""What `db.stats` says is what the wire saw, under both engines."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Iterator
+
+import pytest
+
+import cshelve
+from cshelve.providers import Stats
+from testbed.faults import Answer, CutBody, Delay, Fault, Reset
+from tests.providers.aws_s3.rig import each_engine, warmed_up, without_pauses
+from tests.rigs import Place, S3Rig, object_of, wait_until
+
+pytestmark = [pytest.mark.s3, pytest.mark.once, each_engine]
+
+GET, HEAD, PUT, DELETE = "GetObject", "HeadObject", "PutObject", "DeleteObject"
+LIST, DELETES = "ListObjectsV2", "DeleteObjects"
+CREATE, PART, COMPLETE = "CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload"
+
+CHUNK = 5 << 20
+LARGE = bytes(range(256)) * (12 << 12)  # 12 MiB
+MANY = {f"n{number:02}": f"value {number}" for number in range(40)}
+BUSY = Answer(503, "SlowDown")
+
+Act = Callable[[cshelve.CloudShelf], object]
+
+
+@pytest.fixture
+def db(s3: S3Rig, engine: str) -> Iterator[cshelve.CloudShelf]:
+    sizes = {"multipart_threshold_bytes": CHUNK, "multipart_chunk_bytes": CHUNK}
+    place = Place(s3.config(None, engine=engine, **sizes))
+    with without_pauses():
+        shelf = warmed_up(place.open())
+        shelf["k"] = "a value"
+        yield shelf
+        place.close()
+
+
+def used_by(s3: S3Rig, db: cshelve.CloudShelf, act: Act) -> Stats:
+    """Return what the shelf says that an act has sent and received, once the wire agrees."""
+    with s3.proxy.counting() as seen, db.stats.measuring() as used:
+        act(db)
+    assert used.requests == Counter(seen.operations)
+    assert used.bytes_sent == sum(request.bytes_received for request in seen.requests)
+    assert used.bytes_received == sum(request.bytes_sent for request in seen.requests)
+    return used
+
+
+def raising(error: type[Exception], act: Act) -> Act:
+    def run(db: cshelve.CloudShelf) -> None:
+        with pytest.raises(error):
+            act(db)
+
+    return run
+
+
+ACTS: dict[str, tuple[Act, dict[str, int]]] = {
+    "read": (lambda db: db["k"], {GET: 1}),
+    "read an absent key": (lambda db: db.get("absent"), {GET: 1}),
+    "write": (lambda db: db.__setitem__("k", "new"), {PUT: 1}),
+    "in": (lambda db: "k" in db, {HEAD: 1}),
+    "in an absent key": (lambda db: "absent" in db, {HEAD: 1}),
+    "delete": (lambda db: db.__delitem__("k"), {HEAD: 1, DELETE: 1}),
+    "write many": (lambda db: db.set_many(MANY), {PUT: len(MANY)}),
+    "read many": (lambda db: dict(db.get_many(["k", "absent"])), {GET: 2}),
+    "delete many": (lambda db: db.delete_many(["k", "absent"]), {DELETES: 1}),
+    "list": (lambda db: [*db.keys()], {LIST: 2}),
+    "read all": (lambda db: dict(db.items()), {LIST: 1, GET: 1}),
+    "clear": (lambda db: db.clear(), {LIST: 1, DELETES: 1}),
+    "write if absent": (lambda db: db.setdefault("new", 1), {GET: 1, PUT: 1}),
+    "write if unchanged": (lambda db: db.modify("k", lambda _: 1), {GET: 1, PUT: 1}),
+    "a conflict": (
+        raising(cshelve.ConflictError, lambda db: db.replace("k", 1, None)),
+        {PUT: 1},
+    ),
+    "write a large value": (
+        lambda db: db.__setitem__("large", LARGE),
+        {CREATE: 1, PART: 3, COMPLETE: 1},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", ACTS)
+def test_each_request_and_the_bodies_of_both_sides_count(
+    name: str, engine: str, s3: S3Rig, db: cshelve.CloudShelf
+) -> None:
+    act, requests = ACTS[name]
+    used = used_by(s3, db, act)
+    assert used.requests == requests
+    assert used.retries == 0
+    assert used.waited_seconds > 0
+    assert used.engine == engine
+
+
+def test_ranges_of_a_large_value_count_as_far_as_they_are_read(
+    engine: str, s3: S3Rig, db: cshelve.CloudShelf
+) -> None:
+    db["large"] = LARGE
+    with s3.proxy.counting() as seen, db.stats.measuring() as used:
+        assert db["large"] == LARGE
+    assert used.requests == Counter(seen.operations) == {GET: 3}
+    # The rest of the first answer is not read.
+    assert len(LARGE) < used.bytes_received < len(LARGE) + 1000
+
+
+FAULTS: dict[str, tuple[Fault, Act, str]] = {
+    "a busy server, read": (BUSY, lambda db: db["k"], GET),
+    "a busy server, write": (BUSY, lambda db: db.__setitem__("k", "new"), PUT),
+    "a busy server, in": (BUSY, lambda db: "k" in db, HEAD),
+    "a busy server, list": (BUSY, lambda db: [key for key in db], LIST),  # noqa: C416  # no len
+    "a busy server, delete many": (BUSY, lambda db: db.delete_many(["k"]), DELETES),
+    "a busy server, write if unchanged": (BUSY, lambda db: db.modify("k", lambda _: 1), PUT),
+    "a busy server, write a part": (BUSY, lambda db: db.__setitem__("k", LARGE), PART),
+    "a busy server, write many": (BUSY, lambda db: db.set_many(MANY), PUT),
+    "an error, read many": (
+        Answer(500, "InternalError"),
+        lambda db: dict(db.get_many(["k", "absent"])),
+        GET,
+    ),
+    "a reset, read": (Reset(before=True), lambda db: db["k"], GET),
+    "a cut body, read": (CutBody(3), lambda db: db["k"], GET),
+    "an empty response, list": (
+        Answer(200, body=b""),
+        lambda db: [key for key in db],  # noqa: C416  # no len
+        LIST,
+    ),
+    "a lost response, write if absent": (Reset(before=True), lambda db: db.setdefault("x", 1), PUT),
+    "a cut body, read many": (CutBody(3), lambda db: dict(db.get_many(["k"])), GET),
+}
+
+
+@pytest.mark.parametrize("name", FAULTS)
+def test_each_retry_counts(name: str, engine: str, s3: S3Rig, db: cshelve.CloudShelf) -> None:
+    fault, act, operation = FAULTS[name]
+    with s3.proxy.inject(fault, operation=operation) as rule:
+        used = used_by(s3, db, act)
+    assert rule.hits == 1
+    assert used.retries == 1
+
+
+def test_each_of_several_retries_counts(engine: str, s3: S3Rig, db: cshelve.CloudShelf) -> None:
+    with s3.proxy.inject(BUSY, operation=GET, times=3):
+        used = used_by(s3, db, lambda db: db["k"])
+    assert (used.requests[GET], used.retries) == (4, 3)
+
+
+def test_a_request_that_fails_for_good_counts_with_its_retries(
+    engine: str, s3: S3Rig, db: cshelve.CloudShelf
+) -> None:
+    with s3.proxy.inject(BUSY, operation=GET, times=None):
+        used = used_by(s3, db, raising(cshelve.StorageError, lambda db: db["k"]))
+    assert used.retries == used.requests[GET] - 1
+    # The next request is a first one.
+    assert used_by(s3, db, lambda db: db["k"]).retries == 0
+
+
+def test_requests_that_nobody_waits_for_any_more_count(
+    engine: str, s3: S3Rig, db: cshelve.CloudShelf
+) -> None:
+    keys = ["n00", "n01", "n02"]
+    db.set_many(dict.fromkeys(keys, 1))
+    for key in keys[1:]:
+        s3.proxy.inject(Delay(0.2), operation=GET, key=object_of(db, key))
+    with s3.proxy.counting() as seen, db.stats.measuring() as used:
+        for key, _ in db.get_many(keys):
+            assert key == "n00"
+            wait_until(lambda: seen.total == 3)
+            break
+    assert used.requests == {GET: 3}
+
+
+def test_a_prefix_view_has_the_stats_of_the_shelf(
+    engine: str, s3: S3Rig, db: cshelve.CloudShelf
+) -> None:
+    assert db.prefix("users/").stats is db.stats is db.provider.stats
