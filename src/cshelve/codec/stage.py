@@ -70,7 +70,7 @@ class Binding(NamedTuple):
     """The context that a seal authenticates, so that a record is invalid anywhere else."""
 
     header: bytes
-    """Version, lengths and letters, as they are in the record."""
+    """Version, lengths, letters and any time when it expires, as they are in the record."""
     shelf_name: str
     key: str
 
