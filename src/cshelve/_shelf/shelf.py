@@ -15,8 +15,9 @@ from weakref import ref
 
 from cshelve._concurrency.outcomes import Outcomes, ProgressCallback, length_of
 from cshelve._shelf.atomic import REQUIRED, Atomic, _Sentinel
+from cshelve._shelf.every_key import expire_all, rewrite_all
 from cshelve._shelf.read_many import Items, OnError, Pairs, ValuesOfShelf, checked_on_error
-from cshelve._shelf.rewriting import rewrite_all
+from cshelve._values.expiry import expires_in
 from cshelve._values.payloads import Payloads
 from cshelve._values.values import Values, checked_key
 from cshelve._values.writeback import WritebackCache, WritebackValues
@@ -134,18 +135,38 @@ class CloudShelf(shelve.Shelf[V]):
         return value
 
     def __setitem__(self, key: str, value: V) -> None:
-        """Store a value, atomically. One request."""
+        """Store a value, atomically. One request. It expires as configured, from now on."""
         self._values.write(checked_key(key), value)
+
+    def set(self, key: str, value: V, *, expire_after_seconds: float | None = None) -> None:
+        """Store a value as `db[key] = value` does, and say how long it lives. One request.
+
+        After that time the key is missing, although `len` and the listings of keys still count it.
+        `math.inf` is for ever; without `expire_after_seconds`, it lives as long as
+        `[default] expire_after_seconds` says. Raises `ConfigurationError` for a duration that is
+        not above zero, and for a shelf whose values cannot expire.
+
+            db.set("session/42", session, expire_after_seconds=3600)
+        """
+        values, expires_at = self._values, None
+        if expire_after_seconds is not None:
+            expires_at = expires_in(expire_after_seconds)
+            values.refuse_expiry(expires_at)
+        values.write(checked_key(key), value, expires_at=expires_at)
 
     def __delitem__(self, key: str) -> None:
         """Delete a key, or raise `KeyNotFoundError`.
 
-        One request, or two where the store does not say whether the key was there.
+        Two requests, since most stores do not say whether the key was there, and none whether its
+        value had expired.
         """
         self._values.delete(_to_read(key))
 
     def __contains__(self, key: object) -> bool:
-        """Return whether a key is there, without reading its value. One request."""
+        """Return whether a key is there and has not expired, without reading its value.
+
+        One request.
+        """
         try:
             return self._values.contains(_to_read(key))
         except KeyNotFoundError:
@@ -154,18 +175,18 @@ class CloudShelf(shelve.Shelf[V]):
     def __iter__(self) -> Iterator[str]:
         """Iterate over the keys. One request for each page of the listing (1,000 keys in S3).
 
-        The shelf may be changed meanwhile.
+        Expired keys are listed until they are deleted. The shelf may be changed meanwhile.
         """
         for key in self._values.list_keys():
             self._refuse_if_closed()
             yield key
 
     def __len__(self) -> int:
-        """Return the number of keys. It lists them all: one request for 1,000 keys in S3."""
+        """Return the number of keys, expired ones included. In S3 one request lists 1,000 keys."""
         return sum(1 for _ in self._values.list_keys())
 
     def __bool__(self) -> bool:
-        """Return whether there is any key. One request, however many keys there are."""
+        """Return whether there is any key, expired or not. One request, however many there are."""
         return any(True for _ in self._values.list_keys(limit=1))
 
     def __eq__(self, other: object) -> bool:
@@ -321,7 +342,8 @@ class CloudShelf(shelve.Shelf[V]):
     def popitem(self) -> tuple[str, V]:
         """Remove any pair and return it, as `pop` does, or raise a `KeyError` if there is none.
 
-        Three requests, and more while other callers take the same keys.
+        Three requests, and more while other callers take the same keys. Expired keys are skipped at
+        one request each.
         """
         return self._atomic.popitem(self._values)
 
@@ -339,7 +361,8 @@ class CloudShelf(shelve.Shelf[V]):
         should do nothing else, and not call `modify` itself. If it returns `cshelve.DELETE`, the
         key is deleted. If it returns None and has changed the copy, it has forgotten to return the
         value, which is a `ValueTypeError`; None with the copy unchanged is stored. If it raises,
-        nothing is written. Two requests a try; the threads of this process take turns.
+        nothing is written. An existing value keeps the time when it expires. Two requests a try;
+        the threads of this process take turns.
 
         Raises `KeyNotFoundError` if the key is missing and there is no default, `ConflictError`
         after `modify_timeout_seconds`, `OutcomeUnknownError` if a response was lost and nobody can
@@ -358,15 +381,16 @@ class CloudShelf(shelve.Shelf[V]):
     def replace(self, key: str, value: V, version: str | None) -> str:
         """Store a value if the key still has this version, and return the new version.
 
-        With None for the version, only if the key is missing. One request. Raises `ConflictError`
-        if another writer was faster, and otherwise what `modify` raises.
+        With None for the version, only if the key is missing. One request; three more if the key is
+        there, but has expired. The configured time until it expires starts anew. Raises
+        `ConflictError` if another writer was faster, and otherwise what `modify` raises.
 
             user, version = db.get_versioned("ada")
             db.replace("ada", renamed(user), version)
         """
         key = checked_key(key)
         if version is None:
-            return self._values.write(key, value, if_absent=True)
+            return self._atomic.put_new(self._values, key, value)
         return self._values.write(key, value, if_version=_checked_version(version))
 
     def delete(self, key: str, version: str) -> None:
@@ -407,8 +431,8 @@ class CloudShelf(shelve.Shelf[V]):
         This is how compression, encryption, signature, keys or the serializer are changed while the
         shelf is in use: it works in parallel, and writes a value only if nobody changed it
         meanwhile, else it reads that one again. A value that would look the same is left alone, so
-        an interrupted call may be repeated. Costs the listing, one request a key, and one more for
-        each value that is written.
+        an interrupted call may be repeated. A value keeps the time when it expires. Costs the
+        listing, one request a key, and one more for each value that is written.
 
         Raises `ConditionsNotSupportedError` where the store does not honour conditions, unless you
         promise with `exclusive` that nobody else writes meanwhile; otherwise what `set_many`
@@ -416,6 +440,23 @@ class CloudShelf(shelve.Shelf[V]):
         """
         outcomes = Outcomes("rewritten", progress=progress)
         return rewrite_all(self._values, self._atomic, outcomes, exclusive=exclusive)
+
+    def expire(self, *, progress: ProgressCallback | None = None, exclusive: bool = False) -> int:
+        """Delete every value that has expired, and return how many there were.
+
+        Reading never needs it: an expired key is missing at once. It frees the space, and `len` and
+        the listings of keys no longer count such keys. It works in parallel while the shelf is in
+        use: a key that is written anew meanwhile stays. Costs the listing, one request a key, and
+        one more for each value that is deleted.
+
+        Raises `ConditionsNotSupportedError` where the store does not honour conditions, unless you
+        promise with `exclusive` that nobody else writes meanwhile; otherwise what `set_many`
+        raises.
+
+            db.expire()
+        """
+        outcomes = Outcomes("expired", progress=progress)
+        return expire_all(self._values, self._atomic, outcomes, exclusive=exclusive)
 
     def prefix(self, prefix: str) -> CloudShelf[V]:
         """Return a shelf of the keys that begin with a prefix, without it in their names.

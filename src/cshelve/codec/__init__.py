@@ -63,6 +63,8 @@ class Codec:
         shelf_name: str = "",
         checksum: bool = False,
         versioned: bool = True,
+        expire_after_seconds: float | None = None,
+        why_none_expires: str = "",
         accept_unsealed: bool = False,
         accept_unencrypted: bool = False,
     ) -> None:
@@ -84,6 +86,10 @@ class Codec:
         """Whether records that 1.x could read get a checksum too, which it cannot read."""
         self.versioned = versioned
         """Whether records have a header. Without one, all configured stages are always applied."""
+        self.expire_after_seconds = expire_after_seconds
+        """How long after they are written values expire, if nothing else is said."""
+        self.why_none_expires = why_none_expires
+        """Why no new record may expire, for a message; empty if they may."""
         self.accept_unsealed = accept_unsealed
         self.accept_unencrypted = accept_unencrypted
 

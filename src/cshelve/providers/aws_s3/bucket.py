@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Mapping
+import re
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from cshelve.exceptions import KeyNotStorableError, StorageError
@@ -12,7 +14,10 @@ from cshelve.providers.aws_s3.errors import Place
 if TYPE_CHECKING:
     from cshelve.providers.aws_s3.options import S3Settings
 
-__all__ = ["LONGEST_KEY", "NO_VERSION", "PROBE", "TOKEN", "Bucket", "etag_of", "given_endpoint"]
+__all__ = [
+    *("EXPIRES", "LONGEST_KEY", "NO_VERSION", "PROBE", "TOKEN"),
+    *("Bucket", "etag_of", "expiry_in", "given_endpoint"),
+]
 
 # In bytes of UTF-8: https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
 LONGEST_KEY = 1024
@@ -21,6 +26,9 @@ PROBE = ".cshelve-probe-"
 # The metadata name of a conditional put's token (see `conditional`), sent as
 # `x-amz-meta-cshelve-token`. cshelve 1.x ignores it.
 TOKEN = "cshelve-token"
+# The metadata name of the time when an object expires, in milliseconds since 1970, which a HEAD shows.
+EXPIRES = "cshelve-expires"
+MILLISECONDS = re.compile("[0-9]{1,20}")
 # The version of an object if the server sends no ETag. No later condition matches it.
 NO_VERSION = '"none"'
 # The operations that set an object's media type.
@@ -42,6 +50,15 @@ class Bucket:
         self._address = given_endpoint(settings) or "the network, endpoint_url and region_name"
         self.content_type: str | None = None
         """The media type of every object, unless `[put_params]` sets another one."""
+        self.expiry_of: Callable[[bytes], float | None] | None = None
+        """Returns when data expires."""
+
+    def of_data(self, data: bytes) -> dict[str, dict[str, str]] | None:
+        """Return the parameters of a request that stores data: when it expires, if it ever does."""
+        expires_at = None if self.expiry_of is None else self.expiry_of(data)
+        if expires_at is None:
+            return None
+        return {"Metadata": {EXPIRES: str(round(expires_at * 1000))}}
 
     def request(self, operation: str, name: str | None = None) -> dict[str, Any]:
         """Return the parameters, as boto3 names them, that every request of an operation has.
@@ -125,3 +142,10 @@ def etag_of(answer: Mapping[str, Any], place: Place) -> str:
             "is stored."
         )
     return str(answer["ETag"])
+
+
+def expiry_in(written: str | None) -> float:
+    """Return when an object expires, by what its metadata has under `EXPIRES`: inf if never."""
+    if written is None or not MILLISECONDS.fullmatch(written):
+        return math.inf
+    return int(written) / 1000

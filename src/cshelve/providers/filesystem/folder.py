@@ -10,6 +10,7 @@ from __future__ import annotations
 import errno
 import os
 import stat
+import sys
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -33,6 +34,7 @@ __all__ = [
     "make_directory",
     "move_onto",
     "read_file",
+    "read_head",
     "status_of",
     "version_of",
 ]
@@ -47,6 +49,8 @@ WHERE = b"/where"
 ABSENT = (FileNotFoundError, NotADirectoryError)
 NAME_REFUSED = frozenset({errno.ENAMETOOLONG, errno.EILSEQ})
 
+# A record says how it was made in fewer.
+HEAD_BYTES = 64
 _DAY_SECONDS = 24 * 60 * 60
 # After losing a race this often in a row, something else must be wrong.
 ATTEMPTS = 1000
@@ -430,7 +434,8 @@ def status_of(path: bytes) -> os.stat_result:
     return _of_file(os.stat(path))
 
 
-def read_file(path: bytes) -> Item:
+def read_file(path: bytes, most_bytes: int = sys.maxsize) -> Item:
+    """Return what is in a file, or the beginning of it."""
     try:
         descriptor = os.open(path, _READ_FLAGS)
     except PermissionError:
@@ -438,12 +443,18 @@ def read_file(path: bytes) -> Item:
         raise
     try:
         status = _of_file(os.fstat(descriptor))
-        data = os.read(descriptor, status.st_size)
-        while len(data) < status.st_size and (more := os.read(descriptor, status.st_size)):
+        size = min(status.st_size, most_bytes)
+        data = os.read(descriptor, size)
+        while len(data) < size and (more := os.read(descriptor, size)):
             data += more
         return Item(data, version_of(status))
     finally:
         os.close(descriptor)
+
+
+def read_head(path: bytes) -> bytes:
+    """Return the first bytes of a file."""
+    return read_file(path, HEAD_BYTES).data
 
 
 def _linked(path: bytes, other: bytes) -> bool:

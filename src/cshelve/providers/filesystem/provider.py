@@ -60,6 +60,7 @@ from cshelve.providers.filesystem.folder import (
     make_directory,
     move_onto,
     read_file,
+    read_head,
     status_of,
     version_of,
 )
@@ -194,6 +195,11 @@ class Filesystem(Provider):
     def contains(self, name: str) -> bool:
         self.stats.count("contains")
         return self._read(name, status_of) is not None
+
+    def expires_at(self, name: str) -> float | None:
+        self.stats.count("contains")
+        head = self._read(name, read_head)
+        return None if head is None else self.expiry_in(head)
 
     def put(
         self, name: str, data: bytes, *, if_absent: bool = False, if_version: str | None = None
