@@ -146,7 +146,7 @@ class CloudShelf(shelve.Shelf[V]):
         `[default] expire_after_seconds` says. Raises `ConfigurationError` for a duration that is
         not above zero, and for a shelf whose values cannot expire.
 
-            db.set("session/42", session, expire_after_seconds=3600)
+            db.set("ada", ada, expire_after_seconds=3600)
         """
         values, expires_at = self._values, None
         if expire_after_seconds is not None:
