@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from cshelve.exceptions import KeyNotStorableError, StorageError
@@ -26,7 +26,7 @@ PROBE = ".cshelve-probe-"
 # The metadata name of a conditional put's token (see `conditional`), sent as
 # `x-amz-meta-cshelve-token`. cshelve 1.x ignores it.
 TOKEN = "cshelve-token"
-# The metadata name of the time when an object expires, in milliseconds since 1970, which a HEAD shows.
+# The metadata name of the time when an object expires, in milliseconds since 1970. A HEAD shows it.
 EXPIRES = "cshelve-expires"
 MILLISECONDS = re.compile("[0-9]{1,20}")
 # The version of an object if the server sends no ETag. No later condition matches it.
@@ -50,15 +50,6 @@ class Bucket:
         self._address = given_endpoint(settings) or "the network, endpoint_url and region_name"
         self.content_type: str | None = None
         """The media type of every object, unless `[put_params]` sets another one."""
-        self.expiry_of: Callable[[bytes], float | None] | None = None
-        """Returns when data expires."""
-
-    def of_data(self, data: bytes) -> dict[str, dict[str, str]] | None:
-        """Return the parameters of a request that stores data: when it expires, if it ever does."""
-        expires_at = None if self.expiry_of is None else self.expiry_of(data)
-        if expires_at is None:
-            return None
-        return {"Metadata": {EXPIRES: str(round(expires_at * 1000))}}
 
     def request(self, operation: str, name: str | None = None) -> dict[str, Any]:
         """Return the parameters, as boto3 names them, that every request of an operation has.

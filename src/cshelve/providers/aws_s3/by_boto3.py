@@ -128,7 +128,7 @@ class ByBoto3:
 
     def put(self, name: str, data: bytes) -> str:
         """Store an object, and return its version (the ETag)."""
-        answer = self.send("PutObject", name, self._bucket.of_data(data), data)
+        answer = self.send("PutObject", name, self._requests.parameters_of(data), data)
         return etag_of(answer, self._bucket.place("PutObject", name))
 
     def delete(self, name: str) -> bool | None:

@@ -54,7 +54,7 @@ class MultipartUploads:
         def complete(parameters: Mapping[str, Any], document: bytes) -> Mapping[str, Any]:
             return send(self._requests, "CompleteMultipartUpload", name, parameters, document)
 
-        return self._put(name, data, self._bucket.of_data(data) or {}, complete)
+        return self._put(name, data, self._requests.parameters_of(data) or {}, complete)
 
     def put_if(
         self,

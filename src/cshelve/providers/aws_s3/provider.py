@@ -164,11 +164,11 @@ class AwsS3(Provider):
 
     @property
     def expiry_of(self) -> Callable[[bytes], float | None] | None:
-        return self._bucket.expiry_of
+        return self._requests.expiry_of
 
     @expiry_of.setter
     def expiry_of(self, expiry_of: Callable[[bytes], float | None] | None) -> None:
-        self._bucket.expiry_of = expiry_of
+        self._requests.expiry_of = expiry_of
 
     @property
     def location(self) -> str:
@@ -258,7 +258,7 @@ class AwsS3(Provider):
             version = self._uploads.put(name, data)
         else:
             with requests.permit():
-                answer = requests.answer("PutObject", name, self._bucket.of_data(data), data)
+                answer = requests.answer("PutObject", name, requests.parameters_of(data), data)
                 if answer is None:
                     version = requests.boto3.put(name, data)
                 else:
