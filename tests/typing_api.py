@@ -82,6 +82,9 @@ with cshelve.open_from_dict(config, flag="n", logger=logging.getLogger("mine")) 
     shelf.replace("new", value, None)
     shelf.delete("n", version)
     assert_type(shelf.rewrite(progress=print, exclusive=True), int)
+    shelf.set("k", 1, expire_after_seconds=3600)
+    shelf.set("k", 1, expire_after_seconds="an hour")  # type: ignore[arg-type]
+    assert_type(shelf.expire(progress=print, exclusive=True), int)
 
 try:
     db["key"]
@@ -97,6 +100,7 @@ def with_a_provider(provider: Provider) -> None:
     assert_type(provider.get("name"), Item)
     assert_type(provider.put("name", b"data", if_absent=True), str)
     assert_type(provider.delete("name"), bool | None)
+    assert_type(provider.expires_at("name"), float | None)
     assert_type(list(provider.entries()), list[Entry])
     assert_type(shelf_over(CountingProvider(provider)), cshelve.CloudShelf)
 
@@ -111,6 +115,7 @@ def with_values_of_one_type(ada: User) -> None:
 
     db["ada"] = ada
     db["ada"] = "no user"  # type: ignore[assignment]
+    db.set("ada", "no user")  # type: ignore[arg-type]
     assert_type(db["ada"], User)
     assert_type(db["ada"].visits, int)
     assert_type(db.get("ada"), User | None)
