@@ -10,7 +10,6 @@ from __future__ import annotations
 import errno
 import os
 import stat
-import sys
 import time
 import zlib
 from collections.abc import Callable, Iterator, Sequence
@@ -49,8 +48,6 @@ WHERE = b"/where"
 ABSENT = (FileNotFoundError, NotADirectoryError)
 NAME_REFUSED = frozenset({errno.ENAMETOOLONG, errno.EILSEQ})
 
-# A record says how it was made in fewer.
-HEAD_BYTES = 64
 _DAY_SECONDS = 24 * 60 * 60
 # After losing a race this often in a row, something else must be wrong.
 ATTEMPTS = 1000
@@ -434,8 +431,7 @@ def status_of(path: bytes) -> os.stat_result:
     return _of_file(os.stat(path))
 
 
-def read_file(path: bytes, most_bytes: int = sys.maxsize) -> Item:
-    """Return what is in a file, or the beginning of it."""
+def read_file(path: bytes) -> Item:
     try:
         descriptor = os.open(path, _READ_FLAGS)
     except PermissionError:
@@ -443,18 +439,26 @@ def read_file(path: bytes, most_bytes: int = sys.maxsize) -> Item:
         raise
     try:
         status = _of_file(os.fstat(descriptor))
-        size = min(status.st_size, most_bytes)
-        data = os.read(descriptor, size)
-        while len(data) < size and (more := os.read(descriptor, size)):
+        data = os.read(descriptor, status.st_size)
+        while len(data) < status.st_size and (more := os.read(descriptor, status.st_size)):
             data += more
         return Item(data, version_of(status))
     finally:
         os.close(descriptor)
 
 
-def read_head(path: bytes) -> bytes:
-    """Return the first bytes of a file."""
-    return read_file(path, HEAD_BYTES).data
+def read_head(path: bytes, size_bytes: int) -> tuple[bytes, os.stat_result]:
+    """Return the first bytes of a file, and its status."""
+    try:
+        descriptor = os.open(path, _READ_FLAGS)
+    except PermissionError:
+        status_of(path)  # As in `read_file`.
+        raise
+    try:
+        status = _of_file(os.fstat(descriptor))
+        return os.read(descriptor, size_bytes), status
+    finally:
+        os.close(descriptor)
 
 
 def _linked(path: bytes, other: bytes) -> bool:
