@@ -103,7 +103,9 @@ class Values:
         if not self.codec.reads_records:
             return self.provider.contains(name)
         expires_at = self.provider.expires_at(name)
-        return expires_at is not None and not (expires_at != NEVER and expiry.is_over(expires_at))
+        if expires_at is None or expires_at == NEVER:
+            return expires_at is not None
+        return not expiry.is_over(expires_at)
 
     def read(self, key: str) -> Any:
         """Return the value of a key, or raise `KeyNotFoundError`."""
