@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any, Self
 
 from cshelve import ConflictError, DBDoesNotExistsError, KeyNotFoundError, StorageError
-from cshelve.providers import Capabilities, Entry, Item, Option, Provider, Sections, text
+from cshelve.providers import Capabilities, Details, Entry, Item, Option, Provider, Sections, text
 
 PATH = Option("path", text, "", "The SQLite file.", required=True)
 TABLE = "CREATE TABLE IF NOT EXISTS shelf (name TEXT PRIMARY KEY, data, version, modified)"
@@ -54,6 +54,18 @@ class Sqlite(Provider):
         self.stats.add_bytes(received=len(found[0]))
         return Item(*found)
 
+    def inspect(self, name: str, head_bytes: int = 64) -> Details:
+        query = "SELECT length(data), modified, version, substr(data, 1, ?) FROM shelf"
+        with self._transaction("inspect") as run:
+            found = run(f"{query} WHERE name = ?", head_bytes, name).fetchone()
+        if found is None:
+            raise KeyNotFoundError(name)
+        size_bytes, modified, version, head = found
+        # Of no bytes, `substr` is NULL.
+        return Details(
+            name, size_bytes, datetime.fromtimestamp(modified, UTC), version, head or b""
+        )
+
     def contains(self, name: str) -> bool:
         with self._transaction("contains") as run:
             return self._version(run, name) is not None
@@ -78,13 +90,20 @@ class Sqlite(Provider):
             run("DELETE FROM shelf WHERE name = ?", name)
         return there is not None
 
-    def entries(self, prefix: str = "", *, limit: int | None = None) -> Iterator[Entry]:
+    def entries(
+        self, prefix: str = "", *, start_after: str | None = None, limit: int | None = None
+    ) -> Iterator[Entry]:
         with self._transaction("entries") as run:
-            query = "SELECT name, length(data), modified FROM shelf WHERE substr(name, 1, ?) = ?"
-            rows = run(f"{query} LIMIT ?", len(prefix), prefix, -1 if limit is None else limit)
-            found = rows.fetchall()
-        for name, size, modified in found:
-            yield Entry(name, size, datetime.fromtimestamp(modified, UTC))
+            # SQLite compares texts by their bytes in UTF-8, as `start_after` asks for.
+            query = (
+                "SELECT name, length(data), modified, version FROM shelf "
+                "WHERE substr(name, 1, ?1) = ?2 AND (?3 IS NULL OR name > ?3) "
+                "ORDER BY name LIMIT ?4"
+            )
+            most = -1 if limit is None else limit
+            found = run(query, len(prefix), prefix, start_after, most).fetchall()
+        for name, size_bytes, modified, version in found:
+            yield Entry(name, size_bytes, datetime.fromtimestamp(modified, UTC), version)
 
     def _version(self, run: Any, name: str) -> str | None:
         found = run("SELECT version FROM shelf WHERE name = ?", name).fetchone()

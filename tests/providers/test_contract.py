@@ -210,7 +210,11 @@ def moto_client(moto: Moto) -> Iterator[S3Client]:
 class TestAwsS3OnSeaweedFS(OnS3, ProviderContract):
     # It cuts keys into directories.
     many = 1_100
-    unfaithful_names = frozenset({"x\\y", "a//b", "/lead", "/", "//", "a/b/", "trail/", "users/"})
+    unfaithful_names = frozenset(
+        {"x\\y", "a//b", "/lead", "/", "//", "a/b/", "trail/", "users/"}
+        # It lists this next to `x`, before `x-y`, and not at all after `x`.
+        | {"x/y"}
+    )
 
     @pytest.fixture(autouse=True)
     def _a_prefix(

@@ -100,9 +100,11 @@ def test_looking_for_any_key_asks_for_one_name(memory: InMemory) -> None:
     limits: list[int | None] = []
 
     class Noting(CountingProvider):
-        def names(self, prefix: str = "", *, limit: int | None = None) -> Iterator[str]:
+        def names(
+            self, prefix: str = "", *, start_after: str | None = None, limit: int | None = None
+        ) -> Iterator[str]:
             limits.append(limit)
-            return super().names(prefix, limit=limit)
+            return super().names(prefix, start_after=start_after, limit=limit)
 
     with shelf_over(Noting(memory)) as db:
         assert not db

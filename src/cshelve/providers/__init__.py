@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from cshelve._config.options import Option, boolean, integer, number, seconds, text, word
     from cshelve._config.sections import Section, Sections
     from cshelve.providers.aws_s3.provider import AwsS3
-    from cshelve.providers.base import Capabilities, Entry, Item, Provider
+    from cshelve.providers.base import Capabilities, Details, Entry, Item, Provider
     from cshelve.providers.dbm import Dbm
     from cshelve.providers.filesystem.provider import Filesystem
     from cshelve.providers.in_memory import InMemory
@@ -35,6 +35,7 @@ __all__ = [
     "AwsS3",
     "Capabilities",
     "Dbm",
+    "Details",
     "Entry",
     "Filesystem",
     "InMemory",
@@ -83,6 +84,7 @@ _MODULES = {
     "AwsS3": "cshelve.providers.aws_s3.provider",
     "Capabilities": "cshelve.providers.base",
     "Dbm": "cshelve.providers.dbm",
+    "Details": "cshelve.providers.base",
     "Entry": "cshelve.providers.base",
     "Filesystem": "cshelve.providers.filesystem.provider",
     "InMemory": "cshelve.providers.in_memory",

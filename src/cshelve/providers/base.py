@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Generator, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from cshelve._concurrency.outcomes import Outcome, finish
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from cshelve._config.options import Option
     from cshelve._config.sections import Sections
 
-__all__ = ["Capabilities", "Entry", "Item", "Outcome", "Provider", "Stats"]
+__all__ = ["Capabilities", "Details", "Entry", "Item", "Outcome", "Provider", "Stats"]
 
 DEFAULT_CONCURRENCY = 32
 # More would only make a client slow to open, as it allocates a slot for each connection.
@@ -51,8 +51,28 @@ class Entry(NamedTuple):
     """A name in a listing, with the size of its data and the time of the last write."""
 
     name: str
-    size: int
+    size_bytes: int
     modified: datetime
+    """When it was written; it has a time zone."""
+    version: str | None
+    """The version that `get` returns; None if the listing does not say it."""
+
+
+class Details(NamedTuple):
+    """What a store says of a name without its value."""
+
+    name: str
+    size_bytes: int
+    modified: datetime
+    """When it was written; it has a time zone."""
+    version: str
+    """The version that `get` returns."""
+    head: bytes
+    """The first bytes of the data, at most as many as were asked for."""
+    content_type: str | None = None
+    """The media type that the store keeps with the data, if it keeps one."""
+    metadata: Mapping[str, str] = {}
+    """What else the store keeps with the data, by name."""
 
 
 class Capabilities(NamedTuple):
@@ -175,6 +195,18 @@ class Provider(ABC):
     def get(self, name: str) -> Item:
         """Return the data of a name and its version; raise `KeyNotFoundError` if it is absent."""
 
+    def inspect(self, name: str, head_bytes: int = 64) -> Details:
+        """Return size, time and version of a name and the beginning of its data.
+
+        Raises `KeyNotFoundError`. A store that can do it does it by one request that does not read
+        the rest; this way, which any store can do, reads all of it and lists the name.
+        """
+        item = self.get(name)
+        entry = next((entry for entry in self.entries(name) if entry.name == name), None)
+        if entry is None:
+            raise KeyNotFoundError(name)
+        return Details(name, len(item.data), entry.modified, item.version, item.data[:head_bytes])
+
     @abstractmethod
     def contains(self, name: str) -> bool:
         """Return whether a name exists, without reading its data."""
@@ -201,16 +233,23 @@ class Provider(ABC):
         """
 
     @abstractmethod
-    def entries(self, prefix: str = "", *, limit: int | None = None) -> Iterator[Entry]:
+    def entries(
+        self, prefix: str = "", *, start_after: str | None = None, limit: int | None = None
+    ) -> Iterator[Entry]:
         """Yield the entry of each name that begins with `prefix`, lazily, in the store's order.
+
+        With `start_after`, which need not exist, yield only the entries of names after it, in the
+        order of their UTF-8 bytes, whatever the store's order is.
 
         Names that are deleted during the listing may or may not be in it. Names that stay are in it
         exactly once, whatever else is written or deleted meanwhile.
         """
 
-    def names(self, prefix: str = "", *, limit: int | None = None) -> Iterator[str]:
+    def names(
+        self, prefix: str = "", *, start_after: str | None = None, limit: int | None = None
+    ) -> Iterator[str]:
         """Yield only the names of `entries`."""
-        for entry in self.entries(prefix, limit=limit):
+        for entry in self.entries(prefix, start_after=start_after, limit=limit):
             yield entry.name
 
     def get_many(self, names: Iterable[str]) -> Iterator[tuple[str, Item | None]]:

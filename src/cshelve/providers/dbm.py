@@ -37,7 +37,7 @@ from cshelve.exceptions import (
     ReadOnlyError,
     StorageError,
 )
-from cshelve.providers.base import Capabilities, Entry, Item, Provider
+from cshelve.providers.base import Capabilities, Details, Entry, Item, Provider
 
 if TYPE_CHECKING:
     from cshelve._config.sections import Sections
@@ -185,6 +185,11 @@ class Dbm(Provider):
             self.stats.bytes_received += len(data)
             return data
 
+    def inspect(self, name: str, head_bytes: int = 64) -> Details:
+        """Read the value, as `dbm` tells nothing else; `modified` is when the file was written."""
+        data = self.read(name)
+        return Details(name, len(data), self._modified(), _version_of(data), data[:head_bytes])
+
     def contains(self, name: str) -> bool:
         with self._locks.get():
             self.stats.requests["contains"] += 1
@@ -229,29 +234,37 @@ class Dbm(Provider):
                 raise self._failure(error, name) from error
         return True
 
-    def names(self, prefix: str = "", *, limit: int | None = None) -> Iterator[str]:
+    def names(
+        self, prefix: str = "", *, start_after: str | None = None, limit: int | None = None
+    ) -> Iterator[str]:
         """Yield the names that exist when iteration begins."""
         with self._locks.get():
             self.stats.requests["entries"] += 1
             keys = self._translated("", self.database.keys)
         start = prefix.encode()
-        for key in islice((key for key in keys if key.startswith(start)), limit):
+        found = [key for key in keys if key.startswith(start)]
+        if start_after is not None:
+            behind = start_after.encode()
+            found = sorted(key for key in found if key > behind)
+        for key in islice(found, limit):
             try:
                 yield key.decode()
             except UnicodeDecodeError as error:
                 raise NotUtf8Error(*error.args) from error
 
-    def entries(self, prefix: str = "", *, limit: int | None = None) -> Iterator[Entry]:
-        """Yield an entry for each name; this reads each value to find its size.
+    def entries(
+        self, prefix: str = "", *, start_after: str | None = None, limit: int | None = None
+    ) -> Iterator[Entry]:
+        """Yield an entry for each name; this reads each value to find its size and version.
 
         `modified` is the time of the last write to the files, as that of each value is not known.
         """
         modified = self._modified()
-        for name in self.names(prefix, limit=limit):
+        for name in self.names(prefix, start_after=start_after, limit=limit):
             with self._locks.get():
                 data = self._data(name)
             if data is not None:
-                yield Entry(name, len(data), modified)
+                yield Entry(name, len(data), modified, _version_of(data))
 
     def _open(self, flag: str) -> Database:
         """Open the files, and return the backend's object. The caller holds the lock."""

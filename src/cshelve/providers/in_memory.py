@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import itertools
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from cshelve._concurrency.per_process import PerProcess
 from cshelve._config.options import Option, boolean, text
 from cshelve.exceptions import ConflictError, DBDoesNotExistsError, KeyNotFoundError
-from cshelve.providers.base import Capabilities, Entry, Item, Provider
+from cshelve.providers.base import Capabilities, Details, Entry, Item, Provider
 
 if TYPE_CHECKING:
     from cshelve._config.sections import Sections
@@ -103,6 +103,15 @@ class InMemory(Provider):
         self.stats.count("get")
         raise KeyNotFoundError(name)
 
+    def inspect(self, name: str, head_bytes: int = 64) -> Details:
+        self.stats.count("inspect")
+        with self._store.locks.get():
+            held = self._held(name)
+        if held is None:
+            raise KeyNotFoundError(name)
+        size_bytes, head = len(held.data), held.data[:head_bytes]
+        return Details(name, size_bytes, held.modified, str(held.version), head)
+
     def contains(self, name: str) -> bool:
         self.stats.count("contains")
         with self._store.locks.get():
@@ -139,15 +148,19 @@ class InMemory(Provider):
             del self._values()[name]
             return True
 
-    def entries(self, prefix: str = "", *, limit: int | None = None) -> Iterator[Entry]:
+    def entries(
+        self, prefix: str = "", *, start_after: str | None = None, limit: int | None = None
+    ) -> Iterator[Entry]:
         self.stats.count("entries")
         with self._store.locks.get():
             # A snapshot, so that the shelf may be changed during the iteration.
             values = self._values()
-            matching = ((n, h) for n, h in values.items() if n.startswith(prefix))
-            found = list(itertools.islice(matching, limit))
+            names: Iterable[str] = (name for name in values if name.startswith(prefix))
+            if start_after is not None:
+                names = sorted(name for name in names if name > start_after)
+            found = [(name, values[name]) for name in itertools.islice(names, limit)]
         for name, held in found:
-            yield Entry(name, len(held.data), held.modified)
+            yield Entry(name, len(held.data), held.modified, str(held.version))
 
     def _held(self, name: str) -> _Held | None:
         return self._values().get(name)

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, NoReturn
 
 from cshelve.exceptions import ConfigurationError
-from cshelve.providers.base import Entry, Item, Provider
+from cshelve.providers.base import Details, Entry, Item, Provider
 
 if TYPE_CHECKING:
     from cshelve._config.sections import Sections
@@ -82,6 +82,9 @@ class Wrapper(Provider):
     def get(self, name: str) -> Item:
         return self.inner.get(name)
 
+    def inspect(self, name: str, head_bytes: int = 64) -> Details:
+        return self.inner.inspect(name, head_bytes)
+
     def contains(self, name: str) -> bool:
         return self.inner.contains(name)
 
@@ -96,8 +99,12 @@ class Wrapper(Provider):
     def delete(self, name: str, *, if_version: str | None = None) -> bool | None:
         return self.inner.delete(name, if_version=if_version)
 
-    def entries(self, prefix: str = "", *, limit: int | None = None) -> Iterator[Entry]:
-        return self.inner.entries(prefix, limit=limit)
+    def entries(
+        self, prefix: str = "", *, start_after: str | None = None, limit: int | None = None
+    ) -> Iterator[Entry]:
+        return self.inner.entries(prefix, start_after=start_after, limit=limit)
 
-    def names(self, prefix: str = "", *, limit: int | None = None) -> Iterator[str]:
-        return self.inner.names(prefix, limit=limit)
+    def names(
+        self, prefix: str = "", *, start_after: str | None = None, limit: int | None = None
+    ) -> Iterator[str]:
+        return self.inner.names(prefix, start_after=start_after, limit=limit)

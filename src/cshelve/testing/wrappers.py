@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, TypeVar
 
 from cshelve._open import open_provider
-from cshelve.providers.base import Entry, Item, Outcome, Provider
+from cshelve.providers.base import Details, Entry, Item, Outcome, Provider
 from cshelve.providers.bulk import delete_each, get_each, put_each
 from cshelve.providers.wrapper import Wrapper
 
@@ -85,6 +85,10 @@ class CountingProvider(Wrapper):
         self._note("get", name)
         return super().get(name)
 
+    def inspect(self, name: str, head_bytes: int = 64) -> Details:
+        self._note("inspect", name)
+        return super().inspect(name, head_bytes)
+
     def contains(self, name: str) -> bool:
         self._note("contains", name)
         return super().contains(name)
@@ -103,13 +107,17 @@ class CountingProvider(Wrapper):
         self._note("delete", name)
         return super().delete(name, if_version=if_version)
 
-    def entries(self, prefix: str = "", *, limit: int | None = None) -> Iterator[Entry]:
+    def entries(
+        self, prefix: str = "", *, start_after: str | None = None, limit: int | None = None
+    ) -> Iterator[Entry]:
         self._note("entries")
-        return super().entries(prefix, limit=limit)
+        return super().entries(prefix, start_after=start_after, limit=limit)
 
-    def names(self, prefix: str = "", *, limit: int | None = None) -> Iterator[str]:
+    def names(
+        self, prefix: str = "", *, start_after: str | None = None, limit: int | None = None
+    ) -> Iterator[str]:
         self._note("names")
-        return super().names(prefix, limit=limit)
+        return super().names(prefix, start_after=start_after, limit=limit)
 
     def get_many(self, names: Iterable[str]) -> Iterator[tuple[str, Item | None]]:
         return self.inner.get_many(_noted(self._note("get_many"), names, str))
@@ -212,6 +220,9 @@ class FailingProvider(Wrapper):
     def get(self, name: str) -> Item:
         return self._around("get", name, lambda: self.inner.get(name))
 
+    def inspect(self, name: str, head_bytes: int = 64) -> Details:
+        return self._around("inspect", name, lambda: self.inner.inspect(name, head_bytes))
+
     def contains(self, name: str) -> bool:
         return self._around("contains", name, lambda: self.inner.contains(name))
 
@@ -230,14 +241,18 @@ class FailingProvider(Wrapper):
     def delete(self, name: str, *, if_version: str | None = None) -> bool | None:
         return self._around("delete", name, lambda: self.inner.delete(name, if_version=if_version))
 
-    def entries(self, prefix: str = "", *, limit: int | None = None) -> Iterator[Entry]:
+    def entries(
+        self, prefix: str = "", *, start_after: str | None = None, limit: int | None = None
+    ) -> Iterator[Entry]:
         self._raise_planned("entries", None, before=True)
-        yield from super().entries(prefix, limit=limit)
+        yield from super().entries(prefix, start_after=start_after, limit=limit)
         self._raise_planned("entries", None, before=False)
 
-    def names(self, prefix: str = "", *, limit: int | None = None) -> Iterator[str]:
+    def names(
+        self, prefix: str = "", *, start_after: str | None = None, limit: int | None = None
+    ) -> Iterator[str]:
         self._raise_planned("names", None, before=True)
-        yield from super().names(prefix, limit=limit)
+        yield from super().names(prefix, start_after=start_after, limit=limit)
         self._raise_planned("names", None, before=False)
 
     def get_many(self, names: Iterable[str]) -> Iterator[tuple[str, Item | None]]:
@@ -300,6 +315,10 @@ class SlowProvider(Wrapper):
         self._wait()
         return super().get(name)
 
+    def inspect(self, name: str, head_bytes: int = 64) -> Details:
+        self._wait()
+        return super().inspect(name, head_bytes)
+
     def contains(self, name: str) -> bool:
         self._wait()
         return super().contains(name)
@@ -318,13 +337,17 @@ class SlowProvider(Wrapper):
         self._wait()
         return super().delete(name, if_version=if_version)
 
-    def entries(self, prefix: str = "", *, limit: int | None = None) -> Iterator[Entry]:
+    def entries(
+        self, prefix: str = "", *, start_after: str | None = None, limit: int | None = None
+    ) -> Iterator[Entry]:
         self._wait()
-        yield from super().entries(prefix, limit=limit)
+        yield from super().entries(prefix, start_after=start_after, limit=limit)
 
-    def names(self, prefix: str = "", *, limit: int | None = None) -> Iterator[str]:
+    def names(
+        self, prefix: str = "", *, start_after: str | None = None, limit: int | None = None
+    ) -> Iterator[str]:
         self._wait()
-        yield from super().names(prefix, limit=limit)
+        yield from super().names(prefix, start_after=start_after, limit=limit)
 
     def _wait(self) -> None:
         if self.seconds:

@@ -286,8 +286,8 @@ def test_a_page_of_seaweedfs_is_taken_and_is_what_boto3_lists(s3: S3Rig, s3_plac
     prefix = s3_place.config["default"]["key_prefix"] + "/"
     listed = s3.client.list_objects_v2(Bucket=s3.bucket, Prefix=prefix)["Contents"]
     entries = list(provider_of(db).entries())
-    assert [(prefix + e.name, e.size, e.modified) for e in entries] == [
-        (each["Key"], each["Size"], each["LastModified"]) for each in listed
+    assert [(prefix + e.name, e.size_bytes, e.modified, e.version) for e in entries] == [
+        (each["Key"], each["Size"], each["LastModified"], each["ETag"]) for each in listed
     ]
     assert {entry.name for entry in entries} == set(ODD_KEYS).difference(unfaithful)
     assert said_by(plain_page(bodies[0])) is not None

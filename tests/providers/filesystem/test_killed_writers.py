@@ -330,7 +330,7 @@ class TestAValueThatBecomesADirectory:
         interrupted_between_renames(store, "x/a")
         store.put("x", b"value")
         assert value_of(store, "x/a") == b"old"
-        assert {entry.name: entry.size for entry in store.entries()} == {"x": 5, "x/a": 3}
+        assert {entry.name: entry.size_bytes for entry in store.entries()} == {"x": 5, "x/a": 3}
         store.prepare("w")
         assert (folder / "x/a").read_bytes() == b"old"
         assert value_of(store, "x") == b"value"

@@ -29,7 +29,7 @@ def test_any_names_live_side_by_side_inside_the_folder(tmp_path: Path, portable:
     for name in NASTY_NAMES:
         assert store.get(name).data == b"value of " + name.encode()
     assert sorted(store.names()) == sorted(NASTY_NAMES)
-    assert {entry.name: entry.size for entry in store.entries()} == {
+    assert {entry.name: entry.size_bytes for entry in store.entries()} == {
         name: len(b"value of " + name.encode()) for name in NASTY_NAMES
     }
     assert [path.name for path in tmp_path.iterdir()] == ["shelf"]

@@ -19,7 +19,7 @@ from cshelve.testing import shelf_over
 way, MANY = arguments
 
 class MadeWhenAsked(InMemory):
-    def names(self, prefix="", *, limit=None):
+    def names(self, prefix="", *, start_after=None, limit=None):
         return (str(number) for number in range(MANY))
 
     def get(self, name):

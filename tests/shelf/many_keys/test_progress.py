@@ -16,7 +16,7 @@ from tests.shelf.many_keys.rig import NOBODY_CAN_HOLD, FarMemory, all_of, spoil
 
 def sizes(db: cshelve.CloudShelf) -> int:
     """Add up the sizes of all records, as the store tells them."""
-    return sum(entry.size for entry in provider_of(db).entries())
+    return sum(entry.size_bytes for entry in provider_of(db).entries())
 
 
 Telling = Callable[[cshelve.CloudShelf, Callable[[cshelve.Progress], object]], object]

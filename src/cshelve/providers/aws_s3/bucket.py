@@ -89,12 +89,16 @@ class Bucket:
             f"{name[:50]!r}… in {self.location} has {len((self.prefix + name).encode())}."
         )
 
-    def listing(self, prefix: str) -> dict[str, Any]:
-        """Return the parameters of a ListObjectsV2 of the names that begin with a prefix."""
+    def listing(self, prefix: str, start_after: str | None = None) -> dict[str, Any]:
+        """Return the parameters of a ListObjectsV2 of names with a prefix, after a name."""
         asked: dict[str, Any] = {}
         if self.prefix or prefix:
             asked["Prefix"] = self.prefix + prefix
-        if self.prefix and not prefix:
+        if start_after:
+            # Cut to the length of a key: no key lies between that and the whole name.
+            behind = (self.prefix + start_after).encode()[:LONGEST_KEY]
+            asked["StartAfter"] = behind.decode(errors="ignore")
+        elif self.prefix and not prefix:
             # An object named like the prefix itself is not a key of the shelf.
             asked["StartAfter"] = self.prefix
         return asked

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from contextlib import closing
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 from botocore import xform_name
 from botocore.exceptions import (
@@ -39,6 +39,8 @@ if TYPE_CHECKING:
     from cshelve.providers.aws_s3.requests import Requests
 
 __all__ = ["ByBoto3", "read_into"]
+
+T = TypeVar("T")
 
 FAILURES = (ClientError, BotoCoreError)
 # Raised for a body that did not arrive as it was sent. boto3 retries requests, but not the reading
@@ -107,6 +109,25 @@ class ByBoto3:
         item = self._twice(name, read)
         self._requests.note_done_by_boto3()
         return item
+
+    def beginning(self, name: str, most_bytes: int) -> tuple[Mapping[str, Any], bytes] | None:
+        """Return the answer to a GET of an object's first bytes, and those; None if it has none."""
+        wanted = {"Range": f"bytes=0-{most_bytes - 1}"}
+
+        def read(before: Exception | None) -> tuple[Mapping[str, Any], bytes]:
+            answer = self._begun(name, wanted, is_second=before is not None)
+            # A server that knows no ranges sends all.
+            size = min(answer.get("ContentLength") or 0, most_bytes)
+            head = bytearray(size)
+            read_into(memoryview(head), answer["Body"])
+            return answer, bytes(head)
+
+        try:
+            found = self._twice(name, read)
+        except _NoRangeError:
+            return None
+        self._requests.note_done_by_boto3()
+        return found
 
     def expires_at(self, name: str) -> float | None:
         """Return when an object expires: by a HEAD, or by a GET of one byte. None if it is absent.
@@ -178,7 +199,7 @@ class ByBoto3:
             answer: Mapping[str, Any] = getattr(client, xform_name(operation))(**request)
         return answer
 
-    def _twice(self, name: str, read: Callable[[Exception | None], Item]) -> Item:
+    def _twice(self, name: str, read: Callable[[Exception | None], T]) -> T:
         """Call `read(None)`, and if the value was damaged on its way, `read(error)` once more."""
         try:
             return read(None)
@@ -216,11 +237,15 @@ class ByBoto3:
             raise translated(error, self._bucket.place("GetObject", name)) from error
         return data
 
-    def _begun(self, name: str, *, is_second: bool) -> Mapping[str, Any]:
+    def _begun(
+        self, name: str, parameters: Mapping[str, Any] | None = None, *, is_second: bool
+    ) -> Mapping[str, Any]:
         """Send a GET, and return the response before its body is read."""
         try:
-            return self._call("GetObject", name)
+            return self._call("GetObject", name, parameters)
         except FAILURES as error:
+            if parameters is not None and status_of(error) == 416:
+                raise _NoRangeError from error
             if is_404_without_code(error) and fits_in_xml(name) and not is_second:
                 raise _CutRefusalError from error
             self._fail(error, name)
@@ -289,6 +314,10 @@ class ByBoto3:
                 f"listing does not show that the server is S3: {error}"
             ) from error
         self._has_answered_like_s3 = True
+
+
+class _NoRangeError(Exception):
+    """The range that was asked for is not in the object: it is empty."""
 
 
 class _CutRefusalError(Exception):

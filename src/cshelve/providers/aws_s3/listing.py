@@ -22,7 +22,8 @@ __all__ = ["Objects", "Page", "page_from_boto3", "plain_page"]
 
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_ListObjectsV2.html
 WANTED = ("Key", "Size", "LastModified")
-OTHERS = ("ETag", "StorageClass", "ChecksumAlgorithm", "ChecksumType")
+OTHERS = ("StorageClass", "ChecksumAlgorithm", "ChecksumType")
+ETAG = "ETag"
 # These match the texts of a whole page, joined. URL-encoded keys are ASCII, and no server that we
 # know escapes them for XML as well (`&amp;`).
 KEYS = re.compile("[!-%'-;=?-~]+")
@@ -45,36 +46,51 @@ FIRST, LAST = b"<Contents>", b"</Contents>"
 
 
 class Objects:
-    """The objects on a page, in the server's order: a list each of keys, sizes and dates."""
+    """The objects on a page, in the server's order: a list each of keys, sizes, dates and ETags.
+
+    Sizes, dates and ETags are as the server wrote them, or as boto3 parsed them.
+    """
 
     def __init__(
-        self, keys: list[str], sizes: Sequence[Any], dates: Sequence[datetime | str | None]
+        self,
+        keys: list[str],
+        sizes: Sequence[Any],
+        dates: Sequence[datetime | str | None],
+        etags: Sequence[str | None],
     ) -> None:
         self.keys = keys
         self._sizes = sizes
         self._dates = dates
+        self._etags = etags
 
-    def rows(self) -> Iterator[tuple[str, int | None, datetime | None]]:
-        """Yield the key, size and date of each object; None for a missing size or date.
+    def rows(self) -> Iterator[tuple[str, int | None, datetime | None, str | None]]:
+        """Yield the key, size, date and ETag of each object; None for what is missing.
 
         Raises `ValueError` for a date that does not exist.
         """
         from datetime import datetime
 
-        for key, size, date in zip(self.keys, self._sizes, self._dates, strict=True):
+        rows = zip(self.keys, self._sizes, self._dates, self._etags, strict=True)
+        for key, size, date, etag in rows:
             made = datetime.fromisoformat(date) if isinstance(date, str) else date
-            yield key, None if size is None else int(size), made
+            yield key, None if size is None else int(size), made, _unescaped(etag) if etag else None
 
     def without(self, key: str, part: str) -> Objects:
         """Return the objects whose key is not `key` and does not contain `part`."""
         if key not in self.keys and not any(part in each for each in self.keys):
             return self
-        wanted = [each != key and part not in each for each in self.keys]
-        return Objects(
-            list(compress(self.keys, wanted)),
-            list(compress(self._sizes, wanted)),
-            list(compress(self._dates, wanted)),
-        )
+        return self._where([each != key and part not in each for each in self.keys])
+
+    def after(self, key: str) -> Objects:
+        """Return those whose key is after this one."""
+        # Nearly always all of them are: the server was asked for no others.
+        if not self.keys or min(self.keys) > key:
+            return self
+        return self._where([each > key for each in self.keys])
+
+    def _where(self, wanted: list[bool]) -> Objects:
+        columns = (self.keys, self._sizes, self._dates, self._etags)
+        return Objects(*(list(compress(column, wanted)) for column in columns))
 
 
 class Page:
@@ -99,6 +115,7 @@ def page_from_boto3(answer: Mapping[str, Any]) -> Page | None:
         [each["Key"] for each in found],
         [each.get("Size") for each in found],
         [each.get("LastModified") for each in found],
+        [each.get("ETag") for each in found],
     )
     return Page(
         is_truncated=bool(answer.get("IsTruncated")),
@@ -138,33 +155,39 @@ def plain_page(body: bytes) -> Page | None:
 def _read(objects: bytes) -> Objects | None:
     """Parse objects as botocore would, and return them; None if their form is unusual."""
     if not objects:
-        return Objects([], [], [])
+        return Objects([], [], [], [])
     if not objects.isascii():
         return None
     text = objects.decode("ascii")
-    # Servers differ in the order of the children; the first object shows it.
-    order = tuple(sorted(WANTED, key=lambda tag: text.find(f"<{tag}>")))
+    # Servers differ in the order of the children; the first object shows it, or the first with
+    # an ETag.
+    order = tuple(sorted((*WANTED, ETAG), key=lambda tag: text.find(f"<{tag}>")))
     rows = _object_or_rest(order).findall(text)
     if rows[-1][-1]:
         return None
     columns = dict(zip((*order, "rest"), zip(*rows, strict=True), strict=True))
-    return _typed(columns["Key"], columns["Size"], columns["LastModified"])
+    return _typed(columns["Key"], columns["Size"], columns["LastModified"], columns[ETAG])
 
 
 @lru_cache
 def _object_or_rest(order: tuple[str, ...]) -> re.Pattern[str]:
     """Return the expression for an object, or for all that follows the last plain object.
 
-    The wanted children have to appear once each, in this order; other children are ignored.
+    The wanted children have to appear once each, in this order, and an ETag at most once; other
+    children are ignored.
     """
     others = "|".join(f"{tag}>{PLAIN}</{tag}" for tag in OTHERS)
     owner = f"Owner>(?:<(?:ID>{PLAIN}</ID|DisplayName>{PLAIN}</DisplayName)>)*</Owner"
-    between = f"(?:<(?:{others}|{owner})>)*"
-    wanted = between.join(f"<{tag}>([^<]*+)</{tag}>" for tag in order)
+    between = f"(?:<(?:{others}|{owner})>)*+"
+    texts = {tag: f"<{tag}>([^<]*+)</{tag}>" for tag in WANTED}
+    texts[ETAG] = f"(?:<{ETAG}>({PLAIN})</{ETAG}>)?"
+    wanted = between.join(texts[tag] for tag in order)
     return re.compile(f"<Contents>{between}{wanted}{between}</Contents>|(.+)", re.DOTALL)
 
 
-def _typed(keys: Sequence[str], sizes: Sequence[str], dates: Sequence[str]) -> Objects | None:
+def _typed(
+    keys: Sequence[str], sizes: Sequence[str], dates: Sequence[str], etags: Sequence[str]
+) -> Objects | None:
     """Convert the texts as botocore would, and return the objects.
 
     Return None if botocore might convert them differently.
@@ -175,7 +198,13 @@ def _typed(keys: Sequence[str], sizes: Sequence[str], dates: Sequence[str]) -> O
         return None
     is_encoded = "%" in all_keys or "+" in all_keys
     # botocore decodes keys with `unquote_plus`, too.
-    return Objects(list(map(unquote_plus, keys) if is_encoded else keys), sizes, dates)
+    names = list(map(unquote_plus, keys) if is_encoded else keys)
+    return Objects(names, sizes, dates, etags)
+
+
+def _unescaped(etag: str) -> str:
+    """Return an ETag without the escapes that `PLAIN` allows."""
+    return etag.replace("&quot;", '"').replace("&#34;", '"') if "&" in etag else etag
 
 
 def _are_dates(texts: Sequence[str]) -> bool:

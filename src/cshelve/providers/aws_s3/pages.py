@@ -28,22 +28,25 @@ def require_listing(requests: Requests) -> None:
     Listing(requests, "").page({"MaxKeys": 1}, None)
 
 
-def pages_of(requests: Requests, prefix: str, limit: int | None) -> Iterator[Objects]:
-    """Yield the objects whose names begin with a prefix, page by page.
+def pages_of(
+    requests: Requests, prefix: str, start_after: str | None, limit: int | None
+) -> Iterator[Objects]:
+    """Yield the objects whose names begin with a prefix, after a name, page by page.
 
     The caller has to apply the limit as well: some servers send more keys than requested.
     """
-    listing = Listing(requests, prefix)
+    listing = Listing(requests, prefix, start_after)
     return listing.all_pages() if limit is None else listing.first_pages(limit)
 
 
 class Listing:
-    """A listing of the names that begin with a prefix."""
+    """A listing of the names that begin with a prefix, after a name if there is one."""
 
-    def __init__(self, requests: Requests, prefix: str) -> None:
+    def __init__(self, requests: Requests, prefix: str, start_after: str | None = None) -> None:
         self._requests = requests
         self._bucket = requests.bucket
-        self._asked = self._bucket.listing(prefix)
+        self._asked = self._bucket.listing(prefix, start_after)
+        self._after = None if start_after is None else self._bucket.prefix + start_after
         self._tokens: set[str] = set()
 
     def all_pages(self) -> Iterator[Objects]:
@@ -118,8 +121,10 @@ class Listing:
             with self._requests.permit():
                 objects = self.page_of_boto3(where).objects()
         assert objects is not None
-        # Servers that don't support StartAfter list the prefix itself, which is not a key.
-        return objects.without(self._bucket.prefix, PROBE)
+        # Servers that don't support StartAfter list the prefix itself, which is not a key, and the
+        # names before `start_after`.
+        objects = objects.without(self._bucket.prefix, PROBE)
+        return objects if self._after is None else objects.after(self._after)
 
     def _parameters(self, where: Mapping[str, Any]) -> dict[str, Any]:
         # In boto3's order.

@@ -26,6 +26,7 @@ from cshelve.providers.aws_s3.bucket import EXPIRES, Bucket, expiry_in
 from cshelve.providers.aws_s3.bulk_delete import BulkDelete
 from cshelve.providers.aws_s3.conditional import delete_if, put_if
 from cshelve.providers.aws_s3.errors import code_of, failures, translated
+from cshelve.providers.aws_s3.inspecting import inspected
 from cshelve.providers.aws_s3.listing import Objects
 from cshelve.providers.aws_s3.options import OPTIONS, S3Settings, settings_from
 from cshelve.providers.aws_s3.pages import pages_of, require_listing
@@ -37,6 +38,7 @@ from cshelve.providers.aws_s3.tasks import ReadMany, WriteMany
 from cshelve.providers.base import (
     DEFAULT_CONCURRENCY,
     Capabilities,
+    Details,
     Entry,
     Item,
     Outcome,
@@ -228,6 +230,12 @@ class AwsS3(Provider):
             self.stats.add_bytes(received=len(item.data))
         return item
 
+    def inspect(self, name: str, head_bytes: int = 64) -> Details:
+        """Ask for the first bytes by a GET of a range; a HEAD more if the object has none."""
+        if self._requests.key_of(name) is None:
+            raise KeyNotFoundError(name)
+        return inspected(self._requests, name, head_bytes)
+
     def contains(self, name: str) -> bool:
         """Return whether the object exists, by a HEAD, or a GET of one byte for its error code."""
         return self.expires_at(name) is not None
@@ -280,13 +288,17 @@ class AwsS3(Provider):
                 return requests.boto3.delete(name)
             return False if answer.status == 404 else None
 
-    def entries(self, prefix: str = "", *, limit: int | None = None) -> Iterator[Entry]:
+    def entries(
+        self, prefix: str = "", *, start_after: str | None = None, limit: int | None = None
+    ) -> Iterator[Entry]:
         """Yield the entry of each object; this sends one request for each 1,000."""
-        pages = pages_of(self._requests, prefix, limit)
+        pages = pages_of(self._requests, prefix, start_after, limit)
         return islice(chain.from_iterable(map(self._entries, pages)), limit)
 
-    def names(self, prefix: str = "", *, limit: int | None = None) -> Iterator[str]:
-        pages = pages_of(self._requests, prefix, limit)
+    def names(
+        self, prefix: str = "", *, start_after: str | None = None, limit: int | None = None
+    ) -> Iterator[str]:
+        pages = pages_of(self._requests, prefix, start_after, limit)
         return islice(chain.from_iterable(map(self._names, pages)), limit)
 
     def get_many(self, names: Iterable[str]) -> Iterator[tuple[str, Item | None]]:
@@ -360,14 +372,14 @@ class AwsS3(Provider):
         except ValueError as error:  # A date that does not exist.
             problem = f"the server's response cannot be read ({error})."
             raise StorageError(f"{place}: {problem}") from error
-        for key, size, date in rows:
+        for key, size, date, etag in rows:
             name = key.removeprefix(prefix)
             if size is None or date is None:
                 raise StorageError(
                     f"{place._replace(name=name)}: the listing has no size or no date for this "
                     "object."
                 )
-            yield Entry(name, size, date)
+            yield Entry(name, size, date, etag)
 
     def _is_ours(self) -> bool:
         """Return whether we may list the bucket."""

@@ -206,6 +206,31 @@ class Requests:
             raise KeyNotFoundError(name)
         return self.item_of(answer)
 
+    def beginning(self, name: str, most_bytes: int) -> Answer | None:
+        """Return the answer to a GET of an object's first bytes; None if boto3 has to do it.
+
+        A server that knows no ranges sends all; no more of that is read. The answer's status is
+        416 if there are no bytes. The caller holds a permit.
+        """
+        engine = self.direct()
+        if engine is None:
+            return None
+        wanted = {"Range": f"bytes=0-{most_bytes - 1}"}
+        try:
+            request = engine.request("GetObject", self._prefix + name, wanted)
+            answer = engine.begin(request, most_bytes)
+            if isinstance(answer, Begun):
+                head = bytearray(most_bytes)
+                answer.reader.receive_into(memoryview(head))
+                answer = engine.finish(answer)._replace(body=bytes(head))
+            elif answer.status != 416:
+                engine.judge("GetObject", answer)
+        except TROUBLE as error:
+            self.note_failure(error)
+            return None
+        self._in_vain = 0
+        return answer
+
     def item_of(self, answer: Answer) -> Item:
         """Return the item in a response to a GET, and count its bytes."""
         self.stats.add_bytes(received=len(answer.body))

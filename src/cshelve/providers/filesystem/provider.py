@@ -46,7 +46,7 @@ from cshelve.exceptions import (
     KeyNotStorableError,
     StorageError,
 )
-from cshelve.providers.base import Capabilities, Entry, Item, Outcome, Provider
+from cshelve.providers.base import Capabilities, Details, Entry, Item, Outcome, Provider
 from cshelve.providers.bulk import delete_each
 from cshelve.providers.filesystem.folder import (
     ABSENT,
@@ -194,6 +194,17 @@ class Filesystem(Provider):
         self.stats.count("get", received=len(item.data))
         return item
 
+    def inspect(self, name: str, head_bytes: int = 64) -> Details:
+        """Read the beginning of the file, and its status."""
+        self.stats.count("inspect")
+        found = self._read(name, lambda path: read_head(path, head_bytes))
+        if found is None:
+            raise KeyNotFoundError(name)
+        head, status = found
+        self.stats.add_bytes(received=len(head))
+        modified = datetime.fromtimestamp(status.st_mtime, UTC)
+        return Details(name, status.st_size, modified, version_of(status), head)
+
     def contains(self, name: str) -> bool:
         self.stats.count("contains")
         return self._read(name, status_of) is not None
@@ -276,13 +287,17 @@ class Filesystem(Provider):
         except OSError as error:
             raise self._failure(error, name, "deleted") from error
 
-    def entries(self, prefix: str = "", *, limit: int | None = None) -> Iterator[Entry]:
+    def entries(
+        self, prefix: str = "", *, start_after: str | None = None, limit: int | None = None
+    ) -> Iterator[Entry]:
         self.stats.count("entries")
-        return islice(self._entries(prefix), limit)
+        return islice(self._entries(prefix, start_after), limit)
 
-    def names(self, prefix: str = "", *, limit: int | None = None) -> Iterator[str]:
+    def names(
+        self, prefix: str = "", *, start_after: str | None = None, limit: int | None = None
+    ) -> Iterator[str]:
         self.stats.count("entries")
-        return islice((name for name, _ in self._walk(prefix)), limit)
+        return islice((name for name, _ in self._files(prefix, start_after)), limit)
 
     def purge(self) -> Generator[Outcome]:
         """Delete all names, and the directories that become empty; links are not followed.
@@ -369,12 +384,19 @@ class Filesystem(Provider):
             if at(path, status_of) and self._is_spelled_so(path):
                 self._folder.unlink(path)
 
-    def _entries(self, prefix: str) -> Iterator[Entry]:
-        for name, path in self._walk(prefix):
+    def _entries(self, prefix: str, start_after: str | None) -> Iterator[Entry]:
+        for name, path in self._files(prefix, start_after):
             status = at(path, status_of) or at(self._own_path(name), status_of)
             if status is not None:
                 modified = datetime.fromtimestamp(status.st_mtime, UTC)
-                yield Entry(name, status.st_size, modified)
+                yield Entry(name, status.st_size, modified, version_of(status))
+
+    def _files(self, prefix: str, start_after: str | None) -> Iterator[tuple[str, bytes]]:
+        """Yield what `_walk` does; after a name, in their order, for which all are found first."""
+        found = self._walk(prefix)
+        if start_after is not None:
+            found = iter(sorted(each for each in found if each[0] > start_after))
+        yield from found
 
     def _walk(self, prefix: str) -> Iterator[tuple[str, bytes]]:
         """Yield the names that begin with `prefix`, each with the path of its file."""

@@ -3,6 +3,7 @@
 from cshelve.testing.contract.bulk import BulkContract
 from cshelve.testing.contract.concurrency import ConcurrencyContract
 from cshelve.testing.contract.conditions import ConditionsContract
+from cshelve.testing.contract.inspection import InspectionContract
 from cshelve.testing.contract.listings import ListingsContract
 from cshelve.testing.contract.odd_names import ODD_NAMES, OddNamesContract
 from cshelve.testing.contract.places import PlacesContract
@@ -16,6 +17,7 @@ class ProviderContract(
     ValuesContract,
     ConditionsContract,
     ListingsContract,
+    InspectionContract,
     BulkContract,
     PlacesContract,
     ConcurrencyContract,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 
 from cshelve.testing.contract._checks import (
@@ -13,6 +14,11 @@ from cshelve.testing.contract._place import PlaceOfATest
 __all__ = ["ListingsContract"]
 
 RECENTLY = timedelta(hours=1)
+
+
+def in_order(names: Iterable[str]) -> list[str]:
+    """Return names in the order of their bytes in UTF-8."""
+    return sorted(names, key=str.encode)
 
 
 class ListingsContract(PlaceOfATest):
@@ -38,7 +44,7 @@ class ListingsContract(PlaceOfATest):
         with self.provider() as provider:
             provider.put("empty", b"")
             provider.put("seven", b"7 bytes")
-            sizes = {entry.name: entry.size for entry in provider.entries()}
+            sizes = {entry.name: entry.size_bytes for entry in provider.entries()}
         assert sizes == {"empty": 0, "seven": 7}
 
     def test_an_entry_knows_when_it_was_written(self) -> None:
@@ -46,6 +52,43 @@ class ListingsContract(PlaceOfATest):
             provider.put("name", b"value")
             [entry] = provider.entries()
         assert abs(datetime.now(UTC) - entry.modified) < RECENTLY
+
+    def test_an_entry_has_the_version_that_get_returns_or_none(self) -> None:
+        with self.provider() as provider:
+            for name in ("a", "b/c", "empty"):
+                provider.put(name, b"" if name == "empty" else b"value")
+            versions = {entry.name: entry.version for entry in provider.entries()}
+            wrong = [n for n, v in versions.items() if v not in (None, provider.get(n).version)]
+        assert wrong == []
+
+    def test_a_listing_may_start_after_a_name_and_is_sorted_then(self) -> None:
+        # `-` and `.` come before `/`, and the last two are the other way round in UTF-16.
+        odd = {"B", "a/b", "a/c", "aa", "x", "x-y", "x.y", "x/y", "é", "\uff45", "\U0001f511"}
+        names = odd - self.unfaithful_names
+        behind = [*names, "", "A", "a/", "a/bb", "b", "x,", "z", "ab" * 800]
+        with self.provider() as provider:
+            for name in names:
+                provider.put(name, b"value")
+            listed = {each: list(provider.names(start_after=each)) for each in behind}
+        assert listed == {each: in_order(name for name in names if name > each) for each in behind}
+
+    def test_start_after_goes_with_a_prefix_and_a_limit(self) -> None:
+        names = [f"{directory}/{number}" for directory in "abc" for number in range(5)]
+        asked = [
+            ("", "b/1", 3),
+            ("b/", "b/1", 2),
+            ("b/", "a/9", 9),
+            ("b/", "b/4", 1),
+            ("b/", "c", 1),
+        ]
+        with self.provider() as provider:
+            for name in names:
+                provider.put(name, b"value")
+            for prefix, behind, limit in asked:
+                expected = [n for n in names if n.startswith(prefix) and n > behind][:limit]
+                found = provider.entries(prefix, start_after=behind, limit=limit)
+                assert [entry.name for entry in found] == expected
+                assert list(provider.names(prefix, start_after=behind, limit=limit)) == expected
 
     def test_a_prefix_is_the_beginning_of_names_and_not_only_of_their_parts(self) -> None:
         names = ["user", "users", "users/1", "users/2/x", "usher", "other/users/1"]

@@ -1,0 +1,142 @@
+"""What S3 says of one object, and the beginning of its data, without reading all of it.
+
+A GET of a range answers with everything that a HEAD answers with. An empty object has no range,
+which is a 416 without any of that, so it costs a HEAD more.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from datetime import datetime
+from typing import TYPE_CHECKING, Any
+
+from cshelve.exceptions import KeyNotFoundError, StorageError
+from cshelve.providers.aws_s3.bucket import NO_VERSION
+from cshelve.providers.aws_s3.errors import failures, is_absent, translated
+from cshelve.providers.base import Details
+
+if TYPE_CHECKING:
+    from cshelve.providers.aws_s3.direct.answers import Answer
+    from cshelve.providers.aws_s3.requests import Requests
+
+__all__ = ["inspected"]
+
+META = "x-amz-meta-"
+RANGE = re.compile("bytes 0-([0-9]+)/([0-9]+)")
+# An object may be empty when the GET arrives, and be replaced before the HEAD does.
+ATTEMPTS = 3
+
+
+def inspected(requests: Requests, name: str, head_bytes: int) -> Details:
+    """Return what S3 says of an object, or raise `KeyNotFoundError`, as a GET of it does."""
+    size_bytes = 0
+    for _ in range(ATTEMPTS):
+        found = _by_get(requests, name, head_bytes)
+        if found is None:
+            found = _by_head(requests, name)
+            size_bytes = found.size_bytes
+            if size_bytes:
+                continue
+        requests.stats.add_bytes(received=len(found.head))
+        return found._replace(head=found.head[:head_bytes])
+    raise StorageError(
+        f"{requests.bucket.place('GetObject', name)}: the server refuses a range of the object's "
+        f"first bytes, and says that it has {size_bytes} of them."
+    )
+
+
+def _by_get(requests: Requests, name: str, head_bytes: int) -> Details | None:
+    """Return the answer to a GET of the first bytes; None if there are none."""
+    most_bytes = max(head_bytes, 1)  # There is no range of no bytes.
+    with requests.permit():
+        answer = requests.beginning(name, most_bytes)
+        if answer is not None:
+            if answer.status == 404:
+                raise KeyNotFoundError(name)
+            if answer.status == 416:
+                return None
+            try:
+                return _details(name, _in_boto3s_form(answer), answer.body, most_bytes)
+            except ValueError as error:
+                requests.note_odd(str(error))
+        found = requests.boto3.beginning(name, most_bytes)
+    return None if found is None else _of_boto3(requests, "GetObject", name, *found, most_bytes)
+
+
+def _by_head(requests: Requests, name: str) -> Details:
+    with requests.permit():
+        answer = requests.answer("HeadObject", name)
+        if answer is not None:
+            if answer.status == 404:
+                raise KeyNotFoundError(name)
+            try:
+                return _details(name, _in_boto3s_form(answer), b"", 0)
+            except ValueError as error:
+                requests.note_odd(str(error))
+        try:
+            found = requests.boto3.call("HeadObject", name)
+        except failures() as error:
+            if is_absent(error):
+                raise KeyNotFoundError(name) from None
+            raise translated(error, requests.bucket.place("HeadObject", name)) from error
+    return _of_boto3(requests, "HeadObject", name, found, b"", 0)
+
+
+def _of_boto3(
+    requests: Requests,
+    operation: str,
+    name: str,
+    answer: Mapping[str, Any],
+    head: bytes,
+    most_bytes: int,
+) -> Details:
+    try:
+        return _details(name, answer, head, most_bytes)
+    except ValueError as error:
+        place = requests.bucket.place(operation, name)
+        raise StorageError(f"{place}: the server's answer cannot be read ({error}).") from error
+
+
+def _details(name: str, answer: Mapping[str, Any], head: bytes, most_bytes: int) -> Details:
+    """Return what an answer says; raise `ValueError` if it does not say size or date."""
+    size_bytes, modified = answer.get("ContentLength"), answer.get("LastModified")
+    if "ContentRange" in answer:
+        found = RANGE.fullmatch(answer["ContentRange"])
+        if found is None:
+            raise ValueError(f"the range {answer['ContentRange']:.50}")
+        size_bytes = int(found[2])
+        if not len(head) == int(found[1]) + 1 == min(most_bytes, size_bytes):
+            raise ValueError("another range than was asked for")
+    if size_bytes is None:
+        raise ValueError("it has no length")
+    if not isinstance(modified, datetime) or modified.tzinfo is None:
+        raise ValueError("it has no date")
+    # Servers differ in the case in which they write a header's name.
+    metadata = {key.lower(): value for key, value in answer.get("Metadata", {}).items()}
+    version = str(answer.get("ETag", NO_VERSION))
+    return Details(name, size_bytes, modified, version, head, answer.get("ContentType"), metadata)
+
+
+def _in_boto3s_form(answer: Answer) -> Mapping[str, Any]:
+    """Return what boto3 would make of a plain answer, as far as it is needed here."""
+    headers = answer.headers
+    form: dict[str, Any] = {
+        "Metadata": {
+            n.removeprefix(META): value for n, value in headers.items() if n.startswith(META)
+        }
+    }
+    for key, header in (
+        ("ETag", "etag"),
+        ("ContentType", "content-type"),
+        ("ContentRange", "content-range"),
+    ):
+        if header in headers:
+            form[key] = headers[header]
+    if "content-length" in headers:
+        form["ContentLength"] = int(headers["content-length"])
+    if "last-modified" in headers:
+        from email.utils import parsedate_to_datetime  # Slow to import, and rarely needed.
+
+        form["LastModified"] = parsedate_to_datetime(headers["last-modified"])
+    return form
