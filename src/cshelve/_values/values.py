@@ -139,9 +139,9 @@ class Values:
 
         One request. Raises `KeyNotFoundError`.
         """
-        item = self.provider.get(self.name(key))
-        expires_at = expiry_of(item.data)
-        return NEVER if expires_at is None else expires_at, item.version
+        details = self.provider.inspect(self.name(key))
+        expires_at = expiry_of(details.head)
+        return NEVER if expires_at is None else expires_at, details.version
 
     def expired_version(self, key: str) -> str | None:
         """Return the version of what is there if it has expired, else None.

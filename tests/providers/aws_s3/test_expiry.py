@@ -171,6 +171,9 @@ class TestRequests:
         with s3.proxy.counting() as seen:
             assert over.expire() == 0
         assert sorted(seen.operations) == [GET] * 8 + ["ListObjectsV2"]
+        assert {each.headers["Range"] for each in seen.requests if each.operation == GET} == {
+            "bytes=0-63"
+        }
 
     def test_of_expire_delete_under_a_condition(
         self, s3: S3Rig, over: cshelve.CloudShelf, clock: Clock

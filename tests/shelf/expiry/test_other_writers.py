@@ -7,7 +7,7 @@ from collections.abc import Callable
 import pytest
 
 import cshelve
-from cshelve.providers.base import Item
+from cshelve.providers.base import Details, Item
 from cshelve.providers.in_memory import InMemory
 from cshelve.providers.wrapper import Wrapper
 from cshelve.testing import FailingProvider, shelf_over
@@ -23,10 +23,18 @@ class WritesInBetween(Wrapper):
 
     def get(self, name: str) -> Item:
         item = super().get(name)
+        self._write_once()
+        return item
+
+    def inspect(self, name: str, head_bytes: int = 64) -> Details:
+        details = super().inspect(name, head_bytes)
+        self._write_once()
+        return details
+
+    def _write_once(self) -> None:
         if self.write is not None:
             write, self.write = self.write, None
             write()
-        return item
 
 
 @pytest.fixture
