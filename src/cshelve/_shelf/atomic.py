@@ -231,13 +231,13 @@ class Atomic:
         What is written anew meanwhile stays; with `exclusive`, that is not asked of a store that
         does not support conditions.
         """
-        is_deleted = False
+        may_be_deleted = False
         for _ in _tries(time.monotonic() + self._timeout_seconds):
             refuse_if_stopped()
             try:
                 expires_at, version = values.look(key)
             except KeyNotFoundError:
-                return is_deleted
+                return may_be_deleted
             if not is_over(expires_at):
                 return False
             # Not by `remove`, which needs the lock of the cache; a cached value has its own time.
@@ -252,7 +252,7 @@ class Atomic:
                 return False
             except OutcomeUnknownError as error:
                 conflict = error
-                is_deleted = True  # It counts if the next look finds nothing.
+                may_be_deleted = True  # It counts if the next look finds nothing.
         raise self._contended(values, key) from conflict
 
     def _take(self, values: Values, key: str) -> Any:

@@ -8,7 +8,9 @@ from typing import Any
 import pytest
 
 import cshelve
+from cshelve.providers.base import Provider
 from cshelve.providers.in_memory import InMemory
+from cshelve.testing import CountingProvider
 from tests.clocks import Clock
 from tests.rigs import local_config, memory_config, unique_name
 
@@ -107,3 +109,24 @@ def test_each_record_has_its_letter_and_no_other_has(clock: Clock) -> None:
         plain, brief = (db.provider.get(key).data for key in "ab")
     assert plain[1] == 0
     assert brief[10:12] == b"rx"
+
+
+class OfAnotherPackage(InMemory):
+    """A provider that was written before values could expire."""
+
+    def expires_at(self, name: str) -> float | None:
+        return Provider.expires_at(self, name)
+
+
+def test_a_provider_that_knows_nothing_of_it_is_read_from(clock: Clock) -> None:
+    store = CountingProvider(OfAnotherPackage())
+    with cshelve.open_provider(store) as db:
+        db.set("k", 1, expire_after_seconds=60)
+        assert "k" in db
+        assert "absent" not in db
+        clock.move(60)
+        assert "k" not in db
+        assert db.setdefault("k", 2) == 2
+        db.set("k", 1, expire_after_seconds=60)
+        clock.move(60)
+        assert db.expire() == 1
