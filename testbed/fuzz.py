@@ -23,6 +23,7 @@ from cshelve._config.ini import sections_from_file
 from cshelve._config.url import sections_from_url
 from cshelve.codec import Codec
 from cshelve.codec.compression import compression_by
+from cshelve.codec.record import expiry_of
 from cshelve.providers.aws_s3.listing import plain_page
 
 INI_PIECES = [
@@ -62,7 +63,7 @@ URL_PIECES = [
     "true",
     ".ini",
 ]
-RECORD_PIECES = [b"\0", *(bytes([letter]) for letter in b"cerGHzljMB"), b"\x80\x05", b"x\x9c"]
+RECORD_PIECES = [b"\0", *(bytes([letter]) for letter in b"cerxGHzljMB"), b"\x80\x05", b"x\x9c"]
 XML = (
     b"<Contents> </Contents> <Key> </Key> <Size> 1 </Size> <LastModified> </LastModified> & ; %00 "
     b"&amp; < >"
@@ -79,6 +80,7 @@ def read_ini(text: str) -> None:
 
 
 def read_record(data: bytes) -> None:
+    expiry_of(data)
     for codec in (Codec(), Codec(compression=compression_by(b"c")), Codec(checksum=True)):
         with suppress(cshelve.Error):
             codec.decode("key", data)

@@ -97,6 +97,9 @@ with cshelve.open_from_dict(config, flag="n", logger=logging.getLogger("mine")) 
     assert_type(used.requests["GetObject"], int)
     assert_type(used.engine, str | None)
     assert_type(used.cost(cshelve.Prices(per_gb_received=0)).total, float)
+    shelf.set("k", 1, expire_after_seconds=3600)
+    shelf.set("k", 1, expire_after_seconds="an hour")  # type: ignore[arg-type]
+    assert_type(shelf.expire(progress=print, exclusive=True), int)
 
 try:
     db["key"]
@@ -112,6 +115,7 @@ def with_a_provider(provider: Provider) -> None:
     assert_type(provider.get("name"), Item)
     assert_type(provider.put("name", b"data", if_absent=True), str)
     assert_type(provider.delete("name"), bool | None)
+    assert_type(provider.expires_at("name"), float | None)
     assert_type(list(provider.entries()), list[Entry])
     assert_type(shelf_over(CountingProvider(provider)), cshelve.CloudShelf)
 
@@ -126,6 +130,7 @@ def with_values_of_one_type(ada: User) -> None:
 
     db["ada"] = ada
     db["ada"] = "no user"  # type: ignore[assignment]
+    db.set("ada", "no user")  # type: ignore[arg-type]
     assert_type(db["ada"], User)
     assert_type(db["ada"].visits, int)
     assert_type(db.get("ada"), User | None)

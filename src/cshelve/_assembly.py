@@ -22,6 +22,7 @@ from cshelve._values.values import Values
 from cshelve._values.writeback import WritebackCache
 from cshelve.codec import Codec
 from cshelve.codec.options import OPTIONS as OF_CODEC
+from cshelve.codec.record import expiry_of
 from cshelve.codec.settings import codec_from
 from cshelve.exceptions import ConfigurationError
 from cshelve.options import (
@@ -38,6 +39,11 @@ if TYPE_CHECKING:
     import logging
 
 __all__ = ["OpenArguments", "shelf_from_sections", "shelf_over_provider"]
+
+
+WHY_LIKE_SHELVE = (
+    "a local shelf has only pickles, as shelve writes them, so that shelve can read them."
+)
 
 
 def shelf_from_sections(
@@ -134,7 +140,8 @@ def _parts(config: Sections, arguments: OpenArguments, *, like_shelve: bool) -> 
     )
     codec = codec_from(config, serializer.letter, serializer.letter_if_sealed)
     if like_shelve:
-        serializer, codec = PlainPickleSerializer(arguments.protocol), Codec(versioned=False)
+        serializer = PlainPickleSerializer(arguments.protocol)
+        codec = Codec(versioned=False, why_none_expires=WHY_LIKE_SHELVE)
     logger = config.logger_of_call
     limit = config.take(WRITEBACK_LIMIT) or None
     cache = WritebackCache(is_on=arguments.writeback, limit=limit, logger=logger)
@@ -151,6 +158,8 @@ def _finished(
     serializer, codec, cache, atomic = parts
     if serializer.content_type is not None and not codec.versioned:
         provider.content_type = serializer.content_type
+    if codec.reads_records:
+        provider.expiry_of = expiry_of
     provider.prepare(config.flag)
     runs_code = isinstance(serializer, PickleSerializer) and serializer.only is None
     if runs_code and provider.is_shared and not codec.is_protected:
@@ -191,7 +200,7 @@ def _values_class(provider: Provider) -> Callable[..., Values]:
 
 def _refuse_what_shelve_lacks(config: Sections, arguments: OpenArguments) -> None:
     """Raise `ConfigurationError` for an option that would make the files unreadable to `shelve`."""
-    why = "a local shelf has only pickles, as shelve writes them, so that shelve can read them."
+    why = WHY_LIKE_SHELVE
     for section in ("compression", "encryption", "signing"):
         if config.has(section):
             raise ConfigurationError(f"{config.source}, [{section}]: {why}")

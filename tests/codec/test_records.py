@@ -98,7 +98,9 @@ class TestDamage:
         with pytest.raises(cshelve.CorruptRecordError, match="decompress"):
             decode(codec(), record(b"c", b"junk"))
 
-    @pytest.mark.parametrize("letters", [b"x", b"\xff", b"ce", b"cc", b"jc", b"rr", b"eG", b"GH"])
+    @pytest.mark.parametrize(
+        "letters", [b"y", b"\xff", b"ce", b"cc", b"jc", b"rr", b"eG", b"GH", b"Gx", b"xr"]
+    )
     def test_letters_that_nothing_has_written(self, letters: bytes) -> None:
         with pytest.raises(cshelve.DataProcessingSignatureError, match="does not support"):
             decode(codec(), record(letters, b"junk"))
@@ -160,7 +162,7 @@ class TestLetters:
         assert decoded.letters.serializer == serializer
 
     def test_differ_from_each_other_in_two_bits_at_least(self) -> None:
-        letters = b"rGHecZljMfB"
+        letters = b"rxGHecZljMfB"
         assert len(set(letters)) == len(letters)
         assert all(letter.bit_count() % 2 == 0 for letter in letters)
 

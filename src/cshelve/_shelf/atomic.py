@@ -12,12 +12,13 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from enum import Enum
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from cshelve._concurrency.backoff import full_jitter
 from cshelve._concurrency.key_locks import KeyLocks
 from cshelve._concurrency.parallel import refuse_if_stopped
 from cshelve._logs import logger_or_own
+from cshelve._values.expiry import ExpiredError, is_over
 from cshelve._values.values import Values
 from cshelve.exceptions import (
     ConditionsNotSupportedError,
@@ -56,6 +57,17 @@ DELETE: Final = _Sentinel.DELETE
 REQUIRED: Final = _Sentinel.REQUIRED
 
 
+class _Found(NamedTuple):
+    """What `modify` begins with: the value of a key, or the default."""
+
+    copy: Callable[[], Any]
+    """Makes a copy of the value."""
+    version: str | None
+    """Of what is there, expired or not; None if nothing is."""
+    expires_at: float | None
+    """When the value expires; None for the default, which expires as configured."""
+
+
 class Atomic:
     """Operations that read and write a key, atomically for all writers in all processes.
 
@@ -72,7 +84,7 @@ class Atomic:
         """Call a function with the value of a key, store its result, and return the result.
 
         If another writer was faster, the function is called again with the new value. Raises
-        `ConflictError` when the time is up.
+        `ConflictError` when the time is up. An existing value keeps the time when it expires.
         """
         name = values.name(key)
         values.refuse_if_read_only("modify", key)
@@ -83,13 +95,13 @@ class Atomic:
             )
         try:
             for _ in _tries(until):
-                copy, version = self._read_or(values, key, default)
-                value = copy()
+                found = self._read_or(values, key, default)
+                value = found.copy()
                 result = function(value)
                 if result is None:
-                    _refuse_if_changed(values, key, value, copy)
+                    _refuse_if_changed(values, key, value, found.copy)
                 try:
-                    self._store(values, key, result, version)
+                    self._store(values, key, result, found)
                 except ConflictError as error:
                     conflict = error
                 else:
@@ -101,12 +113,15 @@ class Atomic:
     def setdefault(self, values: Values, key: str, default: Any) -> Any:
         """Return the value of a key; if the key is missing, store the default and return it."""
         for _ in _tries(time.monotonic() + self._timeout_seconds):
+            version = None
             try:
                 return values.read(key)
+            except ExpiredError as error:
+                version = error.version
             except KeyNotFoundError:
                 pass
             try:
-                values.write(key, default, if_absent=True)
+                values.write(key, default, if_absent=version is None, if_version=version)
             except ConflictError as error:
                 conflict = error
             except OutcomeUnknownError as error:
@@ -118,6 +133,20 @@ class Atomic:
             else:
                 return default
         raise self._contended(values, key) from conflict
+
+    def put_new(self, values: Values, key: str, value: Any) -> str:
+        """Store a value if the key is missing, and return its version, or raise `ConflictError`.
+
+        One request. If something is there, up to three more find out whether that has expired, and
+        then replace it.
+        """
+        try:
+            return values.write(key, value, if_absent=True)
+        except ConflictError:
+            version = values.expired_version(key)
+            if version is None:
+                raise
+        return values.write(key, value, if_version=version)
 
     def pop(self, values: Values, key: str) -> Any:
         """Delete a key, and return its value to only one caller; raise `KeyNotFoundError`."""
@@ -131,21 +160,22 @@ class Atomic:
     def popitem(self, values: Values) -> tuple[str, Any]:
         """Remove any pair and return it, or raise `KeyNotFoundError` if the shelf is empty.
 
-        Keys that someone else is modifying are skipped, and so are objects that are not records of
-        this shelf, such as the folder markers of a web console.
+        Keys that someone else is modifying are skipped, and so are expired keys and objects that
+        are not records of this shelf, such as the folder markers of a web console.
         """
         conflict: ConflictError | None = None
         for _ in _tries(time.monotonic() + self._timeout_seconds):
             is_empty = True
             unreadable: dict[str, RecordError] = {}
             for key in _some_keys(values):
-                is_empty = False
                 if key in unreadable:
                     continue
                 try:
                     pair = key, self._take(values, key)
+                except ExpiredError:
+                    continue  # The shelf is empty if it has no others.
                 except KeyNotFoundError:
-                    continue
+                    pass
                 except ConflictError as error:
                     conflict = error
                 except RecordError as error:
@@ -153,6 +183,7 @@ class Atomic:
                 else:
                     self._warn_unreadable(unreadable)
                     return pair
+                is_empty = False
             if unreadable and conflict is None:
                 raise next(iter(unreadable.values()))
             if is_empty:
@@ -164,19 +195,20 @@ class Atomic:
 
         Return 0 if nothing would change, or if the key is missing. The value is written only if
         nobody has changed it meanwhile; with `exclusive`, it is also written if the store does not
-        support conditions.
+        support conditions. It expires when it would have expired before, and is written even if it
+        has expired: otherwise nobody could read that any more once the old key is gone.
         """
         written = 0
         for _ in _tries(time.monotonic() + self._timeout_seconds):
             refuse_if_stopped()
             try:
-                decoded, version = values.read_record(key)
+                decoded, version = values.read_stored(key)
             except KeyNotFoundError:
                 return 0
             payload = values.payload_now(key, decoded)
             if payload is None:
                 return written
-            record = values.encode(key, payload)
+            record = values.encode(key, payload, decoded.expires_at)
             try:
                 values.store(key, record, if_version=version)
             except ConditionsNotSupportedError:
@@ -193,6 +225,36 @@ class Atomic:
             return len(record)
         raise self._contended(values, key) from conflict
 
+    def expire(self, values: Values, key: str, *, exclusive: bool) -> bool:
+        """Delete what is there if it has expired, and return whether that was done.
+
+        What is written anew meanwhile stays; with `exclusive`, that is not asked of a store that
+        does not support conditions.
+        """
+        may_be_deleted = False
+        for _ in _tries(time.monotonic() + self._timeout_seconds):
+            refuse_if_stopped()
+            try:
+                expires_at, version = values.look(key)
+            except KeyNotFoundError:
+                return may_be_deleted
+            if not is_over(expires_at):
+                return False
+            # Not by `remove`, which needs the lock of the cache; a cached value has its own time.
+            delete = partial(values.provider.delete, values.name(key))
+            try:
+                return delete(if_version=version) is not False
+            except ConditionsNotSupportedError:
+                if not exclusive:
+                    raise
+                return delete() is not False
+            except ConflictError:
+                return False
+            except OutcomeUnknownError as error:
+                conflict = error
+                may_be_deleted = True  # It counts if the next look finds nothing.
+        raise self._contended(values, key) from conflict
+
     def _take(self, values: Values, key: str) -> Any:
         values.settle(key)
         value, version = values.read_versioned(key)
@@ -205,25 +267,30 @@ class Atomic:
             raise KeyNotFoundError(key)  # Another caller was faster, and got the value.
         return value
 
-    def _read_or(
-        self, values: Values, key: str, default: Any
-    ) -> tuple[Callable[[], Any], str | None]:
-        """Return a function that makes copies of the value or the default, and the version.
-
-        The version is None if the key is missing.
-        """
+    def _read_or(self, values: Values, key: str, default: Any) -> _Found:
+        """Return the value of a key, or the default if the key is missing."""
         values.settle(key)
+        version = None
         try:
             decoded, version = values.read_record(key)
-        except KeyNotFoundError:
+        except KeyNotFoundError as error:
             if default is REQUIRED:
                 raise
-            return partial(values.copied, key, default), None
-        return partial(values.loads, key, decoded), version
+            if isinstance(error, ExpiredError):
+                version = error.version
+            return _Found(partial(values.copied, key, default), version, None)
+        return _Found(partial(values.loads, key, decoded), version, decoded.expires_at)
 
-    def _store(self, values: Values, key: str, result: Any, version: str | None) -> None:
+    def _store(self, values: Values, key: str, result: Any, found: _Found) -> None:
+        version = found.version
         if result is not DELETE:
-            values.write(key, result, if_absent=version is None, if_version=version)
+            values.write(
+                key,
+                result,
+                if_absent=version is None,
+                if_version=version,
+                expires_at=found.expires_at,
+            )
         elif version is not None and not values.remove(key, if_version=version):
             raise ConflictError(f"{key!r} in {values.location} was deleted meanwhile")
 

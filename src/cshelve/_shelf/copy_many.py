@@ -27,7 +27,7 @@ from cshelve._concurrency.parallel import map_in_order
 from cshelve._concurrency.signals import is_from_signal_handler
 from cshelve._shelf.shelf import CloudShelf
 from cshelve._values.serializers import agree
-from cshelve._values.values import Values
+from cshelve._values.values import Fetched, Values
 from cshelve.exceptions import (
     ConfigurationError,
     CorruptRecordError,
@@ -35,6 +35,7 @@ from cshelve.exceptions import (
     KeyNotFoundError,
     StorageError,
 )
+from cshelve.providers.base import Item
 
 __all__ = ["copy"]
 
@@ -185,7 +186,12 @@ def _store_alike(origin: Values, values: Values) -> bool:
     if any((one.seal, one.cipher, other.seal, other.cipher)):
         return False
     forms = (
-        (codec.versioned, codec.checksum, codec.compression and codec.compression.letter)
+        (
+            codec.versioned,
+            codec.checksum,
+            codec.compression and codec.compression.letter,
+            bool(codec.why_none_expires),
+        )
         for codec in (one, other)
     )
     return len(set(forms)) == 1 and agree(origin.serializer, values.serializer)
@@ -214,13 +220,13 @@ def _records_of(
     """Yield the records that the target stores; what has none is added to the outcomes."""
     if not isinstance(source, CloudShelf):
         with closing(_pairs_of(source, keys, outcomes)) as pairs:
-            for name, _, _, record in values.records_of(pairs, outcomes):
+            for name, _, _, record, _ in values.records_of(pairs, outcomes):
                 yield name.removeprefix(values.prefix), record
         return
     origin = _values_of(source)
     is_alike = _store_alike(origin, values)
     with closing(_read(origin, keys, outcomes)) as read:
-        for key, data in read:
+        for key, (data, _) in read:
             if is_alike:
                 yield key, data
                 continue
@@ -253,15 +259,11 @@ def _readers_of(
         return
     values = _values_of(source)
     with closing(_read(values, keys, outcomes)) as read:
-        for key, data in read:
-            yield key, partial(_value_of, values, key, data)
+        for key, item in read:
+            yield key, partial(values.load, Fetched(key, item))
 
 
-def _value_of(values: Values, key: str, data: bytes) -> Any:
-    return values.loads(key, values.decode(key, data))
-
-
-def _read(values: Values, keys: Iterable[str], outcomes: Outcomes) -> Generator[tuple[str, bytes]]:
+def _read(values: Values, keys: Iterable[str], outcomes: Outcomes) -> Generator[tuple[str, Item]]:
     """Read records in parallel, and go on after one that cannot be read but by its own fault."""
     rest = iter(keys)
     while True:
@@ -273,7 +275,7 @@ def _read(values: Values, keys: Iterable[str], outcomes: Outcomes) -> Generator[
                     if each.item is None:
                         _note(outcomes, key, KeyNotFoundError(key))
                     else:
-                        yield key, each.item.data
+                        yield key, each.item
             return
         except Error as error:
             if error.about_shelf or not taken:
@@ -315,7 +317,7 @@ def _verified(records: Iterable[tuple[str, bytes]], values: Values) -> list[Outc
     written = {outcome.name: outcome for outcome in values.store_many(noted())}
     stored = [key for key, outcome in written.items() if outcome.failure is None]
     read_again = Outcomes("verified")
-    found = {key: _digest_of(data) for key, data in _read(values, stored, read_again)}
+    found = {key: _digest_of(item.data) for key, item in _read(values, stored, read_again)}
     for key in stored:
         if found.get(key) != digests[key]:
             failure = read_again.failures.get(key) or values.with_key(_differs(key), key)

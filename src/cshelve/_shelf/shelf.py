@@ -16,8 +16,9 @@ from weakref import ref
 from cshelve._concurrency.outcomes import Outcomes, ProgressCallback, length_of
 from cshelve._shelf import copying, files
 from cshelve._shelf.atomic import REQUIRED, Atomic, _Sentinel
+from cshelve._shelf.every_key import expire_all, rewrite_all
 from cshelve._shelf.read_many import Items, OnError, Pairs, ValuesOfShelf, checked_on_error
-from cshelve._shelf.rewriting import rewrite_all
+from cshelve._values.expiry import expires_in
 from cshelve._values.payloads import Payloads
 from cshelve._values.values import Values, checked_key
 from cshelve._values.writeback import WritebackCache, WritebackValues
@@ -139,18 +140,35 @@ class CloudShelf(shelve.Shelf[V]):
         return value
 
     def __setitem__(self, key: str, value: V) -> None:
-        """Store a value atomically, by one request."""
+        """Store a value atomically, by one request. It expires as configured, from now on."""
         self._values.write(checked_key(key), value)
+
+    def set(self, key: str, value: V, *, expire_after_seconds: float | None = None) -> None:
+        """Store a value as `db[key] = value` does, and say how long it lives. One request.
+
+        After that time the key is missing, although `len` and the listings of keys still count it.
+        `math.inf` is for ever; without `expire_after_seconds`, it lives as long as
+        `[default] expire_after_seconds` says. Raises `ConfigurationError` for a duration that is
+        not above zero, and for a shelf whose values cannot expire.
+
+            db.set("ada", ada, expire_after_seconds=3600)
+        """
+        values, expires_at = self._values, None
+        if expire_after_seconds is not None:
+            expires_at = expires_in(expire_after_seconds)
+            values.refuse_expiry(expires_at)
+        values.write(checked_key(key), value, expires_at=expires_at)
 
     def __delitem__(self, key: str) -> None:
         """Delete a key, or raise `KeyNotFoundError`.
 
-        Sends one request, or two if the store does not report whether the key existed.
+        Sends two requests: most stores do not report whether the key existed, and none whether its
+        value had expired.
         """
         self._values.delete(_to_read(key))
 
     def __contains__(self, key: object) -> bool:
-        """Return whether a key exists, by one request that does not read the value."""
+        """Return whether a key exists and has not expired, by one request without the value."""
         try:
             return self._values.contains(_to_read(key))
         except KeyNotFoundError:
@@ -159,18 +177,19 @@ class CloudShelf(shelve.Shelf[V]):
     def __iter__(self) -> Iterator[str]:
         """Yield the keys; this sends a request for each page of the listing (1,000 keys in S3).
 
-        The shelf may be changed during the iteration.
+        Expired keys are listed until they are deleted. The shelf may be changed during the
+        iteration.
         """
         for key in self._values.list_keys():
             self._refuse_if_closed()
             yield key
 
     def __len__(self) -> int:
-        """Return the number of keys; this lists them all, by one request for 1,000 keys in S3."""
+        """Return the number of keys, expired ones included; in S3, one request lists 1,000."""
         return sum(1 for _ in self._values.list_keys())
 
     def __bool__(self) -> bool:
-        """Return whether the shelf has any keys, by one request."""
+        """Return whether the shelf has any keys, expired or not, by one request."""
         return any(True for _ in self._values.list_keys(limit=1))
 
     def __eq__(self, other: object) -> bool:
@@ -329,7 +348,8 @@ class CloudShelf(shelve.Shelf[V]):
     def popitem(self) -> tuple[str, V]:
         """Remove any pair and return it, as `pop` does; raise `KeyError` if the shelf is empty.
 
-        Sends three requests, and more if other callers remove the same keys meanwhile.
+        Sends three requests, and more if other callers remove the same keys meanwhile. Each expired
+        key that it skips costs one request.
         """
         return self._atomic.popitem(self._values)
 
@@ -347,8 +367,9 @@ class CloudShelf(shelve.Shelf[V]):
         should have no other effects, and must not call `modify` itself. If it returns
         `cshelve.DELETE`, the key is deleted. If it returns None after changing its argument, it has
         probably forgotten to return the value, and `ValueTypeError` is raised; None is stored if
-        the argument is unchanged. If the function raises, nothing is written. Each try sends two
-        requests, and the threads of this process take turns.
+        the argument is unchanged. If the function raises, nothing is written. An existing value
+        expires when it would have expired before. Each try sends two requests, and the threads of
+        this process take turns.
 
         Raises `KeyNotFoundError` if the key is missing and there is no default, `ConflictError`
         after `modify_timeout_seconds`, `OutcomeUnknownError` if a response was lost and the outcome
@@ -368,15 +389,16 @@ class CloudShelf(shelve.Shelf[V]):
     def replace(self, key: str, value: V, version: str | None) -> str:
         """Store a value if the key still has this version, and return the new version.
 
-        If `version` is None, store it only if the key is missing. Sends one request. Raises
-        `ConflictError` if another writer was faster, and otherwise the same errors as `modify`.
+        If `version` is None, store it only if the key is missing. Sends one request, or four if the
+        key has expired. The new value expires as configured, from now on. Raises `ConflictError` if
+        another writer was faster, and otherwise the same errors as `modify`.
 
             user, version = db.get_versioned("ada")
             db.replace("ada", renamed(user), version)
         """
         key = checked_key(key)
         if version is None:
-            return self._values.write(key, value, if_absent=True)
+            return self._atomic.put_new(self._values, key, value)
         return self._values.write(key, value, if_version=_checked_version(version))
 
     def delete(self, key: str, version: str) -> None:
@@ -493,8 +515,8 @@ class CloudShelf(shelve.Shelf[V]):
         Use this to change compression, encryption, signing, keys or the serializer while the shelf
         is in use. It works in parallel, and writes a value only if nobody has changed it meanwhile;
         otherwise it reads the value again. Values that would not change are not written, so an
-        interrupted call may be repeated. Sends a listing, one request for each key, and one more
-        for each value that is written.
+        interrupted call may be repeated. No value expires at another time than before. Sends a
+        listing, one request for each key, and one more for each value that is written.
 
         Raises `ConditionsNotSupportedError` if the store does not support conditions, unless you
         promise with `exclusive` that nobody else writes meanwhile. Otherwise raises the same errors
@@ -502,6 +524,23 @@ class CloudShelf(shelve.Shelf[V]):
         """
         outcomes = Outcomes("rewritten", progress=progress)
         return rewrite_all(self._values, self._atomic, outcomes, exclusive=exclusive)
+
+    def expire(self, *, progress: ProgressCallback | None = None, exclusive: bool = False) -> int:
+        """Delete every value that has expired, and return how many there were.
+
+        Reading never needs it: an expired key is missing at once. It frees the space, and `len` and
+        the listings of keys no longer count such keys. It works in parallel while the shelf is in
+        use: a key that is written anew meanwhile stays. Costs the listing, one request a key, and
+        one more for each value that is deleted.
+
+        Raises `ConditionsNotSupportedError` where the store does not honour conditions, unless you
+        promise with `exclusive` that nobody else writes meanwhile; otherwise what `set_many`
+        raises.
+
+            db.expire()
+        """
+        outcomes = Outcomes("expired", progress=progress)
+        return expire_all(self._values, self._atomic, outcomes, exclusive=exclusive)
 
     def prefix(self, prefix: str) -> CloudShelf[V]:
         """Return a shelf that is a view of the keys with a prefix; its keys omit the prefix.

@@ -64,9 +64,18 @@ class LocalValues(Values):
         return pickle.loads(fetched.item.data)
 
     def write(
-        self, key: str, value: Any, *, if_absent: bool = False, if_version: str | None = None
+        self,
+        key: str,
+        value: Any,
+        *,
+        if_absent: bool = False,
+        if_version: str | None = None,
+        expires_at: float | None = None,
     ) -> str:
-        """Store a value; return its version if there is a condition, otherwise an empty text."""
+        """Store a value; return its version if there is a condition, otherwise an empty text.
+
+        Values of a local shelf never expire.
+        """
         if self.read_only or if_absent or if_version is not None:
             return super().write(key, value, if_absent=if_absent, if_version=if_version)
         try:

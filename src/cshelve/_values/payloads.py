@@ -26,7 +26,8 @@ class Payloads(MutableMapping[bytes, Data]):
     def __setitem__(self, key: bytes, payload: Data) -> None:
         values = self._values()
         values.refuse_if_read_only("write", key.decode())
-        values.store(key.decode(), values.encode(key.decode(), (payload,)))
+        record = values.encode(key.decode(), (payload,), values.new_expiry())
+        values.store(key.decode(), record)
 
     def __delitem__(self, key: bytes) -> None:
         self._values().delete(key.decode())

@@ -8,11 +8,13 @@ from typing import Any, NamedTuple, TypeVar
 
 from cshelve._concurrency.outcomes import Outcome, Outcomes
 from cshelve._concurrency.signals import is_from_signal_handler
+from cshelve._values import expiry
 from cshelve._values.serializers import Serializer, agree, is_own, loads_by
 from cshelve.codec import Codec, Decoded
-from cshelve.codec.record import Letters, protection_of
+from cshelve.codec.record import NEVER, Letters, expiry_of, protection_of
 from cshelve.codec.stage import Pieces
 from cshelve.exceptions import (
+    ConfigurationError,
     ConflictError,
     Error,
     KeyNotFoundError,
@@ -101,8 +103,14 @@ class Values:
         return (name.removeprefix(self.prefix) for name in names)
 
     def contains(self, key: str) -> bool:
-        """Return whether a key exists, without reading its value."""
-        return self.provider.contains(self.name(key))
+        """Return whether a key exists and has not expired, without reading its value."""
+        name = self.name(key)
+        if not self.codec.reads_records:
+            return self.provider.contains(name)
+        expires_at = self.provider.expires_at(name)
+        if expires_at is None or expires_at == NEVER:
+            return expires_at is not None
+        return not expiry.is_over(expires_at)
 
     def read(self, key: str) -> Any:
         """Return the value of a key, or raise `KeyNotFoundError`."""
@@ -114,12 +122,44 @@ class Values:
         return self.loads(key, decoded), version
 
     def read_record(self, key: str) -> tuple[Decoded, str]:
-        """Return the decoded record of a key, and its version."""
+        """Return the decoded record of a key, and its version.
+
+        Raises `KeyNotFoundError`, as an `ExpiredError` if there is one that has expired.
+        """
+        decoded, version = self.read_stored(key)
+        return _unexpired(key, decoded, version), version
+
+    def read_stored(self, key: str) -> tuple[Decoded, str]:
+        """Return what `read_record` does, even if it has expired."""
         try:
             item = self.provider.get(self.name(key))
         except KeyNotFoundError:
             raise KeyNotFoundError(key) from None  # The caller's key, without the prefix.
         return self.decode(key, item.data), item.version
+
+    def look(self, key: str) -> tuple[float, str]:
+        """Return when what is there says that it expires, unverified, and its version.
+
+        One request. Raises `KeyNotFoundError`.
+        """
+        details = self.provider.inspect(self.name(key))
+        expires_at = expiry_of(details.head)
+        return NEVER if expires_at is None else expires_at, details.version
+
+    def expired_version(self, key: str) -> str | None:
+        """Return the version of what is there if it has expired, else None.
+
+        Two requests, or one if it has not.
+        """
+        try:
+            expires_at, _ = self.look(key)
+            if expiry.is_over(expires_at):
+                self.read_record(key)
+        except expiry.ExpiredError as error:
+            return error.version
+        except (KeyNotFoundError, RecordError):
+            pass
+        return None
 
     def fetch_many(self, keys: Iterable[str], outcomes: Outcomes) -> Generator[Fetched]:
         """Read many keys in parallel, and yield what was read, in their order; see `load`."""
@@ -133,16 +173,37 @@ class Values:
 
     def load(self, fetched: Fetched) -> Any:
         """Return the value of a key that was fetched, or raise `KeyNotFoundError`."""
+        return self.loads(fetched.key, self.decode_fetched(fetched))
+
+    def decode_fetched(self, fetched: Fetched) -> Decoded:
+        """Return the decoded record of a key that was fetched, or raise `KeyNotFoundError`."""
         if fetched.item is None:
             raise KeyNotFoundError(fetched.key)
-        return self.loads(fetched.key, self.decode(fetched.key, fetched.item.data))
+        data, version = fetched.item
+        return _unexpired(fetched.key, self.decode(fetched.key, data), version)
+
+    def new_expiry(self) -> float:
+        """Return when a value that is written now expires, unless its caller says otherwise."""
+        seconds = self.codec.expire_after_seconds
+        return NEVER if seconds is None else expiry.now() + seconds
 
     def write(
-        self, key: str, value: Any, *, if_absent: bool = False, if_version: str | None = None
+        self,
+        key: str,
+        value: Any,
+        *,
+        if_absent: bool = False,
+        if_version: str | None = None,
+        expires_at: float | None = None,
     ) -> str:
-        """Store a value if the condition holds, and return its version."""
+        """Store a value if the condition holds, and return its version.
+
+        Without `expires_at`, it expires as configured.
+        """
         self.refuse_if_read_only("write", key)
-        record = self.encode(key, self.dumps(key, value))
+        if expires_at is None:
+            expires_at = self.new_expiry()
+        record = self.encode(key, self.dumps(key, value), expires_at)
         return self.store(key, record, if_absent=if_absent, if_version=if_version)
 
     def store(
@@ -170,14 +231,18 @@ class Values:
     def recoded(self, key: str, data: bytes, other: Values, other_key: str) -> bytes:
         """Return the record that another shelf stores for the value of one of this shelf.
 
-        The value itself is not made, unless the serializers differ.
+        The value itself is not made, unless the serializers differ. It expires at the same time; if
+        it has expired, raise `ExpiredError`.
         """
-        decoded = self.decode(key, data)
+        decoded = _unexpired(key, self.decode(key, data))
+        other.refuse_expiry(decoded.expires_at)
         if agree(self.serializer, other.serializer) and is_own(
             self.serializer, decoded.letters.serializer
         ):
-            return other.encode(other_key, (decoded.payload,))
-        return other.encode(other_key, other.dumps(other_key, self.loads(key, decoded)))
+            payload: Pieces = (decoded.payload,)
+        else:
+            payload = other.dumps(other_key, self.loads(key, decoded))
+        return other.encode(other_key, payload, decoded.expires_at)
 
     def store_many(self, records: Iterable[tuple[str, bytes]]) -> Generator[Outcome]:
         """Store the records of many keys while the outcomes are iterated over."""
@@ -187,10 +252,12 @@ class Values:
     def delete(self, key: str) -> None:
         """Delete a key, or raise `KeyNotFoundError`.
 
-        Sends one request, or two if the store does not report whether the key existed.
+        Sends two requests, or one if no value can expire and the store reports whether the key
+        existed.
         """
         self.refuse_if_read_only("delete", key)
-        if not self.provider.capabilities.delete_reports and not self.contains(key):
+        must_look = self.codec.reads_records or not self.provider.capabilities.delete_reports
+        if must_look and not self.contains(key):
             raise KeyNotFoundError(key)
         if self.provider.delete(self.name(key)) is False:
             raise KeyNotFoundError(key)
@@ -205,7 +272,7 @@ class Values:
 
     def write_many(self, pairs: Iterable[tuple[Any, Any]], outcomes: Outcomes) -> None:
         """Store many values in parallel, and raise the error of their outcomes, if any."""
-        records = ((name, record) for name, _, _, record in self.records_of(pairs, outcomes))
+        records = ((name, record) for name, _, _, record, _ in self.records_of(pairs, outcomes))
         with outcomes:
             outcomes.add_all(self._by_key(self.provider.put_many(records)))
 
@@ -229,19 +296,24 @@ class Values:
         """Write all cached values that were changed; do nothing here, without a cache."""
 
     def records_of(
-        self, pairs: Iterable[tuple[Any, Any]], outcomes: Outcomes
-    ) -> Iterator[tuple[str, Any, Pieces, bytes]]:
-        """Yield the name, value, payload and record of each pair.
+        self,
+        pairs: Iterable[tuple[Any, Any]],
+        outcomes: Outcomes,
+        expires_at: float | None = None,
+    ) -> Iterator[tuple[str, Any, Pieces, bytes, float]]:
+        """Yield the name, value, payload and record of each pair, and when it expires.
 
-        If a record cannot be made, the failure is added to the outcomes. A key that is not a `str`
-        raises `KeyTypeError` at once, since that is a mistake in the program.
+        Without `expires_at`, it expires as configured. If a record cannot be made, the failure is
+        added to the outcomes. A key that is not a `str` raises `KeyTypeError` at once, since that
+        is a mistake in the program.
         """
         for key, value in pairs:
             try:
                 name = self.name(checked_key(key))
                 self.refuse_if_read_only("write", key)
                 payload = self.dumps(key, value)
-                record = self.encode(key, payload)
+                until = self.new_expiry() if expires_at is None else expires_at
+                record = self.encode(key, payload, until)
             except (KeyTypeError, ReadOnlyError):
                 raise
             except Exception as error:
@@ -250,7 +322,7 @@ class Values:
                     raise
                 outcomes.add(Outcome(key, _of_one_key(key, error)))
             else:
-                yield name, value, payload, record
+                yield name, value, payload, record, until
 
     def dumps(self, key: str, value: Any) -> Pieces:
         """Return the payload of a value; add a note with the key to an error of its pickling."""
@@ -268,10 +340,10 @@ class Values:
             # So that the traceback has one error and its cause, not two similar errors.
             raise self.with_key(error, key) from error.__cause__
 
-    def encode(self, key: str, payload: Pieces) -> bytes:
+    def encode(self, key: str, payload: Pieces, expires_at: float) -> bytes:
         """Return the record of a payload, or raise a `ValueTooLargeError` that names the key."""
         try:
-            return self.codec.encode(self.name(key), payload)
+            return self.codec.encode(self.name(key), payload, expires_at)
         except ValueTooLargeError as error:
             raise self.with_key(error, key) from error
 
@@ -326,11 +398,19 @@ class Values:
         details = self.provider.inspect(name)
         is_bound = self.codec.versioned and bool(protection_of(details.head)[0])
         if self.codec.seal is None and not is_bound:
+            expires_at = expiry_of(details.head) if self.codec.reads_records else None
+            if expires_at is not None and expiry.is_over(expires_at):
+                raise expiry.ExpiredError(source)
             self.provider.copy(name, self.name(target), if_version=details.version)
             return details.version
         item = self.provider.get(name)
         self.store(target, self.recoded(source, item.data, self, target))
         return item.version
+
+    def refuse_expiry(self, expires_at: float) -> None:
+        """Raise `ConfigurationError` if values of this shelf cannot expire."""
+        if expires_at != NEVER and (why := self.codec.why_none_expires):
+            raise ConfigurationError(f"expire_after_seconds, for {self.location}: {why}")
 
     def _names(self, keys: Iterable[str], outcomes: Outcomes) -> Iterator[str]:
         """Yield the names of keys, and count those that no store can hold as missing."""
@@ -365,6 +445,13 @@ class Values:
 
     def _as_decoded(self, payload: Pieces) -> Decoded:
         return Decoded(b"".join(payload), Letters(serializer=self.serializer.letter), True)
+
+
+def _unexpired(key: str, decoded: Decoded, version: str = "") -> Decoded:
+    """Return a decoded record, or raise `ExpiredError` if it has expired."""
+    if decoded.expires_at != NEVER and expiry.is_over(decoded.expires_at):
+        raise expiry.ExpiredError(key, version)
+    return decoded
 
 
 def checked_key(key: object) -> str:

@@ -13,7 +13,9 @@ from cshelve._concurrency.outcomes import Outcome, Outcomes
 from cshelve._concurrency.per_process import PerProcess
 from cshelve._concurrency.signals import is_from_signal_handler
 from cshelve._logs import logger_or_own
+from cshelve._values.expiry import is_over
 from cshelve._values.values import Fetched, Values
+from cshelve.codec.record import NEVER
 from cshelve.codec.stage import Pieces
 from cshelve.exceptions import DataProcessingSignatureError, Error, ValueTypeError
 
@@ -33,14 +35,23 @@ BATCH = 256
 class CachedValue:
     """A value that callers may change, with the digest of the payload that the store has."""
 
-    __slots__ = ("digest", "is_changed", "value")
+    __slots__ = ("digest", "expires_at", "is_changed", "value")
 
-    def __init__(self, value: Any, *, is_changed: bool = False) -> None:
+    def __init__(
+        self, value: Any, *, expires_at: float | None = NEVER, is_changed: bool = False
+    ) -> None:
         self.value = value
+        self.expires_at = expires_at
+        """In seconds since 1970; None if the time begins when the value is written."""
         self.digest: bytes | None = None
         """The digest of the stored payload; None until the value is stored."""
         self.is_changed = is_changed
         """Whether a change was detected; it stays true until the value is written."""
+
+    @property
+    def has_expired(self) -> bool:
+        """Whether the value reads as missing, and must not be written any more."""
+        return self.expires_at is not None and self.expires_at != NEVER and is_over(self.expires_at)
 
 
 class WritebackCache(MutableMapping[str, Any]):
@@ -87,7 +98,7 @@ class WritebackCache(MutableMapping[str, Any]):
     def __setitem__(self, name: str, value: Any) -> None:
         """Cache a value that the store does not have, so that the next `sync` writes it."""
         self._get_ready()
-        self.entries[name] = CachedValue(value, is_changed=True)
+        self.entries[name] = CachedValue(value, expires_at=None, is_changed=True)
 
     def __delitem__(self, name: str) -> None:
         del self.entries[name]
@@ -107,6 +118,14 @@ class WritebackCache(MutableMapping[str, Any]):
     def is_over_limit(self) -> bool:
         """Return whether the cache has more values than its limit."""
         return self.limit is not None and len(self.entries) > self.limit
+
+    def entry(self, name: str) -> CachedValue | None:
+        """Return the entry of a name, without an expired one, which is dropped."""
+        entry = self.entries.get(name)
+        if entry is None or not entry.has_expired:
+            return entry
+        self.drop(name, entry)
+        return None
 
     def under(self, prefix: str) -> list[tuple[str, CachedValue]]:
         """Return the cached values whose names begin with a prefix, the oldest first."""
@@ -169,6 +188,7 @@ class _Write(NamedTuple):
     entry: CachedValue
     digest: bytes
     record: bytes
+    expires_at: float
 
 
 class WritebackValues(Values):
@@ -192,10 +212,11 @@ class WritebackValues(Values):
     def read(self, key: str) -> Any:
         name = self.name(key)
         with self._cache.lock:
-            if (entry := self._cache.entries.get(name)) is not None:
+            if (entry := self._cache.entry(name)) is not None:
                 return entry.value
-            value = super().read(key)
-            self._keep(name, value, self._kept_form(key, value))
+            decoded, _ = self.read_record(key)
+            value = self.loads(key, decoded)
+            self._keep(name, value, self._kept_form(key, value), decoded.expires_at)
         self._shrink()
         return value
 
@@ -212,7 +233,7 @@ class WritebackValues(Values):
             nonlocal is_over
             in_a_row = 0
             for key in source:
-                is_kept = isinstance(key, str) and self.name(key) in self._cache
+                is_kept = isinstance(key, str) and self._cache.entry(self.name(key)) is not None
                 taken.append((key, is_kept))
                 in_a_row = in_a_row + 1 if is_kept else 0
                 if not is_kept:
@@ -237,26 +258,35 @@ class WritebackValues(Values):
             return self.read(fetched.key)
         name = self.name(fetched.key)
         with self._cache.lock:
-            if (entry := self._cache.entries.get(name)) is not None:
+            if (entry := self._cache.entry(name)) is not None:
                 return entry.value
             if name in fetched.written_since:
                 return self.read(fetched.key)  # The item was fetched before that write.
-            value = super().load(fetched)
-            self._keep(name, value, self._kept_form(fetched.key, value))
+            decoded = self.decode_fetched(fetched)
+            value = self.loads(fetched.key, decoded)
+            self._keep(name, value, self._kept_form(fetched.key, value), decoded.expires_at)
         self._shrink()
         return value
 
     def write(
-        self, key: str, value: Any, *, if_absent: bool = False, if_version: str | None = None
+        self,
+        key: str,
+        value: Any,
+        *,
+        if_absent: bool = False,
+        if_version: str | None = None,
+        expires_at: float | None = None,
     ) -> str:
         self.refuse_if_read_only("write", key)
         payload = self.dumps(key, value)
-        record = self.encode(key, payload)
+        if expires_at is None:
+            expires_at = self.new_expiry()
+        record = self.encode(key, payload, expires_at)
         name = self.name(key)
         with self._cache.lock:
             version = self.store(key, record, if_absent=if_absent, if_version=if_version)
             self._cache.note_write(name)
-            self._keep(name, value, payload)
+            self._keep(name, value, payload, expires_at)
         self._shrink()
         return version
 
@@ -273,8 +303,8 @@ class WritebackValues(Values):
 
     def write_many(self, pairs: Iterable[tuple[Any, Any]], outcomes: Outcomes) -> None:
         writes = (
-            _Write(name, CachedValue(value), self._cache.digest_of(payload), record)
-            for name, value, payload, record in self.records_of(pairs, outcomes)
+            _Write(name, CachedValue(value), self._cache.digest_of(payload), record, expires_at)
+            for name, value, payload, record, expires_at in self.records_of(pairs, outcomes)
         )
         with outcomes:
             self._write_batches(writes, outcomes, are_new=True)
@@ -292,7 +322,7 @@ class WritebackValues(Values):
         Call this before an operation on the store's value, so that it includes the changes.
         """
         name = self.name(key)
-        entry = self._cache.entries.get(name)
+        entry = self._cache.entry(name)
         if entry is not None and not self.read_only:
             self._write_changed([(name, entry)], Outcomes("written"))
             self._cache.drop(name, entry)
@@ -308,7 +338,7 @@ class WritebackValues(Values):
             self._forget(key)
 
     def sync(self, outcomes: Outcomes) -> None:
-        """Write the cached values that were changed, and empty the cache.
+        """Write the cached values that were changed and have not expired, and empty the cache.
 
         If a write fails, the cache keeps its values, and those not written count as changed.
         """
@@ -320,7 +350,7 @@ class WritebackValues(Values):
 
     def count_unwritten(self) -> int:
         """Return the number of changed values in the cache; send nothing and raise nothing."""
-        return sum(1 for _, entry in self._cache.under("") if self._seems_changed(entry))
+        return sum(1 for _, entry in self._cache.under("") if self._is_unwritten(entry))
 
     def _deleting(self, keys: Iterable[str], outcomes: Outcomes) -> Generator[Outcome]:
         return self._forgetting(super()._deleting(keys, outcomes))
@@ -354,7 +384,7 @@ class WritebackValues(Values):
                 outcomes.set_total(next(taken))
 
     def _refuse_changes(self, entries: Iterable[tuple[str, CachedValue]]) -> None:
-        changed = [name for name, entry in entries if self._seems_changed(entry)]
+        changed = [name for name, entry in entries if self._is_unwritten(entry)]
         if changed:
             keys = (repr(name.removeprefix(self.prefix)) for name in changed[:NAMED])
             raise self.provider.read_only_error(
@@ -365,14 +395,20 @@ class WritebackValues(Values):
     def _changed(
         self, entries: Iterable[tuple[str, CachedValue]], outcomes: Outcomes
     ) -> Iterator[_Write]:
-        """Yield a write for each entry that was changed and can be written."""
+        """Yield a write for each entry that was changed and can be written.
+
+        Nothing revives an expired value.
+        """
         for name, entry in entries:
+            if entry.has_expired:
+                continue
             pair = name.removeprefix(self.prefix), entry.value
-            for _, _, payload, record in self.records_of([pair], outcomes):
+            encoded = self.records_of([pair], outcomes, entry.expires_at)
+            for _, _, payload, record, expires_at in encoded:
                 digest = self._cache.digest_of(payload)
                 if entry.is_changed or digest != entry.digest:
                     entry.is_changed = True
-                    yield _Write(name, entry, digest, record)
+                    yield _Write(name, entry, digest, record, expires_at)
 
     def _write_batches(
         self, writes: Iterable[_Write], outcomes: Outcomes, *, are_new: bool
@@ -414,14 +450,16 @@ class WritebackValues(Values):
 
     def _note_stored(self, write: _Write, *, are_new: bool) -> None:
         self._cache.note_write(write.name)
+        write.entry.expires_at = write.expires_at
         if self._cache.is_on or not are_new:
             self._cache.keep(write.name, write.entry, write.digest)
         else:
             self._cache.entries.pop(write.name, None)
 
-    def _keep(self, name: str, value: Any, payload: Pieces) -> None:
+    def _keep(self, name: str, value: Any, payload: Pieces, expires_at: float) -> None:
         if self._cache.is_on:
-            self._cache.keep(name, CachedValue(value), self._cache.digest_of(payload))
+            entry = CachedValue(value, expires_at=expires_at)
+            self._cache.keep(name, entry, self._cache.digest_of(payload))
         else:
             self._cache.entries.pop(name, None)
 
@@ -440,6 +478,9 @@ class WritebackValues(Values):
                 f"as writeback requires: {error}"
             )
             raise self.with_key(problem, key) from error
+
+    def _is_unwritten(self, entry: CachedValue) -> bool:
+        return not entry.has_expired and self._seems_changed(entry)
 
     def _seems_changed(self, entry: CachedValue) -> bool:
         if entry.is_changed:
@@ -480,7 +521,7 @@ class WritebackValues(Values):
             return
         for name, entry in self._cache.under("")[:-1]:
             entry.is_changed = self._seems_changed(entry)
-            if not entry.is_changed:
+            if entry.has_expired or not entry.is_changed:
                 self._cache.drop(name, entry)
                 if not self._cache.is_over_limit():
                     return

@@ -12,7 +12,15 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from cshelve.codec.compression import compressed, compression_by
-from cshelve.codec.record import NO_LETTERS, VERSION_BYTE, Letters, frame, protection_of, unframe
+from cshelve.codec.record import (
+    NEVER,
+    NO_LETTERS,
+    VERSION_BYTE,
+    Letters,
+    frame,
+    protection_of,
+    unframe,
+)
 from cshelve.codec.stage import Binding, Cipher, Compression, Data, Pieces, Seal, size_of
 from cshelve.exceptions import (
     DataProcessingSignatureError,
@@ -33,6 +41,8 @@ class Decoded(NamedTuple):
     letters: Letters
     is_present: bool
     """Whether there was a record header, and all keys used are the present ones."""
+    expires_at: float = NEVER
+    """When it expires, in seconds since 1970."""
 
 
 class Codec:
@@ -56,6 +66,8 @@ class Codec:
         shelf_name: str = "",
         checksum: bool = False,
         versioned: bool = True,
+        expire_after_seconds: float | None = None,
+        why_none_expires: str = "",
         accept_unsealed: bool = False,
         accept_unencrypted: bool = False,
     ) -> None:
@@ -77,6 +89,10 @@ class Codec:
         """Whether every record gets a checksum, even one that 1.x could read without it."""
         self.versioned = versioned
         """Whether records have a header. Without it, all configured stages are always applied."""
+        self.expire_after_seconds = expire_after_seconds
+        """How long after it is written a value expires, unless the caller says otherwise."""
+        self.why_none_expires = why_none_expires
+        """The reason why no new record may expire, for a message; empty if they may."""
         self.accept_unsealed = accept_unsealed
         self.accept_unencrypted = accept_unencrypted
 
@@ -87,8 +103,13 @@ class Codec:
             self.cipher is not None and not self.accept_unencrypted
         )
 
-    def encode(self, key: str, payload: Pieces) -> bytes:
-        """Return the record to store for a key.
+    @property
+    def reads_records(self) -> bool:
+        """Whether what is read may be a record, with a header and a time when it expires."""
+        return self.versioned or bool(self.serializer)
+
+    def encode(self, key: str, payload: Pieces, expires_at: float = NEVER) -> bytes:
+        """Return the record to store for a key; without a header, it never expires.
 
         Raises `ValueTooLargeError` if the payload is too large to be encrypted or to be read again.
         """
@@ -97,8 +118,15 @@ class Codec:
             pieces = self.cipher.encode(pieces)
         if not self.versioned:
             return b"".join(pieces)
-        letters = self._letters(compression)
-        return frame(letters, pieces, self.seal, shelf_name=self.shelf_name, key=key)
+        letters = self._letters(compression, b"" if expires_at == NEVER else b"x")
+        return frame(
+            letters,
+            pieces,
+            self.seal,
+            shelf_name=self.shelf_name,
+            key=key,
+            expires_at=expires_at,
+        )
 
     def decode(self, key: str, data: bytes) -> Decoded:
         """Return the payload of the record of a key, or raise a `RecordError`."""
@@ -107,10 +135,10 @@ class Codec:
         if not has_header:
             return self._undone_as_configured(data)
         self._refuse_unprotected(data)
-        letters, header, payload = unframe(data)
-        is_present = bool(header)
+        letters, head, payload, expires_at = unframe(data)
+        is_present = bool(head)
         if letters.seal:
-            binding = Binding(header, self.shelf_name, key)
+            binding = Binding(head, self.shelf_name, key)
             payload, is_of_present_key = self._seal_of(letters).unseal(binding, payload)
             is_present = is_present and is_of_present_key
         if letters.cipher:
@@ -119,12 +147,12 @@ class Codec:
         if letters.compression:
             expander = compression_by(letters.compression)
             payload = expander.expanded(payload, self.max_value_bytes)
-        return Decoded(payload, letters, is_present and self.versioned)
+        return Decoded(payload, letters, is_present and self.versioned, expires_at)
 
     def would_change(self, decoded: Decoded) -> bool:
         """Return whether encoding the payload again would change more than the nonce.
 
-        This may have to compress the payload to find out.
+        The time when it expires would stay. This may have to compress the payload to find out.
         """
         if not decoded.is_present:
             return True
@@ -135,7 +163,7 @@ class Codec:
             _, compression = self._compressed((decoded.payload,))
         elif self.compression is None or compression != self.compression.letter:
             return True
-        return self._letters(compression) != decoded.letters
+        return self._letters(compression, decoded.letters.expiry) != decoded.letters
 
     def _compressed(self, payload: Pieces) -> tuple[Pieces, bytes]:
         """Return the compressed payload and the letter, or the payload itself and no letter.
@@ -157,13 +185,13 @@ class Codec:
         made = compressed(self.compression, payload, if_smaller=not is_required)
         return (payload, b"") if made is None else (made, self.compression.letter)
 
-    def _letters(self, compression: bytes) -> Letters:
+    def _letters(self, compression: bytes, expiry: bytes) -> Letters:
         seal = b"" if self.seal is None else self.seal.letter
         cipher = b"" if self.cipher is None else self.cipher.letter
-        is_new = not LETTERS_OF_1X.issuperset((compression, cipher, self.serializer))
+        is_new = not LETTERS_OF_1X.issuperset((expiry, compression, cipher, self.serializer))
         checksum = b"r" if self.checksum or (is_new and not seal) else b""
         serializer = self.serializer_if_sealed if seal else self.serializer
-        return Letters(checksum, seal, cipher, compression, serializer)
+        return Letters(checksum, expiry, seal, cipher, compression, serializer)
 
     def _refuse_unprotected(self, data: bytes) -> None:
         """Raise `UntrustedRecordError` for a record that lacks the configured protection."""

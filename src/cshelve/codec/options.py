@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from cshelve._config.options import Option, boolean, integer, text, type_of, word
+from cshelve._config.options import Option, boolean, integer, seconds, text, type_of, word
 from cshelve.codec import MAX_VALUE_BYTES
 
 T = TypeVar("T")
@@ -54,6 +54,9 @@ CHECKSUM = Option("checksum", boolean, False, "Whether to add a CRC-32 to every 
 MAX_VALUE = Option(
     "max_value_bytes", integer, MAX_VALUE_BYTES, "The limit for decompressed values.", least=1
 )
+EXPIRE_AFTER_SECONDS = Option(
+    "expire_after_seconds", seconds, None, "How long values last; without it, for ever."
+)
 SHELF_NAME = Option(
     "shelf_name", text, "", "With `aes256-gcm` or signing, records are valid only with this name."
 )
@@ -90,7 +93,8 @@ _OF_KEYS: tuple[Option[Any], ...] = (
     *(ENVIRONMENT_KEY, KEY, PREVIOUS_ENVIRONMENT_KEYS, ACCEPT_UNPROTECTED),
 )
 OPTIONS: tuple[Option[Any], ...] = (
-    *(USE_VERSIONING, USE_VERSIONNING, CHECKSUM, MAX_VALUE, SHELF_NAME, COMPATIBILITY),
+    *(USE_VERSIONING, USE_VERSIONNING, CHECKSUM, MAX_VALUE, EXPIRE_AFTER_SECONDS),
+    *(SHELF_NAME, COMPATIBILITY),
     *(COMPRESSION, LEVEL, MIN_SIZE_BYTES, ENCRYPTION),
     *_OF_KEYS,
     SIGNING,

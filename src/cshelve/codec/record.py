@@ -12,6 +12,7 @@ All integers are little-endian::
 The letters, in the order in which they appear, at most one of each row::
 
     r           CRC-32 of the header and of everything after it        new
+    x           the time when the value expires                        new
     G H         sealed with AES-256-GCM, signed with HMAC-SHA-256      new
     e           AES-EAX, cshelve's aes256                              of 1.x
     c Z l       zlib, zstd, lz4                                        of 1.x, new, new
@@ -21,6 +22,10 @@ Without a letter of the last row, the payload is a pickle or bytes, as the confi
 have a letter only in sealed and signed records, where they must not be mistaken for a pickle. Each
 letter has an even number of bits set, so that one flipped bit never turns it into another letter.
 
+The time of `x` has 8 bytes: the milliseconds since 1970 in UTC, unsigned. It follows the checksum,
+if there is one, and precedes everything that the seal covers, so that it can be read without a key;
+the seal authenticates it as it does the header.
+
 An object whose first byte is not 0x00 is a bare payload without a header, as cshelve wrote before
 records had versions: for example a pickle, which begins with 0x80.
 """
@@ -28,6 +33,7 @@ records had versions: for example a pickle, which begins with 0x80.
 from __future__ import annotations
 
 import io
+import math
 import re
 import struct
 import zlib
@@ -38,10 +44,12 @@ from cshelve.exceptions import CorruptRecordError, DataProcessingSignatureError
 
 __all__ = [
     "JSON",
+    "NEVER",
     "NO_LETTERS",
     "VERSION_BYTE",
     "Letters",
     "Record",
+    "expiry_of",
     "frame",
     "protection_of",
     "unframe",
@@ -51,17 +59,24 @@ VERSION = 0
 VERSION_BYTE = bytes([VERSION])
 HEADER = struct.Struct("<BBQ")
 CHECKSUM_BYTES = 4
+TIME = struct.Struct("<Q")
+LATEST = 2**64 - 1
+# The time when what never expires does so.
+NEVER = math.inf
 JSON = b"j"
 
-ROWS = re.compile(rb"(r?)([GH]?)(e?)([cZl]?)([jMfB]?)")
+ROWS = re.compile(rb"(r?)(x?)([GH]?)(e?)([cZl]?)([jMfB]?)")
+# The beginning of a record that expires.
+EXPIRING = re.compile(rb"\x00.{9}r?x", re.DOTALL)
 # The letters of the protection that a record claims to have, which are read before anything else.
-PROTECTION = re.compile(rb"r?([GH]?)(e?)")
+PROTECTION = re.compile(rb"r?x?([GH]?)(e?)")
 
 
 class Letters(NamedTuple):
     """The letters of a record, one for each row, the last transformation first; b"" for none."""
 
     checksum: bytes = b""
+    expiry: bytes = b""
     seal: bytes = b""
     cipher: bytes = b""
     compression: bytes = b""
@@ -80,41 +95,59 @@ class Record(NamedTuple):
     """The parts of a record."""
 
     letters: Letters
-    header: bytes
-    """Empty for a bare payload."""
+    head: bytes
+    """The header and the time, which a seal authenticates; empty for a bare payload."""
     payload: Data
-    """The data after the header, without the checksum."""
+    """The data after the head, without the checksum."""
+    expires_at: float = NEVER
+    """In seconds since 1970."""
 
 
 def frame(
-    letters: Letters, pieces: Pieces, seal: Seal | None, *, shelf_name: str, key: str
+    letters: Letters,
+    pieces: Pieces,
+    seal: Seal | None,
+    *,
+    shelf_name: str,
+    key: str,
+    expires_at: float = NEVER,
 ) -> bytes:
-    """Return the record of a payload; this copies the pieces once."""
+    """Return the record of a payload; this copies the pieces once.
+
+    `expires_at` is written only if there is a letter for it.
+    """
     checksum_bytes = CHECKSUM_BYTES if letters.checksum else 0
+    time = _time(expires_at) if letters.expiry else b""
     seal_bytes = 0 if seal is None else seal.head_bytes + seal.tail_bytes
-    header = _header(letters.signature, checksum_bytes + seal_bytes + size_of(pieces))
+    size = checksum_bytes + len(time) + seal_bytes + size_of(pieces)
+    header = _header(letters.signature, size)
     if seal is not None:
-        return _sealed(header, checksum_bytes, pieces, seal, Binding(header, shelf_name, key))
+        binding = Binding(header + time, shelf_name, key)
+        return _sealed(header, checksum_bytes, time, pieces, seal, binding)
+    if time:
+        pieces = [time, *pieces]
     if letters.checksum:
         pieces = [_checksum(header, pieces), *pieces]
     return b"".join((header, *pieces))
 
 
 def _sealed(
-    header: bytes, checksum_bytes: int, pieces: Pieces, seal: Seal, binding: Binding
+    header: bytes, checksum_bytes: int, time: bytes, pieces: Pieces, seal: Seal, binding: Binding
 ) -> bytes:
     """Return a sealed or signed record, written into a buffer of its final size.
 
     Joining the parts would copy them again, but `BytesIO.getvalue` does not copy.
     """
-    start = len(header) + checksum_bytes
+    time_at = len(header) + checksum_bytes
+    start = time_at + len(time)
     size = start + seal.head_bytes + size_of(pieces) + seal.tail_bytes
     buffer = io.BytesIO(bytes(size))
     with buffer.getbuffer() as record:
         record[: len(header)] = header
+        record[time_at:start] = time
         seal.seal(binding, pieces, record[start:])
         if checksum_bytes:
-            record[len(header) : start] = _checksum(header, (record[start:],))
+            record[len(header) : time_at] = _checksum(header, (record[time_at:],))
     return buffer.getvalue()
 
 
@@ -144,7 +177,29 @@ def unframe(data: bytes) -> Record:
     payload = memoryview(data)[start:]
     if letters.checksum:
         payload = _verified(header, payload)
-    return Record(letters, header, payload)
+    if not letters.expiry:
+        return Record(letters, header, payload)
+    if len(payload) < TIME.size:
+        raise CorruptRecordError("the record is too short for the time when it expires")
+    head = header + payload[: TIME.size]
+    return Record(letters, head, payload[TIME.size :], _expires_at(payload))
+
+
+def expiry_of(head: bytes) -> float | None:
+    """Return when a record expires, in seconds since 1970, from its first bytes.
+
+    Needs no key and verifies nothing. None if it never expires, or if that is no record.
+    """
+    # Asked of every object that is written, so the answer that it mostly has must be fast.
+    if EXPIRING.match(head) is None:
+        return None
+    letters_end = HEADER.size + head[1]
+    match = ROWS.fullmatch(head, HEADER.size, letters_end)
+    if match is None or not match[2]:
+        return None
+    time_at = letters_end + (CHECKSUM_BYTES if match[1] else 0)
+    time = head[time_at : time_at + TIME.size]
+    return _expires_at(time) if len(time) == TIME.size else None
 
 
 def protection_of(data: bytes) -> tuple[bytes, bytes]:
@@ -177,6 +232,16 @@ def _header(signature: bytes, payload_bytes: int) -> bytes:
     return HEADER.pack(VERSION, len(signature), payload_bytes) + signature
 
 
+def _time(expires_at: float) -> bytes:
+    # A time that is too late for its bytes is one that nobody will see.
+    return TIME.pack(min(round(max(expires_at, 0.0) * 1000), LATEST))
+
+
+def _expires_at(data: Data) -> float:
+    milliseconds: int = TIME.unpack_from(data)[0]
+    return milliseconds / 1000
+
+
 def _checksum(header: bytes, rest: Pieces) -> bytes:
     crc = zlib.crc32(header)
     for piece in rest:
@@ -194,4 +259,4 @@ def _was_a_record(data: bytes) -> bool:
     _, letters_size, payload_size = HEADER.unpack_from(data)
     match = ROWS.fullmatch(data, HEADER.size, min(len(data), HEADER.size + letters_size))
     is_whole = len(data) == HEADER.size + letters_size + payload_size
-    return is_whole and match is not None and bool(match[1] or match[2])
+    return is_whole and match is not None and bool(match[1] or match[3])

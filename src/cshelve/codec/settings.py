@@ -49,10 +49,12 @@ def codec_from(
         shelf_name=_shelf_name(config),
         checksum=config.take(options.CHECKSUM),
         versioned=_is_versioned(config),
+        expire_after_seconds=config.take(options.EXPIRE_AFTER_SECONDS),
         accept_unsealed=accept_unsealed,
         accept_unencrypted=accept_unencrypted,
     )
     _refuse_what_does_not_go_together(config, codec)
+    codec.why_none_expires = _why_none_expires(config, codec)
     return codec
 
 
@@ -155,6 +157,21 @@ def _refuse_what_does_not_go_together(config: Sections, codec: Codec) -> None:
             )
 
 
+def _why_none_expires(config: Sections, codec: Codec) -> str:
+    """Say why no value may expire, if that is so, for where it is asked for in a call."""
+    if not codec.versioned:
+        return (
+            "when a value expires is told by a record's header, and use_versioning = false leaves "
+            "that out."
+        )
+    if compatibility := config.take(options.COMPATIBILITY):
+        return (
+            "cshelve 1.x cannot read values that expire, and [default] compatibility = "
+            f"{compatibility} says that it must."
+        )
+    return ""
+
+
 def _beyond_plain(config: Sections, codec: Codec) -> Iterator[str]:
     """Yield the places of options with which a record would not be plain text."""
     for section, option in (
@@ -166,6 +183,8 @@ def _beyond_plain(config: Sections, codec: Codec) -> Iterator[str]:
             yield config.where(option)
     if codec.checksum:
         yield config.where(options.CHECKSUM)
+    if codec.expire_after_seconds is not None:
+        yield config.where(options.EXPIRE_AFTER_SECONDS)
 
 
 def _beyond_1x(config: Sections, codec: Codec) -> Iterator[tuple[str, str]]:
@@ -179,6 +198,8 @@ def _beyond_1x(config: Sections, codec: Codec) -> Iterator[tuple[str, str]]:
         yield config.where(option), "such a protection"
     if codec.checksum:
         yield config.where(options.CHECKSUM), "a checksum"
+    if codec.expire_after_seconds is not None:
+        yield config.where(options.EXPIRE_AFTER_SECONDS), "a time when it expires"
 
 
 def _told_by_headers(config: Sections, codec: Codec) -> Iterator[tuple[str, str]]:

@@ -70,7 +70,7 @@ class Binding(NamedTuple):
     """The context that a seal or signature covers: a record is invalid in any other context."""
 
     header: bytes
-    """The header of the record: version, lengths and letters."""
+    """The header of the record, and the time when it expires if it has one, as they are stored."""
     shelf_name: str
     key: str
 

@@ -6,8 +6,9 @@ methods, and run `cshelve.testing.ProviderContract` on it; `in_memory.py` is the
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from cshelve._concurrency.outcomes import Outcome, finish
@@ -115,6 +116,9 @@ class Provider(ABC):
     content_type: str | None = None
     """The media type of all data, if known; a shelf sets it before the first request. Providers
     whose store keeps the type of an object, such as S3, send it with each `put`."""
+    expiry_of: Callable[[bytes], float | None] | None = None
+    """Returns when data expires, by its beginning, in seconds since 1970; None if never. A shelf
+    whose values may expire sets it before the first request."""
 
     def __init__(self, *, concurrency: int = DEFAULT_CONCURRENCY) -> None:
         self.concurrency = concurrency
@@ -169,6 +173,21 @@ class Provider(ABC):
                     f"{self.location} does not exist; flag 'c' would create it (this is {flag!r})."
                 )
             self.create()
+
+    def expires_at(self, name: str) -> float | None:
+        """Return when a name expires, in seconds since 1970: `math.inf` if never, None if absent.
+
+        By `expiry_of`. One request, which reads no more than it has to; this one reads all.
+        """
+        try:
+            return self.expiry_in(self.get(name).data)
+        except KeyNotFoundError:
+            return None
+
+    def expiry_in(self, data: bytes) -> float:
+        """Return when data expires, of which the beginning is enough: `math.inf` if never."""
+        found = None if self.expiry_of is None else self.expiry_of(data)
+        return math.inf if found is None else found
 
     def sync(self) -> None:  # noqa: B027  # only some have anything to do
         """Write what the client has buffered; most clients buffer nothing."""

@@ -117,6 +117,12 @@ class InMemory(Provider):
         with self._store.locks.get():
             return self._held(name) is not None
 
+    def expires_at(self, name: str) -> float | None:
+        self.stats.count("contains")
+        with self._store.locks.get():
+            held = self._held(name)
+        return None if held is None else self.expiry_in(held.data)
+
     def put(
         self, name: str, data: bytes, *, if_absent: bool = False, if_version: str | None = None
     ) -> str:

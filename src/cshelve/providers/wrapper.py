@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import TYPE_CHECKING, NoReturn
 
 from cshelve.exceptions import ConfigurationError
@@ -63,6 +63,14 @@ class Wrapper(Provider):
     def content_type(self, content_type: str | None) -> None:
         self.inner.content_type = content_type
 
+    @property
+    def expiry_of(self) -> Callable[[bytes], float | None] | None:
+        return self.inner.expiry_of
+
+    @expiry_of.setter
+    def expiry_of(self, expiry_of: Callable[[bytes], float | None] | None) -> None:
+        self.inner.expiry_of = expiry_of
+
     def exists(self) -> bool:
         return self.inner.exists()
 
@@ -86,6 +94,9 @@ class Wrapper(Provider):
 
     def contains(self, name: str) -> bool:
         return self.inner.contains(name)
+
+    def expires_at(self, name: str) -> float | None:
+        return self.inner.expires_at(name)
 
     def put(
         self, name: str, data: bytes, *, if_absent: bool = False, if_version: str | None = None

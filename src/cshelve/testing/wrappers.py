@@ -93,6 +93,10 @@ class CountingProvider(Wrapper):
         self._note("contains", name)
         return super().contains(name)
 
+    def expires_at(self, name: str) -> float | None:
+        self._note("expires_at", name)
+        return super().expires_at(name)
+
     def put(
         self, name: str, data: bytes, *, if_absent: bool = False, if_version: str | None = None
     ) -> str:
@@ -222,6 +226,9 @@ class FailingProvider(Wrapper):
     def contains(self, name: str) -> bool:
         return self._around("contains", name, lambda: self.inner.contains(name))
 
+    def expires_at(self, name: str) -> float | None:
+        return self._around("expires_at", name, lambda: self.inner.expires_at(name))
+
     def put(
         self, name: str, data: bytes, *, if_absent: bool = False, if_version: str | None = None
     ) -> str:
@@ -316,6 +323,10 @@ class SlowProvider(Wrapper):
     def contains(self, name: str) -> bool:
         self._wait()
         return super().contains(name)
+
+    def expires_at(self, name: str) -> float | None:
+        self._wait()
+        return super().expires_at(name)
 
     def put(
         self, name: str, data: bytes, *, if_absent: bool = False, if_version: str | None = None

@@ -35,6 +35,8 @@ VALUES: dict[str, Any] = {
     "msgpack": {"numbers": [1, 2.5, None], "text": "größer " * 30, "bytes": b"\0\xff"},
     "functions": {"numbers": [1, 2.5, None], "text": "größer " * 30},
 }
+# Three thousand years, after which these records are missing.
+FAR_OFF = {"expire_after_seconds": 1e11}
 COMPRESSIONS = ("none", "zlib", "zstd", "lz4")
 PROTECTIONS: dict[str, dict[str, dict[str, Any]]] = {
     "none": {},
@@ -49,6 +51,19 @@ PROTECTIONS: dict[str, dict[str, dict[str, Any]]] = {
     "aes256-gcm+checksum": {
         "default": {"checksum": True},
         "encryption": {"algorithm": "aes256-gcm", "key": KEY},
+    },
+    "expiry": {"default": FAR_OFF},
+    "aes256+expiry": {
+        "default": FAR_OFF,
+        "encryption": {"algorithm": "aes256", "key": KEY_OF_1X},
+    },
+    "aes256-gcm+expiry": {
+        "default": FAR_OFF,
+        "encryption": {"algorithm": "aes256-gcm", "key": KEY},
+    },
+    "hmac-sha256+checksum+expiry": {
+        "default": {**FAR_OFF, "checksum": True},
+        "signing": {"algorithm": "hmac-sha256", "key": KEY},
     },
     "hmac-sha256+shelf_name": {
         "default": {"shelf_name": "größer"},

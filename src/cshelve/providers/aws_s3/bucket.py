@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import os
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -12,7 +14,10 @@ from cshelve.providers.aws_s3.errors import Place
 if TYPE_CHECKING:
     from cshelve.providers.aws_s3.options import S3Settings
 
-__all__ = ["LONGEST_KEY", "NO_VERSION", "PROBE", "TOKEN", "Bucket", "etag_of", "given_endpoint"]
+__all__ = [
+    *("EXPIRES", "LONGEST_KEY", "NO_VERSION", "PROBE", "TOKEN"),
+    *("Bucket", "etag_of", "expiry_in", "given_endpoint"),
+]
 
 # In bytes of UTF-8: https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
 LONGEST_KEY = 1024
@@ -21,6 +26,9 @@ PROBE = ".cshelve-probe-"
 # The metadata name of a conditional put's token (see `conditional`), sent as
 # `x-amz-meta-cshelve-token`. cshelve 1.x ignores it.
 TOKEN = "cshelve-token"
+# The metadata name of the time when an object expires, in milliseconds since 1970. A HEAD shows it.
+EXPIRES = "cshelve-expires"
+MILLISECONDS = re.compile("[0-9]{1,20}")
 # The version of an object if the server sends no ETag. No later condition matches it.
 NO_VERSION = '"none"'
 # The operations that set an object's media type.
@@ -129,3 +137,10 @@ def etag_of(answer: Mapping[str, Any], place: Place) -> str:
             "is stored."
         )
     return str(answer["ETag"])
+
+
+def expiry_in(written: str | None) -> float:
+    """Return when an object expires, by what its metadata has under `EXPIRES`: inf if never."""
+    if written is None or not MILLISECONDS.fullmatch(written):
+        return math.inf
+    return int(written) / 1000

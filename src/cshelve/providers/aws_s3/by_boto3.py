@@ -21,7 +21,7 @@ from botocore.exceptions import (
 
 from cshelve._concurrency.parallel import refuse_if_stopped
 from cshelve.exceptions import KeyNotFoundError, StorageError
-from cshelve.providers.aws_s3.bucket import NO_VERSION, etag_of
+from cshelve.providers.aws_s3.bucket import EXPIRES, NO_VERSION, etag_of, expiry_in
 from cshelve.providers.aws_s3.clients import Body, Call, current_call
 from cshelve.providers.aws_s3.errors import (
     code_of,
@@ -130,24 +130,27 @@ class ByBoto3:
         self._requests.note_done_by_boto3()
         return found
 
-    def contains(self, name: str) -> bool:
-        """Return whether an object exists: by a HEAD, or by a GET of one byte.
+    def expires_at(self, name: str) -> float | None:
+        """Return when an object expires: by a HEAD, or by a GET of one byte. None if it is absent.
 
         The response to a HEAD has no error code. So a GET follows a HEAD's 400, which may mean a
         key that the server cannot hold or an expired token, and a 404 that any web server might
         send. `missing_on_forbidden` needs the code too: then there is no HEAD.
         """
         if self._missing_on_forbidden:
-            found = self._contains_by_get(name)
+            answer = self._looked_at_by_get(name)
         else:
-            found = self._contains_by_head(name)
-        if found:
-            self._requests.note_done_by_boto3()
-        return found
+            answer = self._looked_at_by_head(name)
+        if answer is None:
+            return None
+        self._requests.note_done_by_boto3()
+        # Servers differ in the case in which they write a header's name.
+        metadata = {each.lower(): value for each, value in answer.get("Metadata", {}).items()}
+        return expiry_in(metadata.get(EXPIRES))
 
     def put(self, name: str, data: bytes) -> str:
         """Store an object, and return its version (the ETag)."""
-        answer = self.send("PutObject", name, None, data)
+        answer = self.send("PutObject", name, self._requests.parameters_of(data), data)
         return etag_of(answer, self._bucket.place("PutObject", name))
 
     def delete(self, name: str) -> bool | None:
@@ -268,29 +271,30 @@ class ByBoto3:
             raise KeyNotFoundError(name) from None
         raise translated(error, self._bucket.place("GetObject", name)) from error
 
-    def _contains_by_head(self, name: str) -> bool:
+    def _looked_at_by_head(self, name: str) -> Mapping[str, Any] | None:
         try:
             answer = self._call("HeadObject", name)
         except FAILURES as error:
             if is_absent(error) and self._is_of_s3(getattr(error, "response", {})):
-                return False
+                return None
             if status_of(error) in {400, 404}:
-                return self._contains_by_get(name)
+                return self._looked_at_by_get(name)
             raise translated(error, self._bucket.place("HeadObject", name)) from error
         if not self._is_of_s3(answer):
             self._require_s3("HeadObject", name)
-        return True
+        return answer
 
-    def _contains_by_get(self, name: str) -> bool:
+    def _looked_at_by_get(self, name: str) -> Mapping[str, Any] | None:
         try:
-            self._call("GetObject", name, {"Range": "bytes=0-0"})["Body"].close()
+            answer = self._call("GetObject", name, {"Range": "bytes=0-0"})
+            answer["Body"].close()
         except FAILURES as error:
             if code_of(error) == "InvalidRange" or status_of(error) == 416:
-                return True  # The object exists, and is empty.
+                return {}  # The object exists, and is empty.
             if self._means_absent(error, name):
-                return False
+                return None
             raise translated(error, self._bucket.place("GetObject", name)) from error
-        return True
+        return answer
 
     def _means_absent(self, error: Exception, name: str) -> bool:
         """Return whether a failed GET means that the key is absent."""

@@ -62,7 +62,8 @@ def put_if(
     operation = "CompleteMultipartUpload" if in_parts else "PutObject"
     place = requests.bucket.place(operation, name)
     token = secrets.token_hex(16)
-    metadata = {"Metadata": {TOKEN: token}}
+    of_data = requests.parameters_of(data) or {"Metadata": {}}
+    metadata = {"Metadata": {**of_data["Metadata"], TOKEN: token}}
     condition = {"IfNoneMatch": "*"}
     if if_version is not None:
         condition = {"IfMatch": _checked(place, if_version)}

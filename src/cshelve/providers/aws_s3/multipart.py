@@ -57,7 +57,8 @@ class MultipartUploads:
         """Store data, and return its version."""
 
         complete = partial(self._complete, name)
-        return self._put(name, self._parts_of(data), {}, complete, MOST_AT_ONCE)
+        parameters = self._requests.parameters_of(data) or {}
+        return self._put(name, self._parts_of(data), parameters, complete, MOST_AT_ONCE)
 
     def part_bytes(self, size_bytes: int | None) -> int:
         """Return how large the parts of a value are; all but the last one have this size."""

@@ -6,7 +6,7 @@ The object of a key is named `key_prefix/key`.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Generator, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from contextlib import closing
 from functools import cached_property
 from itertools import chain, islice
@@ -24,7 +24,7 @@ from cshelve.exceptions import (
     StorageError,
 )
 from cshelve.providers.aws_s3 import multipart
-from cshelve.providers.aws_s3.bucket import Bucket
+from cshelve.providers.aws_s3.bucket import EXPIRES, Bucket, expiry_in
 from cshelve.providers.aws_s3.bulk_delete import BulkDelete
 from cshelve.providers.aws_s3.conditional import delete_if, put_if
 from cshelve.providers.aws_s3.copies import copy_object, have_one_client
@@ -37,6 +37,7 @@ from cshelve.providers.aws_s3.pages import pages_of, require_listing
 from cshelve.providers.aws_s3.probe import Condition, Probe
 from cshelve.providers.aws_s3.ranged_reads import RangedReads
 from cshelve.providers.aws_s3.requests import Requests
+from cshelve.providers.aws_s3.sending import META
 from cshelve.providers.aws_s3.tasks import ReadMany, WriteMany
 from cshelve.providers.base import (
     DEFAULT_CONCURRENCY,
@@ -59,6 +60,7 @@ if TYPE_CHECKING:
 
 __all__ = ["AwsS3"]
 
+HEADER_OF_EXPIRY = META + EXPIRES
 # Regions for which CreateBucket accepts no LocationConstraint: S3's first one, and names that do
 # not stand for one region.
 REGIONS_WITHOUT_CONSTRAINT = frozenset({"", "us-east-1", "aws-global", "auto"})
@@ -174,6 +176,14 @@ class AwsS3(Provider):
         self._requests.set_content_type(content_type)
 
     @property
+    def expiry_of(self) -> Callable[[bytes], float | None] | None:
+        return self._requests.expiry_of
+
+    @expiry_of.setter
+    def expiry_of(self, expiry_of: Callable[[bytes], float | None] | None) -> None:
+        self._requests.expiry_of = expiry_of
+
+    @property
     def location(self) -> str:
         return self._bucket.location
 
@@ -238,12 +248,18 @@ class AwsS3(Provider):
 
     def contains(self, name: str) -> bool:
         """Return whether the object exists, by a HEAD, or a GET of one byte for its error code."""
+        return self.expires_at(name) is not None
+
+    def expires_at(self, name: str) -> float | None:
+        """Return when the object expires, by its metadata; the request is that of `contains`."""
         requests = self._requests
         if requests.key_of(name) is None:
-            return False
+            return None
         with requests.permit():
             answer = requests.answer("HeadObject", name)
-            return requests.boto3.contains(name) if answer is None else answer.status != 404
+            if answer is None:
+                return requests.boto3.expires_at(name)
+        return None if answer.status == 404 else expiry_in(answer.headers.get(HEADER_OF_EXPIRY))
 
     def put(
         self, name: str, data: bytes, *, if_absent: bool = False, if_version: str | None = None
@@ -260,7 +276,7 @@ class AwsS3(Provider):
             version = self._uploads.put(name, data)
         else:
             with requests.permit():
-                answer = requests.answer("PutObject", name, None, data)
+                answer = requests.answer("PutObject", name, requests.parameters_of(data), data)
                 if answer is None:
                     version = requests.boto3.put(name, data)
                 else:

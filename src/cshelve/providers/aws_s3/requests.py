@@ -9,7 +9,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from types import FunctionType
 from typing import TYPE_CHECKING
 
@@ -17,7 +17,7 @@ from cshelve._concurrency.per_process import PerProcess
 from cshelve._concurrency.permits import Permit, Permits
 from cshelve._concurrency.signals import is_from_signal_handler
 from cshelve.exceptions import KeyNotFoundError
-from cshelve.providers.aws_s3.bucket import LONGEST_KEY, NO_VERSION, PROBE
+from cshelve.providers.aws_s3.bucket import EXPIRES, LONGEST_KEY, NO_VERSION, PROBE
 from cshelve.providers.aws_s3.choice import captured_source, choose
 from cshelve.providers.aws_s3.direct.answers import Answer, NotPlainError
 from cshelve.providers.aws_s3.direct.connections import NotSentError
@@ -57,6 +57,8 @@ class Requests:
     ) -> None:
         self.bucket = bucket
         self.stats = stats
+        self.expiry_of: Callable[[bytes], float | None] | None = None
+        """Returns when data expires."""
         self._prefix = bucket.prefix
         self._settings = settings
         self._logger = logger
@@ -116,6 +118,13 @@ class Requests:
         self.bucket.content_type = content_type
         if self._engine is not None:
             self._engine.content_type = content_type
+
+    def parameters_of(self, data: bytes) -> dict[str, dict[str, str]] | None:
+        """Return what a request that stores data says of it: when it expires, if it ever does."""
+        expires_at = None if self.expiry_of is None else self.expiry_of(data)
+        if expires_at is None:
+            return None
+        return {"Metadata": {EXPIRES: str(round(expires_at * 1000))}}
 
     def close(self) -> None:
         """Close the connections of this process."""

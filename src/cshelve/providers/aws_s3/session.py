@@ -22,7 +22,7 @@ from cshelve._concurrency.per_process import PerProcess
 from cshelve._config.options import boolean, integer
 from cshelve._config.sections import Section, closest
 from cshelve.exceptions import AuthArgumentError, ConfigurationError
-from cshelve.providers.aws_s3.bucket import TOKEN, given_endpoint
+from cshelve.providers.aws_s3.bucket import EXPIRES, TOKEN, given_endpoint
 from cshelve.providers.aws_s3.client_parameters import NO_ADDRESS, problem_of_address
 from cshelve.providers.aws_s3.options import ClientConfig, S3Settings
 
@@ -245,8 +245,10 @@ def checked_put_params(settings: S3Settings, model: ServiceModel) -> dict[str, A
             raise section.error(option, "is set by the shelf itself.")
         if value is None:
             continue
-        if name == "Metadata" and TOKEN in {each.lower() for each in (inner, *_names(value))}:
-            raise section.error(option, f"{TOKEN} is set by the shelf itself.")
+        given = {each.lower() for each in (inner, *_names(value))} if name == "Metadata" else ()
+        for ours in (TOKEN, EXPIRES):
+            if ours in given:
+                raise section.error(option, f"{ours} is set by the shelf itself.")
         if inner and members[name].type_name == "map":
             params.setdefault(name, {})[inner] = value
         elif inner:

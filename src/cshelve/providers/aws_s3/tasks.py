@@ -121,7 +121,7 @@ class WriteMany(BucketTask["tuple[str, bytes]", Outcome]):
         key = self._requests.key_of(name)
         if key is None or len(data) > self._most_bytes:
             return None
-        return self.made("PutObject", key, None, data)
+        return self.made("PutObject", key, self._requests.parameters_of(data), data)
 
     def result(self, item: tuple[str, bytes], answer: Answer) -> Outcome:
         name, data = item

@@ -82,6 +82,8 @@ __all__ = ["Filesystem"]
 
 T = TypeVar("T")
 
+# Enough of a record to tell when it expires.
+HEAD_BYTES = 64
 FOLDER_PATH = Option("folder_path", text, None, "The folder; by default, the current one.")
 ENCODING = Option(
     "encoding", encoding_name, "utf-8", "How to decode the UTF-8 bytes of a key to its file name."
@@ -212,6 +214,11 @@ class Filesystem(Provider):
     def contains(self, name: str) -> bool:
         self.stats.count("contains")
         return self._read(name, status_of) is not None
+
+    def expires_at(self, name: str) -> float | None:
+        self.stats.count("contains")
+        found = self._read(name, lambda path: read_head(path, HEAD_BYTES))
+        return None if found is None else self.expiry_in(found[0])
 
     def put(
         self, name: str, data: bytes, *, if_absent: bool = False, if_version: str | None = None

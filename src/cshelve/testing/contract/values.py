@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
+import math
+
 from cshelve.exceptions import (
     KeyNotFoundError,
 )
-from cshelve.testing.contract._checks import (
-    error_of,
-)
+from cshelve.testing.contract._checks import done, error_of
 from cshelve.testing.contract._place import PlaceOfATest
 
 __all__ = ["ValuesContract"]
@@ -72,6 +72,28 @@ class ValuesContract(PlaceOfATest):
             provider.put("there", b"value")
             assert (provider.contains("there"), provider.contains("absent")) == (True, False)
 
+    def test_tells_when_what_was_put_expires(self) -> None:
+        with self.provider() as provider:
+            provider.expiry_of = _until
+            provider.put("alone", b"until 1800000000.123")
+            provider.put("if-there", b"for ever")
+            if provider.capabilities.conditional_put:
+                provider.put("if-there", b"until 5", if_version=provider.get("if-there").version)
+                provider.put("if-absent", b"until 6", if_absent=True)
+                assert provider.expires_at("if-there") == 5
+                assert provider.expires_at("if-absent") == 6
+            done(provider.put_many([("bulk", b"until 7"), ("plain", b"for ever")]))
+            names = ("alone", "bulk", "plain", "absent")
+            found = [provider.expires_at(name) for name in names]
+            assert found == [1_800_000_000.123, 7, math.inf, None]
+            provider.put("alone", b"for ever")
+            assert provider.expires_at("alone") == math.inf
+
+    def test_without_knowing_how_nothing_expires(self) -> None:
+        with self.provider() as provider:
+            provider.put("name", b"until 7")
+            assert provider.expires_at("name") == math.inf
+
     def test_the_beginning_of_a_name_is_not_there(self) -> None:
         with self.provider() as provider:
             provider.put("users/42", b"value")
@@ -114,3 +136,9 @@ class ValuesContract(PlaceOfATest):
             provider.put("a", b"above")
             provider.delete("a/b")
             assert provider.get("a").data == b"above"
+
+
+def _until(data: bytes) -> float | None:
+    """Tell when data expires that says so, as a record does in its own way."""
+    word, _, when = data.partition(b" ")
+    return float(when) if word == b"until" else None
