@@ -167,8 +167,9 @@ def test_operations_take_milliseconds_and_greenlets_run_side_by_side(
         assert max(took.values()) < SECONDS, (name, took)
         assert sorted(singles) == ["a"] * 50 + ["b"] * 50
         assert mixed.count("many") == 5
-        # What was opened before blocks all greenlets, for the moment that an answer takes.
-        if not is_late:
+        # What was opened before blocks all greenlets, for the moment that an answer takes. And over
+        # TLS one of the two may be done before the other has its connection.
+        if not is_late and "TLS" not in name:
             assert changes(singles) > 10, name
             assert changes(mixed) > 4, name
 

@@ -7,15 +7,12 @@ from pathlib import Path
 
 import pytest
 
-import cshelve
 from cshelve._config.sections import Sections
 from cshelve.exceptions import ConfigurationError
 from cshelve.providers.filesystem.provider import Filesystem
 from cshelve.providers.wrapper import Wrapper
 from cshelve.testing import FailingProvider
 from tests.rigs import finish
-
-SECTIONS = ("default", "provider_params")
 
 
 def configuration(
@@ -26,24 +23,10 @@ def configuration(
     return config
 
 
-@pytest.mark.parametrize("section", SECTIONS)
+@pytest.mark.parametrize("section", ["default", "provider_params"])
 def test_the_folder_comes_from_either_section(tmp_path: Path, section: str) -> None:
     config = {section: {"folder_path": str(tmp_path / "x"), "encoding": "UTF8"}}
     assert Filesystem.from_config(configuration(config)).location == str(tmp_path / "x")
-
-
-@pytest.mark.parametrize("option", ["folder_path", "encoding"])
-@pytest.mark.parametrize("own", ["", "filesystem"])
-def test_an_option_in_both_sections_is_refused(option: str, own: str) -> None:
-    default, params = ("filesystem", "filesystem.provider_params") if own else SECTIONS
-    config = {
-        "default": {"provider": "filesystem"},
-        params: {option: "utf-8"},
-    }
-    config.setdefault(default, {})[option] = "utf-8"
-    told = rf"\[{params}\] {option}: the option is in .*\[{default}\] {option} too; give it once"
-    with pytest.raises(ConfigurationError, match=told):
-        cshelve.open_from_dict(config)
 
 
 def test_the_folder_comes_from_the_call_if_the_file_has_none(tmp_path: Path) -> None:

@@ -142,14 +142,9 @@ class Filesystem(Provider):
         """Return a provider with the options `folder_path` and `encoding`.
 
         They are read from `[default]`, `[provider_params]` or the parameters of the call, in this
-        order. Without a `folder_path`, the current folder is used. It is an error
-        if an option is in both sections.
+        order. Without a `folder_path`, the current folder is used.
         """
         default, params = config.section("default"), config.section("provider_params")
-        for option in (FOLDER_PATH, ENCODING):
-            if default.written(option) and params.written(option):
-                elsewhere = default.where(option).removesuffix(": ")
-                raise params.error(option, f"the option is in {elsewhere} too; give it once.")
         sections = (default, params, config.call)
         folders = [section.take(FOLDER_PATH) for section in sections]
         encodings = [section.take(ENCODING._replace(default="")) for section in sections]
