@@ -61,6 +61,7 @@ if TYPE_CHECKING:
     from cshelve._concurrency.outcomes import Progress
     from cshelve._shelf.atomic import DELETE
     from cshelve._shelf.copy_many import copy
+    from cshelve._shelf.looking import Entry, Info
     from cshelve._shelf.shelf import CloudShelf, Shelf
     from cshelve.codec.keys import generate_key
     from cshelve.providers.prices import Prices
@@ -84,7 +85,9 @@ __all__ = [
     "DBDoesNotExistsError",
     "DataProcessingSignatureError",
     "EncryptedDataCorruptionError",
+    "Entry",
     "Error",
+    "Info",
     "KeyNotFoundError",
     "KeyNotStorableError",
     "KeyTypeError",
@@ -119,6 +122,8 @@ _MODULES = {
     "CloudShelf": "cshelve._shelf.shelf",
     "Shelf": "cshelve._shelf.shelf",
     "Prices": "cshelve.providers.prices",
+    "Entry": "cshelve._shelf.looking",
+    "Info": "cshelve._shelf.looking",
     "Progress": "cshelve._concurrency.outcomes",
     "copy": "cshelve._shelf.copy_many",
     "generate_key": "cshelve.codec.keys",

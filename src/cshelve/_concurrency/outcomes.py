@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shelve
+import sys
 from collections.abc import Callable, Generator, Mapping, Sized
 from contextlib import closing
 from typing import NamedTuple, Self
@@ -11,8 +12,8 @@ from cshelve._concurrency.parallel import StoppedError
 from cshelve.exceptions import BulkError, Error, StorageError
 
 __all__ = [
-    *("Outcome", "Outcomes", "Progress", "ProgressCallback"),
-    *("finish", "length_of", "outcome_of"),
+    *("Outcome", "Outcomes", "Progress", "ProgressCallback", "ProgressOption"),
+    *("close_bar", "finish", "length_of", "outcome_of", "progress_of"),
 ]
 
 # The number of failed keys that a message names.
@@ -46,6 +47,8 @@ class Progress(NamedTuple):
 
 
 ProgressCallback = Callable[[Progress], object]
+ProgressOption = ProgressCallback | bool | None
+"""What an operation on many keys takes: a callback, or True for a bar."""
 
 
 class Outcomes:
@@ -56,12 +59,12 @@ class Outcomes:
     """
 
     def __init__(
-        self, done: str, *, total: int | None = None, progress: ProgressCallback | None = None
+        self, done: str, *, total: int | None = None, progress: ProgressOption = None
     ) -> None:
         """`done` is the participle for messages, such as `written`."""
         self._done = done
         self._total = total
-        self._progress = progress
+        self._progress = progress_of(progress, done)
         self._stored = 0
         self._failed = 0
         self._bytes = 0
@@ -75,6 +78,7 @@ class Outcomes:
         return self
 
     def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
+        self.close()
         if error is None:
             self._raise_failures()
         elif isinstance(error, Error) and error.about_shelf:
@@ -122,6 +126,10 @@ class Outcomes:
             for outcome in outcomes:
                 self.add(outcome)
 
+    def close(self) -> None:
+        """End the progress bar, if there is one; the end of a `with` does it too."""
+        close_bar(self._progress)
+
     def set_total(self, total: int) -> None:
         """Set the total number of keys, if it is known only at the end."""
         self._total = total
@@ -147,6 +155,26 @@ class Outcomes:
             f"{keys} could not be {self._done}: {first}{more}; the first because: {cause}",
             self._failures,
         ) from cause
+
+
+def progress_of(progress: ProgressOption, done: str) -> ProgressCallback | None:
+    """Return the callback of an operation: the caller's, a new bar for True, None for nothing.
+
+    `done` is what becomes of the keys, such as `written`. At the end, also after an error, pass
+    the callback to `close_bar`.
+    """
+    if progress is True:
+        from cshelve._concurrency.progress_bar import new_bar  # Rarely needed.
+
+        return new_bar(done)
+    return progress or None
+
+
+def close_bar(progress: ProgressCallback | None) -> None:
+    """End a bar that `progress_of` returned; do nothing to the caller's own callback."""
+    bars = sys.modules.get("cshelve._concurrency.progress_bar")
+    if bars is not None and isinstance(progress, bars.Bar):
+        progress.close()
 
 
 def finish(outcomes: Generator[Outcome], done: str) -> None:

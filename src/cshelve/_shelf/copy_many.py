@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 from cshelve._concurrency.outcomes import (
     Outcome,
     Outcomes,
-    ProgressCallback,
+    ProgressOption,
     length_of,
     outcome_of,
 )
@@ -50,7 +50,7 @@ def copy(
     source: Mapping[str, V],
     target: MutableMapping[str, V],
     *,
-    progress: ProgressCallback | None = None,
+    progress: ProgressOption = None,
     skip_existing: bool = False,
     verify: bool = False,
 ) -> int:

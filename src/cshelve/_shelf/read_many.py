@@ -80,6 +80,7 @@ class Pairs(Iterator[tuple[str, Any]]):
 
     def close(self) -> None:
         """Start no more requests, and wait for those in flight."""
+        self._outcomes.close()
         self._fetched.close()
 
     def _note_skipped(self, error: BaseException) -> None:

@@ -8,15 +8,24 @@ from __future__ import annotations
 
 import shelve
 import warnings
-from collections.abc import Callable, ItemsView, Iterable, Iterator, Mapping, ValuesView
+from collections.abc import (
+    Callable,
+    ItemsView,
+    Iterable,
+    Iterator,
+    KeysView,
+    Mapping,
+    ValuesView,
+)
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, overload
 from weakref import ref
 
-from cshelve._concurrency.outcomes import Outcomes, ProgressCallback, length_of
+from cshelve._concurrency.outcomes import Outcomes, ProgressOption, length_of
 from cshelve._shelf import copying, files
 from cshelve._shelf.atomic import REQUIRED, Atomic, _Sentinel
 from cshelve._shelf.every_key import expire_all, rewrite_all
+from cshelve._shelf.looking import Entry, Info, KeysAfter, entries_of, info_of
 from cshelve._shelf.read_many import Items, OnError, Pairs, ValuesOfShelf, checked_on_error
 from cshelve._values.expiry import expires_in
 from cshelve._values.payloads import Payloads
@@ -180,9 +189,7 @@ class CloudShelf(shelve.Shelf[V]):
         Expired keys are listed until they are deleted. The shelf may be changed during the
         iteration.
         """
-        for key in self._values.list_keys():
-            self._refuse_if_closed()
-            yield key
+        return self._keys()
 
     def __len__(self) -> int:
         """Return the number of keys, expired ones included; in S3, one request lists 1,000."""
@@ -220,6 +227,43 @@ class CloudShelf(shelve.Shelf[V]):
         except KeyNotFoundError:
             return default
 
+    def keys(self, *, start_after: str | None = None) -> KeysView[str]:
+        """Return a view of the keys; iterating costs one request for each page of the listing.
+
+        With `start_after`, it is a view of the keys after that one, which need not exist, in the
+        order of their UTF-8 bytes. In S3 the server leaves out the others, so that a program can
+        go on where it stopped; a folder, a local shelf and memory are listed as a whole first.
+        """
+        if start_after is None:
+            return super().keys()
+        return KeysAfter(self, checked_key(start_after))
+
+    def entries(self, prefix: str = "", start_after: str | None = None) -> Iterator[Entry]:
+        """Yield an entry for each key that begins with `prefix`, lazily, without reading values.
+
+        An entry has `key`, `size_bytes`, `modified` and `version`. Costs one request for each page
+        of the listing (1,000 keys in S3). A local shelf has to read each value to know its size.
+        `start_after` is as in `keys`. What is in the store counts, not the writeback cache.
+
+            largest = max(db.entries(), key=lambda entry: entry.size_bytes)
+        """
+        self._refuse_if_closed()
+        after = None if start_after is None else checked_key(start_after)
+        return self._while_open(entries_of(self._plain_values, checked_key(prefix), after))
+
+    def info(self, key: str) -> Info:
+        """Return what is known of a key without reading its value, or raise `KeyNotFoundError`.
+
+        That is what `entries` tells, and how the value is stored: serializer, compression,
+        encryption, signature, key id, expiry, content type and metadata. One request, which reads
+        the first 64 bytes; two in S3 for an empty object, which is no record.
+
+            if db.info("report").encryption is None:
+                print("anyone who can read the bucket can read the report")
+        """
+        self._refuse_if_closed()
+        return info_of(self._plain_values, _to_read(key))
+
     @overload
     def items(self, *, on_error: Literal["raise", "skip"] = "raise") -> ItemsView[str, V]: ...
     @overload
@@ -247,7 +291,7 @@ class CloudShelf(shelve.Shelf[V]):
         self,
         keys: Iterable[str],
         *,
-        progress: ProgressCallback | None = None,
+        progress: ProgressOption = None,
         on_error: Literal["raise", "skip"] = "raise",
     ) -> Iterator[tuple[str, V]]: ...
     @overload
@@ -255,14 +299,14 @@ class CloudShelf(shelve.Shelf[V]):
         self,
         keys: Iterable[str],
         *,
-        progress: ProgressCallback | None = None,
+        progress: ProgressOption = None,
         on_error: OnError,
     ) -> Iterator[tuple[str, V | RecordError]]: ...
     def get_many(
         self,
         keys: Iterable[str],
         *,
-        progress: ProgressCallback | None = None,
+        progress: ProgressOption = None,
         on_error: OnError = "raise",
     ) -> Iterator[tuple[str, Any]]:
         """Read many keys in parallel, and return an iterator over pairs in the order of the keys.
@@ -287,7 +331,7 @@ class CloudShelf(shelve.Shelf[V]):
         self,
         items: Mapping[str, V] | Iterable[tuple[str, V]],
         *,
-        progress: ProgressCallback | None = None,
+        progress: ProgressOption = None,
     ) -> None:
         """Store many pairs in parallel, each atomically and by one request.
 
@@ -300,7 +344,7 @@ class CloudShelf(shelve.Shelf[V]):
         """
         self._set_many(_pairs_of(_many(items, "pairs"), {}), length_of(items), progress)
 
-    def delete_many(self, keys: Iterable[str], *, progress: ProgressCallback | None = None) -> None:
+    def delete_many(self, keys: Iterable[str], *, progress: ProgressOption = None) -> None:
         """Delete many keys; missing keys are no failure. In S3, one request deletes 1,000 keys.
 
         Raises the same errors as `set_many`.
@@ -434,7 +478,7 @@ class CloudShelf(shelve.Shelf[V]):
         copying.move_key(self._values, _to_read(source_key), checked_key(target_key))
 
     def upload(
-        self, key: str, path_or_file: FileToRead, *, progress: ProgressCallback | None = None
+        self, key: str, path_or_file: FileToRead, *, progress: ProgressOption = None
     ) -> None:
         """Store a file as the value of a key, atomically, with only a few parts of it in memory.
 
@@ -453,7 +497,7 @@ class CloudShelf(shelve.Shelf[V]):
         files.upload(self._values, checked_key(key), path_or_file, outcomes)
 
     def download(
-        self, key: str, path_or_file: FileToWrite, *, progress: ProgressCallback | None = None
+        self, key: str, path_or_file: FileToWrite, *, progress: ProgressOption = None
     ) -> None:
         """Write the value of a key to a file, with only a few parts of it in memory.
 
@@ -502,14 +546,14 @@ class CloudShelf(shelve.Shelf[V]):
         total = None if length is None else length + len(more)
         self._set_many(_pairs_of(other, more), total, None)
 
-    def clear(self, *, progress: ProgressCallback | None = None) -> None:
+    def clear(self, *, progress: ProgressOption = None) -> None:
         """Delete all keys without reading values. In S3, this sends two requests for 1,000 keys.
 
         Raises the same errors as `set_many`.
         """
         self._values.clear(Outcomes("deleted", progress=progress))
 
-    def rewrite(self, *, progress: ProgressCallback | None = None, exclusive: bool = False) -> int:
+    def rewrite(self, *, progress: ProgressOption = None, exclusive: bool = False) -> int:
         """Store all values again with the current configuration; return how many were written.
 
         Use this to change compression, encryption, signing, keys or the serializer while the shelf
@@ -525,7 +569,7 @@ class CloudShelf(shelve.Shelf[V]):
         outcomes = Outcomes("rewritten", progress=progress)
         return rewrite_all(self._values, self._atomic, outcomes, exclusive=exclusive)
 
-    def expire(self, *, progress: ProgressCallback | None = None, exclusive: bool = False) -> int:
+    def expire(self, *, progress: ProgressOption = None, exclusive: bool = False) -> int:
         """Delete every value that has expired, and return how many there were.
 
         Reading never needs it: an expired key is missing at once. It frees the space, and `len` and
@@ -554,7 +598,7 @@ class CloudShelf(shelve.Shelf[V]):
         """
         return self._view(prefix, owns_parent=False)
 
-    def sync(self, *, progress: ProgressCallback | None = None) -> None:
+    def sync(self, *, progress: ProgressOption = None) -> None:
         """Write all changed values of the writeback cache, and empty the cache.
 
         Sends one request for each changed value, in parallel. Raises the same errors as `set_many`;
@@ -625,6 +669,26 @@ class CloudShelf(shelve.Shelf[V]):
     def _is_open(self) -> bool:
         return not self._is_closed and (self._parent is None or self._parent._is_open())
 
+    def _keys(self, start_after: str | None = None) -> Iterator[str]:
+        return self._while_open(self._values.list_keys(start_after=start_after))
+
+    def _while_open(self, listed: Iterator[T]) -> Iterator[T]:
+        for each in listed:
+            self._refuse_if_closed()
+            yield each
+
+    def _repr_html_(self) -> str:
+        """Return what a notebook shows of the shelf: one request, which lists 21 keys."""
+        from cshelve._shelf.notebook import html_of  # Only notebooks need it.
+
+        return html_of(self)
+
+    def _ipython_key_completions_(self) -> list[str]:
+        """Return what IPython completes `db["` with: the first 1,000 keys, by one request."""
+        from cshelve._shelf.notebook import key_completions  # Only notebooks need it.
+
+        return key_completions(self)
+
     def _refuse_if_closed(self) -> None:
         if not self._is_open():
             raise ValueError("invalid operation on closed shelf")
@@ -632,7 +696,7 @@ class CloudShelf(shelve.Shelf[V]):
     def _pairs(
         self,
         keys: Iterable[str] | None = None,
-        progress: ProgressCallback | None = None,
+        progress: ProgressOption = None,
         on_error: OnError = "raise",
     ) -> Pairs:
         """Return an iterator over the pairs of these keys, or of all keys."""
@@ -650,7 +714,7 @@ class CloudShelf(shelve.Shelf[V]):
         self,
         pairs: Iterable[tuple[Any, Any]],
         total: int | None,
-        progress: ProgressCallback | None,
+        progress: ProgressOption,
     ) -> None:
         self._values.write_many(pairs, Outcomes("written", total=total, progress=progress))
 

@@ -95,9 +95,15 @@ class Values:
         """Return the name of a key in the store."""
         return self.prefix + key
 
-    def list_keys(self, *, limit: int | None = None) -> Iterator[str]:
-        """Yield the keys in the store's order, at most `limit` of them."""
-        names = self.provider.names(self.prefix, limit=limit)
+    def list_keys(
+        self, *, start_after: str | None = None, limit: int | None = None
+    ) -> Iterator[str]:
+        """Yield the keys in the store's order, at most `limit` of them.
+
+        With `start_after`, yield those after that key, in the order of their UTF-8 bytes.
+        """
+        after = None if start_after is None else self.prefix + start_after
+        names = self.provider.names(self.prefix, start_after=after, limit=limit)
         if not self.prefix:
             return iter(names)
         return (name.removeprefix(self.prefix) for name in names)

@@ -51,6 +51,7 @@ __all__ = [
     "Record",
     "expiry_of",
     "frame",
+    "letters_of",
     "protection_of",
     "unframe",
 ]
@@ -173,7 +174,7 @@ def unframe(data: bytes) -> Record:
             f"{len(data)}: it was truncated, or is not a record of cshelve"
         )
     header = data[:start]
-    letters = _letters_of(header[HEADER.size :])
+    letters = letters_of(header[HEADER.size :])
     payload = memoryview(data)[start:]
     if letters.checksum:
         payload = _verified(header, payload)
@@ -210,7 +211,8 @@ def protection_of(data: bytes) -> tuple[bytes, bytes]:
     return (match[1], match[2]) if match else (b"", b"")
 
 
-def _letters_of(signature: bytes) -> Letters:
+def letters_of(signature: bytes) -> Letters:
+    """Return the letters of a record, or raise `DataProcessingSignatureError` for unknown ones."""
     match = ROWS.fullmatch(signature)
     if match is None:
         raise DataProcessingSignatureError(
