@@ -43,7 +43,7 @@ NOT_TO_OPEN = [
     "urllib",
     "xml",
 ]
-LATER = ["CloudShelf", "DELETE", "Prices", "Progress", "Shelf", "generate_key"]
+LATER = ["CloudShelf", "DELETE", "Entry", "Info", "Prices", "Progress", "Shelf", "generate_key"]
 MEMORY = "db = cshelve.open_from_dict({'default': {'provider': 'in-memory'}})"
 
 

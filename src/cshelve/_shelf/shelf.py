@@ -17,6 +17,7 @@ from collections.abc import (
     Mapping,
     ValuesView,
 )
+from contextlib import closing
 from functools import partial
 from typing import TYPE_CHECKING, Any, Literal, overload
 from weakref import ref
@@ -25,7 +26,6 @@ from cshelve._concurrency.outcomes import Outcomes, ProgressOption, length_of
 from cshelve._shelf import copying, files
 from cshelve._shelf.atomic import REQUIRED, Atomic, _Sentinel
 from cshelve._shelf.every_key import expire_all, rewrite_all
-from cshelve._shelf.looking import Entry, Info, KeysAfter, entries_of, info_of
 from cshelve._shelf.read_many import Items, OnError, Pairs, ValuesOfShelf, checked_on_error
 from cshelve._values.expiry import expires_in
 from cshelve._values.payloads import Payloads
@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from typing_extensions import TypeVar
 
     from cshelve._shelf.files import FileToRead, FileToWrite
+    from cshelve._shelf.looking import Entry, Info
     from cshelve._shelf.pickling import PickledShelf
     from cshelve.providers.base import Provider, Stats
 
@@ -236,6 +237,8 @@ class CloudShelf(shelve.Shelf[V]):
         """
         if start_after is None:
             return super().keys()
+        from cshelve._shelf.looking import KeysAfter  # Not needed to open a shelf.
+
         return KeysAfter(self, checked_key(start_after))
 
     def entries(self, prefix: str = "", start_after: str | None = None) -> Iterator[Entry]:
@@ -247,6 +250,8 @@ class CloudShelf(shelve.Shelf[V]):
 
             largest = max(db.entries(), key=lambda entry: entry.size_bytes)
         """
+        from cshelve._shelf.looking import entries_of  # Not needed to open a shelf.
+
         self._refuse_if_closed()
         after = None if start_after is None else checked_key(start_after)
         return self._while_open(entries_of(self._plain_values, checked_key(prefix), after))
@@ -261,6 +266,8 @@ class CloudShelf(shelve.Shelf[V]):
             if db.info("report").encryption is None:
                 print("anyone who can read the bucket can read the report")
         """
+        from cshelve._shelf.looking import info_of  # Not needed to open a shelf.
+
         self._refuse_if_closed()
         return info_of(self._plain_values, _to_read(key))
 
@@ -314,7 +321,7 @@ class CloudShelf(shelve.Shelf[V]):
         Missing keys are left out. Sends one request for each key, except for values in the
         writeback cache. At most `concurrency` requests are in flight at the same time, and no more
         keys than that are taken from `keys` in advance. `progress` is called with a
-        `cshelve.Progress` after each key.
+        `cshelve.Progress` after each key; `progress=True` shows a bar.
 
         A record that cannot be read raises a `RecordError` in the place of its key, and the
         iterator can continue after it. With `on_error="skip"`, such keys are left out, and the
@@ -494,7 +501,8 @@ class CloudShelf(shelve.Shelf[V]):
             db.upload("backup.tar", "/var/backups/today.tar", progress=print)
         """
         outcomes = Outcomes("uploaded", total=1, progress=progress)
-        files.upload(self._values, checked_key(key), path_or_file, outcomes)
+        with closing(outcomes):
+            files.upload(self._values, checked_key(key), path_or_file, outcomes)
 
     def download(
         self, key: str, path_or_file: FileToWrite, *, progress: ProgressOption = None
@@ -512,7 +520,8 @@ class CloudShelf(shelve.Shelf[V]):
             db.download("backup.tar", "/tmp/today.tar")
         """
         outcomes = Outcomes("downloaded", total=1, progress=progress)
-        files.download(self._values, _to_read(key), path_or_file, outcomes)
+        with closing(outcomes):
+            files.download(self._values, _to_read(key), path_or_file, outcomes)
 
     def presigned_url(self, key: str, expires_seconds: float = 3600) -> str:
         """Return a link by which anybody who has it can read a value, without credentials.
