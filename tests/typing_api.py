@@ -7,6 +7,7 @@ import pickle
 import shelve
 from collections.abc import ItemsView, Iterator, KeysView, MutableMapping, ValuesView
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, assert_type
 
@@ -99,6 +100,11 @@ with cshelve.open_from_dict(config, flag="n", logger=logging.getLogger("mine")) 
     assert_type(used.cost(cshelve.Prices(per_gb_received=0)).total, float)
     shelf.set("k", 1, expire_after_seconds=3600)
     shelf.set("k", 1, expire_after_seconds="an hour")  # type: ignore[arg-type]
+    assert_type(list(shelf.entries("a", start_after="b")), list[cshelve.Entry])
+    assert_type(shelf.info("k").expires, datetime | None)
+    assert_type(shelf.keys(start_after="k"), KeysView[str])
+    shelf.set_many({"a": 1}, progress=True)
+    shelf.set_many({"a": 1}, progress="bar")  # type: ignore[arg-type]
     assert_type(shelf.expire(progress=print, exclusive=True), int)
 
 try:
