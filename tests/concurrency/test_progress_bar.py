@@ -29,7 +29,7 @@ class FakeTqdm:
 
     def __init__(self, **options: Any) -> None:
         self.options = options
-        self.total: int | None = None
+        self.total = options["total"]
         self.n = 0
         self.postfix = ""
         self.is_closed = False

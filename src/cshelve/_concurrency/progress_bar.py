@@ -63,16 +63,18 @@ class TqdmBar(Bar):
 
     def __call__(self, progress: Progress) -> None:
         if self._bar is None:
-            unit = " keys" if progress.total_bytes is None else "B"
-            self._bar = self._tqdm(desc=self.done, unit=unit, unit_scale=unit == "B")
+            self._bar = self._new(progress)
         bar = self._bar
         if progress.total_bytes is None:
-            bar.total = progress.total
             bar.set_postfix_str(size_text(progress.bytes), refresh=False)
             bar.update(progress.done - bar.n)
-        else:
-            bar.total = progress.total_bytes
+        else:  # One large value.
             bar.update(progress.bytes - bar.n)
+
+    def _new(self, progress: Progress) -> Any:
+        if progress.total_bytes is None:
+            return self._tqdm(total=progress.total, desc=self.done, unit=" keys")
+        return self._tqdm(total=progress.total_bytes, desc=self.done, unit="B", unit_scale=True)
 
     def close(self) -> None:
         if self._bar is not None:

@@ -36,10 +36,9 @@ class _Row(NamedTuple):
 
 def html_of(shelf: CloudShelf[Any]) -> str:
     """Return a table of the first keys of a shelf. One request; an error is shown, not raised."""
-    try:
-        values = shelf._values
-    except ValueError:
-        return f"<div>{_titled(repr(shelf))}<div>This shelf is closed.</div></div>"
+    values = shelf._plain_values
+    if not shelf._is_open():
+        return f"<div>{_titled(f'CloudShelf in {values.location}')}<div>It is closed.</div></div>"
     engine = getattr(values.provider, "engine", None)
     about = f"engine {engine}" if isinstance(engine, str) else ""
     head = _titled(f"CloudShelf in {values.location}", about)
