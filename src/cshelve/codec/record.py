@@ -234,7 +234,7 @@ def _header(signature: bytes, payload_bytes: int) -> bytes:
 
 def _time(expires_at: float) -> bytes:
     # A time that is too late for its bytes is one that nobody will see.
-    return TIME.pack(min(round(max(expires_at, 0.0) * 1000), LATEST))
+    return TIME.pack(round(min(max(expires_at, 0.0) * 1000, LATEST)))
 
 
 def _expires_at(data: Data) -> float:
