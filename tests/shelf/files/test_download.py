@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -62,6 +63,15 @@ class TestDownload:
         assert target.read_bytes() == VALUE
         assert target.stat().st_mode == new.stat().st_mode
         assert os.listdir(target.parent) == ["file"]
+
+    def test_keeps_the_rights_of_the_file_that_it_replaces(
+        self, place: Place, tmp_path: Path
+    ) -> None:
+        db = plain(place).open()
+        db["k"] = VALUE
+        (tmp_path / "secret").touch(0o600)
+        db.download("k", tmp_path / "secret")
+        assert stat.S_IMODE((tmp_path / "secret").stat().st_mode) == 0o600
 
     def test_writes_to_what_a_link_leads_to(self, place: Place, tmp_path: Path) -> None:
         db = plain(place).open()
@@ -122,8 +132,9 @@ class TestDownload:
         (tmp_path / "files").mkdir()
         with pytest.raises(IsADirectoryError):
             db.download("k", tmp_path / "files")
-        with pytest.raises(FileNotFoundError):
+        with pytest.raises(FileNotFoundError) as caught:
             db.download("k", tmp_path / "nowhere" / "file")
+        assert caught.value.filename == str(tmp_path / "nowhere" / "file")
         (tmp_path / "file").write_bytes(b"")
         with pytest.raises(NotADirectoryError):
             db.download("k", tmp_path / "file" / "file")
