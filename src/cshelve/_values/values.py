@@ -154,8 +154,10 @@ class Values:
     def expired_version(self, key: str) -> str | None:
         """Return the version of what is there if it has expired, else None.
 
-        Two requests, or one if it has not.
+        Two requests, or one if it has not; none where nothing can expire.
         """
+        if not self.codec.reads_records:
+            return None
         try:
             expires_at, _ = self.look(key)
             if expiry.is_over(expires_at):
