@@ -355,7 +355,7 @@ def _are_same(one: object, other: object) -> bool:
     try:
         return one is other or bool(one == other)
     except Exception as error:
-        # Comparing may raise anything: that of numpy's arrays is no single answer, for example.
+        # Comparing may raise anything: numpy's arrays have no single result, for example.
         if is_from_signal_handler(error):
             raise
         return pickle.dumps(one) == pickle.dumps(other)

@@ -133,12 +133,12 @@ def _opened_to_write(file: FileToWrite) -> Iterator[SupportsWrite[bytes]]:
         _refuse_text(file, "write", "wb")
         yield file
         return
-    path = os.path.realpath(file)  # A link stays, and its target is replaced.
-    if os.path.exists(path) and not os.path.isfile(path):
+    if os.path.exists(file) and not os.path.isfile(file):
         # A device or a pipe, which must not be replaced. A directory raises an error here.
-        with open(path, "wb", buffering=0) as opened:
+        with open(file, "wb", buffering=0) as opened:
             yield opened
         return
+    path = os.path.realpath(file)  # A link stays, and its target is replaced.
     temporary = os.path.join(os.path.dirname(path), f".{os.urandom(8).hex()}.part")
     try:
         with _created(temporary, path) as opened:

@@ -138,23 +138,23 @@ class Values:
         return self.decode(key, item.data), item.version
 
     def look(self, key: str) -> tuple[float, str]:
-        """Return when what is there says that it expires, unverified, and its version.
+        """Return when a key expires, by the unverified beginning of its record, and its version.
 
-        One request. Raises `KeyNotFoundError`.
+        Sends one request. Raises `KeyNotFoundError`.
         """
         details = self.provider.inspect(self.name(key))
         return self.expiry_in(details.head), details.version
 
     def expiry_in(self, head: bytes) -> float:
-        """Return when what is stored expires, by its first bytes, which are not verified."""
-        # Elsewhere, what looks like the beginning of a record is just a value.
+        """Return when a record expires, by its first bytes, which are not verified."""
+        # In a shelf without records, what looks like the beginning of one is just a value.
         expires_at = expiry_of(head) if self.codec.reads_records else None
         return NEVER if expires_at is None else expires_at
 
     def expired_version(self, key: str) -> str | None:
-        """Return the version of what is there if it has expired, else None.
+        """Return the version of the record of a key if it has expired, else None.
 
-        Two requests, or one if it has not; none where nothing can expire.
+        Sends two requests, one if it has not expired, and none if nothing in this shelf can expire.
         """
         if not self.codec.reads_records:
             return None

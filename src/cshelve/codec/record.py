@@ -190,7 +190,7 @@ def expiry_of(head: bytes) -> float | None:
 
     Needs no key and verifies nothing. None if it never expires, or if that is no record.
     """
-    # Asked of every object that is written, so the answer that it mostly has must be fast.
+    # Called for every object that is written, so the usual result has to be fast.
     if EXPIRING.match(head) is None:
         return None
     letters_end = HEADER.size + head[1]

@@ -88,6 +88,16 @@ class TestDownload:
         db.download("k", os.devnull)
         assert not os.path.isfile(os.devnull)
 
+    def test_writes_to_a_pipe_that_only_its_descriptor_leads_to(self, place: Place) -> None:
+        """A bug: `/dev/stdout` was a missing file if another program read it."""
+        db = plain(place).open()
+        db["k"] = b"v"
+        reading, writing = os.pipe()
+        db.download("k", f"/dev/fd/{writing}")
+        os.close(writing)
+        with open(reading, "rb") as pipe:
+            assert pipe.read() == b"v"
+
     @pytest.mark.parametrize("key", ["absent", "", "x" * 2000, "\ud800"])
     def test_of_a_missing_key_leaves_no_file(self, key: str, place: Place, tmp_path: Path) -> None:
         db = plain(place).open()
