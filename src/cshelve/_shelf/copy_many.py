@@ -353,12 +353,14 @@ def _differs(key: str) -> CorruptRecordError:
 
 def _are_same(one: object, other: object) -> bool:
     try:
-        return one is other or bool(one == other)
+        if one is other or one == other:
+            return True
     except Exception as error:
         # Comparing may raise anything: numpy's arrays have no single result, for example.
         if is_from_signal_handler(error):
             raise
-        return pickle.dumps(one) == pickle.dumps(other)
+    # A NaN, for example, equals nothing.
+    return pickle.dumps(one) == pickle.dumps(other)
 
 
 def _note(outcomes: Outcomes, key: str, failure: Error | None) -> None:

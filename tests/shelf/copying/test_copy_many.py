@@ -101,6 +101,15 @@ class TestFromAShelfToAMapping:
         with pytest.raises(cshelve.BulkError, match="OSError: full"):
             cshelve.copy(db, Full())
 
+    @pytest.mark.parametrize("value", [float("nan"), {"a": [float("nan")]}])
+    def test_verify_accepts_values_that_equal_nothing(
+        self, value: Any, place: Place, tmp_path: Path
+    ) -> None:
+        db = place.open()
+        db["k"] = value
+        with shelve.open(str(tmp_path / "file")) as file:
+            assert cshelve.copy(db, file, verify=True) == 1
+
     def test_verify_finds_what_a_mapping_did_not_keep(self, place: Place) -> None:
         class Forgetful(dict[str, Any]):
             def __getitem__(self, key: str) -> Any:
