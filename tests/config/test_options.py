@@ -128,7 +128,7 @@ class TestTypes:
             (number, "nan", "is a number"),
             (number, True, "is a number"),
             (seconds, "0", "must be greater than zero, not 0"),
-            (seconds, "inf", "must be greater than zero"),
+            (seconds, "inf", "must be finite"),
         ],
     )
     def test_say_what_a_value_must_be(self, read: Any, value: object, problem: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 from collections import Counter
@@ -14,6 +15,7 @@ import cshelve
 from cshelve import AuthError, ConfigurationError, DBDoesNotExistsError, ReadOnlyError, StorageError
 from cshelve.providers.base import Capabilities, Provider
 from cshelve.providers.in_memory import InMemory, _named
+from cshelve.providers.streams import Source, Target
 from cshelve.testing import (
     CountingProvider,
     FailingProvider,
@@ -179,8 +181,14 @@ def test_a_failure_before_the_act_prevents_it(failing: FailingProvider, memory: 
         ("create", lambda p: p.create()),
         ("close", lambda p: p.close()),
         ("get", lambda p: p.get("a")),
+        ("inspect", lambda p: p.inspect("a")),
         ("contains", lambda p: p.contains("a")),
+        ("expires_at", lambda p: p.expires_at("a")),
         ("put", lambda p: p.put("a", b"")),
+        ("copy", lambda p: p.copy("a", "b")),
+        ("upload", lambda p: p.upload("a", Source(io.BytesIO()))),
+        ("download", lambda p: p.download("a", Target(io.BytesIO()))),
+        ("sync", lambda p: p.sync()),
         ("delete", lambda p: p.delete("a")),
         ("entries", lambda p: list(p.entries())),
         ("names", lambda p: list(p.names())),
@@ -202,6 +210,8 @@ def test_every_method_can_fail(
 def test_a_method_that_there_is_not_cannot_fail(failing: FailingProvider) -> None:
     with pytest.raises(ValueError, match="no method 'write'"):
         failing.fail("write", StorageError)
+    with pytest.raises(ValueError, match="'shares_store' asks nothing of the store"):
+        failing.fail("shares_store", StorageError)
 
 
 # Slowness

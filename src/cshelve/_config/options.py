@@ -114,7 +114,10 @@ def integer(value: object) -> int:
 def number(value: object) -> float:
     """Return a number; raise `ValueError` for anything else."""
     if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
+        try:
+            return float(value)
+        except OverflowError:
+            return inf if value > 0 else -inf
     try:
         read = float(value if isinstance(value, str) else nan)
     except ValueError:
@@ -125,10 +128,11 @@ def number(value: object) -> float:
 
 
 def seconds(value: object) -> float:
-    """Return a duration: a number greater than zero; raise `ValueError` for anything else."""
+    """Return a finite number above zero; raise `ValueError` for anything else."""
     read = number(value)
     if not 0 < read < inf:
-        raise ValueError(f"must be greater than zero, not {read:g}.")
+        demanded = "finite" if read == inf else "greater than zero"
+        raise ValueError(f"must be {demanded}, not {read:g}.")
     return read
 
 

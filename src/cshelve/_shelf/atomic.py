@@ -137,8 +137,8 @@ class Atomic:
     def put_new(self, values: Values, key: str, value: Any) -> str:
         """Store a value if the key is missing, and return its version, or raise `ConflictError`.
 
-        One request. If something is there, up to three more find out whether that has expired, and
-        then replace it.
+        One request. If something is there that may have expired, up to three more find that out,
+        and then replace it.
         """
         try:
             return values.write(key, value, if_absent=True)

@@ -26,6 +26,7 @@ from cshelve._concurrency.outcomes import (
 from cshelve._concurrency.parallel import map_in_order
 from cshelve._concurrency.signals import is_from_signal_handler
 from cshelve._shelf.shelf import CloudShelf
+from cshelve._values.expiry import is_over
 from cshelve._values.serializers import agree
 from cshelve._values.values import Fetched, Values
 from cshelve.exceptions import (
@@ -59,6 +60,8 @@ def copy(
     Each may be a shelf, a file of `shelve`, a dict or any other mapping. Between shelves it works
     in parallel, in little memory, and without unpickling, unless the serializers differ; between
     shelves in one S3 server that store alike, the server copies. Other keys of the target stay.
+    Values keep the time when they expire, except in a mapping that is no shelf; expired ones are
+    left out, and so are keys that are deleted meanwhile.
 
     With `skip_existing`, keys that the target has are left alone: this is how an interrupted copy
     is continued. It costs one listing of the target, and memory for its keys. With `verify`, what
@@ -108,7 +111,8 @@ def _overlap(source: object, target: object) -> bool:
         return False
     sides = _values_of(source), _values_of(target)
     one, other = (side.provider for side in sides)
-    if one is not other and not other.shares_store(one):
+    # Of the two, only a wrapper knows that it stands for the other.
+    if not (one is other or other.shares_store(one) or one.shares_store(other)):
         return False
     place, other_place = (f"{side.provider.location}/{side.prefix}" for side in sides)
     return place.startswith(other_place) or other_place.startswith(place)
@@ -202,7 +206,13 @@ def _copied_by_store(
 ) -> Generator[Outcome]:
     def copy_one(key: str) -> Outcome:
         names = origin.name(key), values.name(key)
-        act = partial(values.provider.copy, *names, origin=origin.provider)
+
+        def act() -> None:
+            # The store would copy an expired record too, over a value that is there.
+            if origin.codec.reads_records and is_over(origin.look(key)[0]):
+                raise KeyNotFoundError(key)
+            values.provider.copy(*names, origin=origin.provider)
+
         return outcome_of(key, values.location, act)
 
     concurrency = values.provider.concurrency
@@ -225,12 +235,17 @@ def _records_of(
         return
     origin = _values_of(source)
     is_alike = _store_alike(origin, values)
+
+    def record_for_target(key: str, data: bytes) -> bytes:
+        if not is_alike:
+            return origin.recoded(key, data, values, key)
+        if is_over(origin.expiry_in(data)):
+            raise KeyNotFoundError(key)
+        return data
+
     with closing(_read(origin, keys, outcomes)) as read:
         for key, (data, _) in read:
-            if is_alike:
-                yield key, data
-                continue
-            failure, recoded = _attempt(key, partial(origin.recoded, key, data, values, key))
+            failure, recoded = _attempt(key, partial(record_for_target, key, data))
             if recoded is None:
                 _note(outcomes, key, failure)
             else:
@@ -338,16 +353,18 @@ def _differs(key: str) -> CorruptRecordError:
 
 def _are_same(one: object, other: object) -> bool:
     try:
-        return one is other or bool(one == other)
+        if one is other or one == other:
+            return True
     except Exception as error:
-        # Comparing may raise anything: that of numpy's arrays is no single answer, for example.
+        # Comparing may raise anything: numpy's arrays have no single result, for example.
         if is_from_signal_handler(error):
             raise
-        return pickle.dumps(one) == pickle.dumps(other)
+    # A NaN, for example, equals nothing.
+    return pickle.dumps(one) == pickle.dumps(other)
 
 
 def _note(outcomes: Outcomes, key: str, failure: Error | None) -> None:
-    """Count a key that is not copied; one that was deleted since it was listed is no failure."""
+    """Count a key that is not copied; one that has expired or was deleted is no failure."""
     if isinstance(failure, KeyNotFoundError):
         outcomes.add_bytes(0, keys=1)
     else:

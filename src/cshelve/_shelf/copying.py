@@ -29,7 +29,10 @@ def move_key(values: Values, source: str, target: str) -> None:
 
 
 def _is_elsewhere(values: Values, doing: str, source: str, target: str) -> bool:
-    """Return False where source and target are one key, which has to be there then too."""
+    """Return whether the target is another key than the source.
+
+    Raises `KeyNotFoundError` for a key that is to be copied onto itself and does not exist.
+    """
     values.refuse_if_read_only(doing, source)
     values.settle(source)
     if source != target:

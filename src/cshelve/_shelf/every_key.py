@@ -47,6 +47,8 @@ def expire_all(values: Values, atomic: Atomic, outcomes: Outcomes, *, exclusive:
     values.refuse_if_read_only("expire keys of")
     if not exclusive and not values.provider.capabilities.conditional_delete:
         raise _no_conditions(values, "expire")
+    if not values.codec.reads_records:
+        return 0
     with outcomes:
         outcomes.add_all(_each(values, expire, "expire"))
     return len(deleted)

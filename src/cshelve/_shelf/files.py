@@ -111,15 +111,17 @@ def _size_of(file: object) -> int | None:
     """Return how many bytes a file has from its position on; None if only reading it tells.
 
     Only of files that are what they seem: one that decompresses, for example, has the descriptor of
-    the compressed one.
+    the compressed one, and the system's own in /proc have the length 0.
     """
     file = getattr(file, "file", file)  # `tempfile` wraps what it opens.
     if isinstance(file, io.BytesIO):
         return max(0, file.getbuffer().nbytes - file.tell())
     if isinstance(file, io.FileIO | io.BufferedReader | io.BufferedRandom):
-        with suppress(OSError):  # No file of the system's, such as a part of an archive.
-            status = os.fstat(file.fileno())
-            if stat.S_ISREG(status.st_mode):
+        raw = file if isinstance(file, io.FileIO) else file.raw
+        # A buffer may be before anything, such as a part of an archive.
+        if isinstance(raw, io.FileIO):
+            status = os.fstat(raw.fileno())
+            if stat.S_ISREG(status.st_mode) and status.st_size:
                 return max(0, status.st_size - file.tell())
     return None
 
@@ -131,20 +133,31 @@ def _opened_to_write(file: FileToWrite) -> Iterator[SupportsWrite[bytes]]:
         _refuse_text(file, "write", "wb")
         yield file
         return
-    path = os.path.realpath(file)  # A link stays, and its target is replaced.
-    if os.path.exists(path) and not os.path.isfile(path):
+    if os.path.exists(file) and not os.path.isfile(file):
         # A device or a pipe, which must not be replaced. A directory raises an error here.
-        with open(path, "wb", buffering=0) as opened:
+        with open(file, "wb", buffering=0) as opened:
             yield opened
         return
+    path = os.path.realpath(file)  # A link stays, and its target is replaced.
     temporary = os.path.join(os.path.dirname(path), f".{os.urandom(8).hex()}.part")
     try:
-        with open(temporary, "xb", buffering=0) as opened:
+        with _created(temporary, path) as opened:
+            with suppress(FileNotFoundError):
+                os.chmod(temporary, stat.S_IMODE(os.stat(path).st_mode))
             yield opened
         os.replace(temporary, path)
     except BaseException:
         with suppress(OSError):  # There is none: it could not be created.
             os.unlink(temporary)
+        raise
+
+
+def _created(temporary: str, path: str) -> io.FileIO:
+    """Create a temporary file; an error names the path that the caller knows."""
+    try:
+        return open(temporary, "xb", buffering=0)
+    except OSError as error:
+        error.filename = path
         raise
 
 

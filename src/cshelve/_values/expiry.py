@@ -7,7 +7,10 @@ import time
 from cshelve.codec.record import NEVER
 from cshelve.exceptions import ConfigurationError, KeyNotFoundError
 
-__all__ = ["ExpiredError", "expires_in", "is_over", "now"]
+__all__ = ["ExpiredError", "after", "expires_in", "is_over", "now"]
+
+# A record has no room for a later time, and larger integers have no place in a float.
+LONGEST_SECONDS = 2**64
 
 
 class ExpiredError(KeyNotFoundError):
@@ -29,6 +32,11 @@ def is_over(expires_at: float) -> bool:
     return expires_at <= now()
 
 
+def after(seconds: float) -> float:
+    """Return the time that comes so many seconds from now, however many these are."""
+    return now() + min(seconds, LONGEST_SECONDS)
+
+
 def expires_in(seconds: float) -> float:
     """Return the time that comes so many seconds from now; for `math.inf`, that is never.
 
@@ -39,4 +47,4 @@ def expires_in(seconds: float) -> float:
         raise ConfigurationError(
             f"expire_after_seconds: is a number above zero, or math.inf, not {seconds!r:.40}."
         )
-    return NEVER if seconds == NEVER else now() + seconds
+    return NEVER if seconds == NEVER else after(seconds)

@@ -144,19 +144,26 @@ class Values:
         return self.decode(key, item.data), item.version
 
     def look(self, key: str) -> tuple[float, str]:
-        """Return when what is there says that it expires, unverified, and its version.
+        """Return when a key expires, by the unverified beginning of its record, and its version.
 
-        One request. Raises `KeyNotFoundError`.
+        Sends one request. Raises `KeyNotFoundError`.
         """
         details = self.provider.inspect(self.name(key))
-        expires_at = expiry_of(details.head)
-        return NEVER if expires_at is None else expires_at, details.version
+        return self.expiry_in(details.head), details.version
+
+    def expiry_in(self, head: bytes) -> float:
+        """Return when a record expires, by its first bytes, which are not verified."""
+        # In a shelf without records, what looks like the beginning of one is just a value.
+        expires_at = expiry_of(head) if self.codec.reads_records else None
+        return NEVER if expires_at is None else expires_at
 
     def expired_version(self, key: str) -> str | None:
-        """Return the version of what is there if it has expired, else None.
+        """Return the version of the record of a key if it has expired, else None.
 
-        Two requests, or one if it has not.
+        Sends two requests, one if it has not expired, and none if nothing in this shelf can expire.
         """
+        if not self.codec.reads_records:
+            return None
         try:
             expires_at, _ = self.look(key)
             if expiry.is_over(expires_at):
@@ -191,7 +198,7 @@ class Values:
     def new_expiry(self) -> float:
         """Return when a value that is written now expires, unless its caller says otherwise."""
         seconds = self.codec.expire_after_seconds
-        return NEVER if seconds is None else expiry.now() + seconds
+        return NEVER if seconds is None else expiry.after(seconds)
 
     def write(
         self,
@@ -404,8 +411,7 @@ class Values:
         details = self.provider.inspect(name)
         is_bound = self.codec.versioned and bool(protection_of(details.head)[0])
         if self.codec.seal is None and not is_bound:
-            expires_at = expiry_of(details.head) if self.codec.reads_records else None
-            if expires_at is not None and expiry.is_over(expires_at):
+            if expiry.is_over(self.expiry_in(details.head)):
                 raise expiry.ExpiredError(source)
             self.provider.copy(name, self.name(target), if_version=details.version)
             return details.version

@@ -191,7 +191,7 @@ def expiry_of(head: bytes) -> float | None:
 
     Needs no key and verifies nothing. None if it never expires, or if that is no record.
     """
-    # Asked of every object that is written, so the answer that it mostly has must be fast.
+    # Called for every object that is written, so the usual result has to be fast.
     if EXPIRING.match(head) is None:
         return None
     letters_end = HEADER.size + head[1]
@@ -236,7 +236,7 @@ def _header(signature: bytes, payload_bytes: int) -> bytes:
 
 def _time(expires_at: float) -> bytes:
     # A time that is too late for its bytes is one that nobody will see.
-    return TIME.pack(min(round(max(expires_at, 0.0) * 1000), LATEST))
+    return TIME.pack(round(min(max(expires_at, 0.0) * 1000, LATEST)))
 
 
 def _expires_at(data: Data) -> float:

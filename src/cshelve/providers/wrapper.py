@@ -84,7 +84,9 @@ class Wrapper(Provider):
         self.inner.close()
 
     def shares_store(self, other: Provider) -> bool:
-        return self.inner.shares_store(other.inner if isinstance(other, Wrapper) else other)
+        while isinstance(other, Wrapper):
+            other = other.inner
+        return self.inner.shares_store(other)
 
     def get(self, name: str) -> Item:
         return self.inner.get(name)

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from collections.abc import Generator, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, TypeVar
 
 from cshelve._open import open_provider
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from cshelve._shelf.shelf import CloudShelf
+    from cshelve.providers.streams import Source, Target
 
 __all__ = ["Call", "CountingProvider", "FailingProvider", "SlowProvider", "shelf_over"]
 
@@ -170,11 +172,19 @@ class _Plan:
         return True
 
 
+# The methods that `FailingProvider` has errors for.
+FAILING = frozenset(
+    {"exists", "create", "sync", "close", "get", "inspect", "contains", "expires_at", "put"}
+    | {"delete", "entries", "names", "upload", "download", "copy"}
+    | {"get_many", "put_many", "delete_many", "purge"}
+)
+
+
 class FailingProvider(Wrapper):
     """Raises the errors planned with `fail`, and passes all other calls to the inner provider.
 
     Operations on many names call those on one name, so a plan for `put` also applies to `put_many`,
-    and a plan for `names` or `delete` to `purge`. Safe in many threads.
+    `upload` and `copy`, and a plan for `names` or `delete` to `purge`. Safe in many threads.
 
         store = FailingProvider(InMemory())
         store.fail("put", cshelve.StorageError("disk full"), name="b")
@@ -199,12 +209,15 @@ class FailingProvider(Wrapper):
     ) -> None:
         """Raise an error in the next `times` calls of a method, or in all calls if `times` is None.
 
-        With `name`, only calls for that name count. The first `after` calls are passed on. With
-        `before=False`, the inner provider is called first and only its result is lost, as if the
-        connection broke after a write. Raises `ValueError` for a method that providers do not have.
+        With `name`, only calls for that name count; of `copy`, that is the source. The first
+        `after` calls are passed on. With `before=False`, the inner provider is called first and
+        only its result is lost, as if the connection broke after a write. Raises `ValueError` for a
+        method that providers do not have, or that asks nothing of their store.
         """
         if not callable(getattr(Provider, method, None)):
             raise ValueError(f"providers have no method {method!r}")
+        if method not in FAILING:
+            raise ValueError(f"{method!r} asks nothing of the store, so that it cannot fail")
         with self._lock:
             self._plans.append(_Plan(method, error, name, times, after, before))
 
@@ -213,6 +226,9 @@ class FailingProvider(Wrapper):
 
     def create(self) -> None:
         self._around("create", None, super().create)
+
+    def sync(self) -> None:
+        self._around("sync", None, super().sync)
 
     def close(self) -> None:
         self._around("close", None, super().close)
@@ -254,6 +270,23 @@ class FailingProvider(Wrapper):
         self._raise_planned("names", None, before=True)
         yield from super().names(prefix, start_after=start_after, limit=limit)
         self._raise_planned("names", None, before=False)
+
+    def upload(self, name: str, source: Source) -> str:
+        return self._around("upload", name, partial(super().upload, name, source))
+
+    def download(self, name: str, target: Target) -> None:
+        self._around("download", name, partial(super().download, name, target))
+
+    def copy(
+        self,
+        source: str,
+        target: str,
+        *,
+        if_version: str | None = None,
+        origin: Provider | None = None,
+    ) -> None:
+        act = partial(super().copy, source, target, if_version=if_version, origin=origin)
+        self._around("copy", source, act)
 
     def get_many(self, names: Iterable[str]) -> Iterator[tuple[str, Item | None]]:
         self._raise_planned("get_many", None, before=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from collections import Counter
 from collections.abc import Callable, Iterator
 
@@ -16,7 +17,7 @@ from tests.rigs import Place, S3Rig, object_of, wait_until
 pytestmark = [pytest.mark.s3, pytest.mark.once, each_engine]
 
 GET, HEAD, PUT, DELETE = "GetObject", "HeadObject", "PutObject", "DeleteObject"
-LIST, DELETES = "ListObjectsV2", "DeleteObjects"
+LIST, DELETES, COPY = "ListObjectsV2", "DeleteObjects", "CopyObject"
 CREATE, PART, COMPLETE = "CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload"
 
 CHUNK = 5 << 20
@@ -73,12 +74,36 @@ ACTS: dict[str, tuple[Act, dict[str, int]]] = {
     "write if unchanged": (lambda db: db.modify("k", lambda _: 1), {GET: 1, PUT: 1}),
     "a conflict": (
         raising(cshelve.ConflictError, lambda db: db.replace("k", 1, None)),
-        {PUT: 1},
+        {PUT: 1, GET: 1},  # Which asks whether what is there has expired.
     ),
     "write a large value": (
         lambda db: db.__setitem__("large", LARGE),
         {CREATE: 1, PART: 3, COMPLETE: 1},
     ),
+}
+
+
+def expire_one(db: cshelve.CloudShelf) -> None:
+    db.set("over", 1, expire_after_seconds=1e-9)
+    assert db.expire() == 1
+
+
+def replace_expired(db: cshelve.CloudShelf) -> None:
+    db.set("k", 1, expire_after_seconds=1e-9)
+    db.replace("k", 2, None)
+
+
+ACTS |= {
+    "inspect": (lambda db: db.provider.inspect("k"), {GET: 1}),
+    "copy": (lambda db: db.copy("k", "copy"), {GET: 1, COPY: 1}),
+    "copy an absent key": (raising(KeyError, lambda db: db.copy("absent", "copy")), {GET: 1}),
+    "move": (lambda db: db.move("k", "moved"), {GET: 1, COPY: 1, DELETE: 1}),
+    "copy all": (
+        lambda db: cshelve.copy(db.prefix("k"), db.prefix("other/")),
+        {LIST: 1, GET: 1, COPY: 1},
+    ),
+    "expire": (expire_one, {PUT: 1, LIST: 1, GET: 2, DELETE: 1}),
+    "replace what has expired": (replace_expired, {PUT: 3, GET: 2}),
 }
 
 
@@ -92,6 +117,59 @@ def test_each_request_and_the_bodies_of_both_sides_count(
     assert used.retries == 0
     assert used.waited_seconds > 0
     assert used.engine == engine
+
+
+def of_file(method: str, name: str, size_bytes: int) -> Act:
+    def run(db: cshelve.CloudShelf) -> None:
+        file = io.BytesIO(LARGE[:size_bytes])
+        getattr(db, method)(name, file)
+        if method == "download":
+            assert file.getvalue() == LARGE[:size_bytes]
+
+    return run
+
+
+FILES: dict[str, tuple[Act, dict[str, int]]] = {
+    "inspect what is empty": (lambda db: db.provider.inspect("empty"), {GET: 1, HEAD: 1}),
+    "upload": (of_file("upload", "new", 9), {PUT: 1}),
+    "upload what is large": (
+        of_file("upload", "new", len(LARGE)),
+        {CREATE: 1, PART: 3, COMPLETE: 1},
+    ),
+    "download": (of_file("download", "small", 9), {GET: 1}),
+    "download what is empty": (of_file("download", "empty", 0), {GET: 1, HEAD: 1}),
+    "download what is large": (of_file("download", "large", len(LARGE)), {GET: 3}),
+    "download an absent key": (raising(KeyError, of_file("download", "absent", 0)), {GET: 1}),
+    "copy what is large": (lambda db: db.copy("large", "copy"), {GET: 1, COPY: 1}),
+    "make a link": (lambda db: db.presigned_url("small"), {}),
+    "expire": (lambda db: db.expire(), {}),
+    "a conflict": (
+        raising(cshelve.ConflictError, lambda db: db.replace("small", b"", None)),
+        {PUT: 1},
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FILES)
+def test_what_comes_from_files_and_goes_to_them_counts(name: str, engine: str, s3: S3Rig) -> None:
+    sizes = {"multipart_threshold_bytes": CHUNK, "multipart_chunk_bytes": CHUNK}
+    plain = {"use_versioning": False, "serializer": "bytes"}
+    act, requests = FILES[name]
+    place = Place(s3.config(None, engine=engine, **sizes, **plain))
+    with warmed_up(place.open(), b"") as db:
+        db.update({"empty": b"", "small": LARGE[:9], "large": LARGE})
+        assert used_by(s3, db, act).requests == requests
+
+
+def test_a_server_that_copies_nothing_costs_a_read_and_a_write_more(
+    engine: str, s3: S3Rig, db: cshelve.CloudShelf
+) -> None:
+    with s3.proxy.inject(Answer(405, "MethodNotAllowed"), operation=COPY):
+        used = used_by(s3, db, lambda db: db.copy("k", "copy"))
+    assert used.requests == {GET: 2, COPY: 1, PUT: 1}
+    assert used.retries == 0
+    cost = used.cost()
+    assert cost.requests == pytest.approx((2 * 0.005 + 2 * 0.0004) / 1000)
 
 
 def test_ranges_of_a_large_value_count_as_far_as_they_are_read(
@@ -127,6 +205,10 @@ FAULTS: dict[str, tuple[Fault, Act, str]] = {
         LIST,
     ),
     "a lost response, write if absent": (Reset(before=True), lambda db: db.setdefault("x", 1), PUT),
+    "a busy server, copy": (BUSY, lambda db: db.copy("k", "copy"), COPY),
+    "a busy server, inspect": (BUSY, lambda db: db.provider.inspect("k"), GET),
+    "a cut body, inspect": (CutBody(3), lambda db: db.provider.inspect("k"), GET),
+    "a lost response, copy": (Reset(before=False), lambda db: db.copy("k", "copy"), COPY),
     "a cut body, read many": (CutBody(3), lambda db: dict(db.get_many(["k"])), GET),
 }
 

@@ -88,8 +88,14 @@ class TestSpans:
             (lambda db: dict(db.get_many(["k", "absent"])), {"S3.GetObject"}),
             (lambda db: dict(db.items()), {"S3.ListObjectsV2", "S3.GetObject"}),
             (lambda db: db.clear(), {"S3.ListObjectsV2", "S3.DeleteObjects"}),
+            (lambda db: db.move("k", "l"), {"S3.GetObject", "S3.CopyObject", "S3.DeleteObject"}),
+            (
+                lambda db: cshelve.copy(db.prefix("k"), db.prefix("other/")),
+                {"S3.ListObjectsV2", "S3.GetObject", "S3.CopyObject"},
+            ),
+            (lambda db: db.expire(), {"S3.ListObjectsV2", "S3.GetObject"}),
         ],
-        ids=["one", "write many", "read many", "read all", "clear"],
+        ids=["one", "write many", "read many", "read all", "clear", "move", "copy all", "expire"],
     )
     def test_the_parent_is_the_span_of_the_caller_in_threads_too(
         self,
@@ -158,6 +164,13 @@ class TestSpans:
         for span in (head, get):
             assert span.status.is_unset
             assert span.attributes["http.response.status_code"] == 404
+
+    def test_an_empty_object_is_no_error(
+        self, engine: str, s3: S3Rig, db: cshelve.CloudShelf, spans: Spans
+    ) -> None:
+        s3.client.put_object(Bucket=s3.bucket, Key=object_of(db, "empty"), Body=b"")
+        assert db.provider.inspect("empty").size_bytes == 0
+        assert [span.status.is_unset for span in spans()] == [True, True]
 
 
 @each_engine

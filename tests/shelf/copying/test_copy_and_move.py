@@ -270,6 +270,7 @@ class TestInS3:
         "fault",
         [
             Answer(501, "NotImplemented"),
+            Answer(400, "NotImplemented"),
             Answer(405, "MethodNotAllowed"),
             Answer(400, "InvalidRequest", "The specified copy source is larger than the maximum"),
         ],
@@ -282,6 +283,39 @@ class TestInS3:
             s3.proxy.inject(fault, operation=COPY, times=None)
             db.copy("a", "b")
             assert db["b"] == 1
+
+    @pytest.mark.parametrize(
+        "fault",
+        [
+            Answer(200, body=b""),
+            Answer(200, body=b"<html>Log in</html>", headers={"Content-Type": "text/html"}),
+            Answer(200, body=b"<CopyObjectResult></CopyObjectResult>"),
+        ],
+    )
+    def test_a_response_that_says_nothing_of_a_copy_loses_no_value(
+        self, fault: Answer, engine: str, s3: S3Rig
+    ) -> None:
+        """A bug: `move` deleted the only copy."""
+        with without_pauses(), cshelve.open_from_dict(s3.config(engine=engine)) as db:
+            db["a"] = 1
+            s3.proxy.inject(fault, operation=COPY, times=None)
+            db.move("a", "b")
+            assert dict(db) == {"b": 1}
+
+    def test_an_error_in_a_response_that_begins_well_loses_no_value(
+        self, engine: str, s3: S3Rig
+    ) -> None:
+        error = b"<Error><Code>InternalError</Code><Message>Try again.</Message></Error>"
+        fault = Answer(200, body=b'<?xml version="1.0" encoding="UTF-8"?>' + error)
+        with without_pauses(), cshelve.open_from_dict(s3.config(engine=engine)) as db:
+            db["a"] = 1
+            with s3.proxy.inject(fault, operation=COPY, times=None):
+                with pytest.raises(cshelve.StorageError, match="InternalError"):
+                    db.move("a", "b")
+                assert dict(db) == {"a": 1}
+            with s3.proxy.inject(fault, operation=COPY):
+                db.move("a", "b")
+            assert dict(db) == {"b": 1}
 
     def test_a_refusal_says_what_is_lacking(self, engine: str, s3: S3Rig) -> None:
         with without_pauses(), cshelve.open_from_dict(s3.config(engine=engine)) as db:

@@ -101,6 +101,15 @@ class TestFromAShelfToAMapping:
         with pytest.raises(cshelve.BulkError, match="OSError: full"):
             cshelve.copy(db, Full())
 
+    @pytest.mark.parametrize("value", [float("nan"), {"a": [float("nan")]}])
+    def test_verify_accepts_values_that_equal_nothing(
+        self, value: Any, place: Place, tmp_path: Path
+    ) -> None:
+        db = place.open()
+        db["k"] = value
+        with shelve.open(str(tmp_path / "file")) as file:
+            assert cshelve.copy(db, file, verify=True) == 1
+
     def test_verify_finds_what_a_mapping_did_not_keep(self, place: Place) -> None:
         class Forgetful(dict[str, Any]):
             def __getitem__(self, key: str) -> Any:
@@ -411,7 +420,7 @@ class TestWithinS3:
         number, operations = self.counted(
             s3, lambda: cshelve.copy(source, target, progress=watching)
         )
-        assert (number, operations) == (20, [COPY] * 20 + [LIST])
+        assert (number, operations) == (20, [COPY] * 20 + [GET] * 20 + [LIST])
         assert dict(target.items()) == PAIRS
         assert watching.told[-1] == (20, None, 0, None)
 
@@ -424,7 +433,7 @@ class TestWithinS3:
         number, operations = self.counted(
             s3, lambda: cshelve.copy(source, target, skip_existing=True)
         )
-        assert (number, operations) == (19, [COPY] * 19 + [LIST] * 2)
+        assert (number, operations) == (19, [COPY] * 19 + [GET] * 19 + [LIST] * 2)
         assert target["k/1"] == "kept"
 
     def test_to_verify_the_records_come_this_way(
@@ -506,6 +515,29 @@ def test_a_shelf_in_memory_is_another_place_than_the_next(
         assert dict(target) == {"k": 1}
         with pytest.raises(cshelve.ConfigurationError, match="contains the other"):
             cshelve.copy(source, same)
+
+
+@pytest.mark.parametrize(
+    ("of_source", "of_target"),
+    [
+        (lambda inner: inner, Wrapper),
+        (Wrapper, lambda inner: inner),
+        (Wrapper, lambda inner: Wrapper(Wrapper(inner))),
+        (lambda inner: Wrapper(Wrapper(inner)), Wrapper),
+        (lambda inner: Wrapper(Wrapper(inner)), lambda inner: inner),
+    ],
+)
+def test_a_part_of_the_source_is_known_through_wrappers(
+    of_source: Callable[[InMemory], Any], of_target: Callable[[InMemory], Any]
+) -> None:
+    store = InMemory()
+    with (
+        cshelve.open_provider(of_source(store)) as source,
+        cshelve.open_provider(of_target(store)) as target,
+    ):
+        source["k"] = 1
+        with pytest.raises(cshelve.ConfigurationError, match="contains the other"):
+            cshelve.copy(source, target.prefix("copies/"))
 
 
 def test_little_of_a_long_source_is_read_in_advance() -> None:

@@ -91,6 +91,19 @@ class TestWhereNothingCanExpire:
         with pytest.raises(cshelve.ConfigurationError, match="expire_after_seconds: a local shelf"):
             cshelve.open_from_dict(config)
 
+    def test_a_value_that_looks_like_an_expired_record_is_just_a_value(self, clock: Clock) -> None:
+        with opened() as db:
+            db.set("k", 1, expire_after_seconds=1)
+            record = db.provider.get("k").data
+        clock.move(2)
+        with opened(use_versioning=False, serializer="bytes") as db:
+            db["backup"] = record
+            assert db.expire() == 0
+            db.copy("backup", "copy")
+            with pytest.raises(cshelve.ConflictError):
+                db.replace("backup", b"new", None)
+            assert dict(db.items()) == {"backup": record, "copy": record}
+
     def test_a_record_that_can_is_missing_once_it_has(self, clock: Clock) -> None:
         memory = InMemory(exists=True)
         with cshelve.open_provider(memory, config={"default": {"serializer": "json"}}) as db:
@@ -130,3 +143,22 @@ def test_a_provider_that_knows_nothing_of_it_is_read_from(clock: Clock) -> None:
         db.set("k", 1, expire_after_seconds=60)
         clock.move(60)
         assert db.expire() == 1
+
+
+def test_a_duration_above_all_floats_is_for_set_alone(clock: Clock) -> None:
+    with pytest.raises(cshelve.ConfigurationError, match="must be finite, not inf"):
+        opened(expire_after_seconds=10**400)
+    with opened() as db:
+        db.set("k", 1, expire_after_seconds=10**400)
+        assert db["k"] == 1
+
+
+@pytest.mark.parametrize("seconds", [2.0**64, 1e306, 2**64])
+def test_a_duration_that_no_clock_reaches_is_one(seconds: float, clock: Clock) -> None:
+    with opened(expire_after_seconds=seconds) as db:
+        db["a"] = 1
+        db.set("b", 2, expire_after_seconds=seconds)
+        clock.move(2**50)
+        assert dict(db.items()) == {"a": 1, "b": 2}
+        assert "a" in db
+        assert db.expire() == 0

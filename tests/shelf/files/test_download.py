@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import io
 import os
+import stat
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,15 @@ class TestDownload:
         assert target.stat().st_mode == new.stat().st_mode
         assert os.listdir(target.parent) == ["file"]
 
+    def test_keeps_the_rights_of_the_file_that_it_replaces(
+        self, place: Place, tmp_path: Path
+    ) -> None:
+        db = plain(place).open()
+        db["k"] = VALUE
+        (tmp_path / "secret").touch(0o600)
+        db.download("k", tmp_path / "secret")
+        assert stat.S_IMODE((tmp_path / "secret").stat().st_mode) == 0o600
+
     def test_writes_to_what_a_link_leads_to(self, place: Place, tmp_path: Path) -> None:
         db = plain(place).open()
         db["k"] = b"v"
@@ -77,6 +87,16 @@ class TestDownload:
         db["k"] = b"v"
         db.download("k", os.devnull)
         assert not os.path.isfile(os.devnull)
+
+    def test_writes_to_a_pipe_that_only_its_descriptor_leads_to(self, place: Place) -> None:
+        """A bug: `/dev/stdout` was a missing file if another program read it."""
+        db = plain(place).open()
+        db["k"] = b"v"
+        reading, writing = os.pipe()
+        db.download("k", f"/dev/fd/{writing}")
+        os.close(writing)
+        with open(reading, "rb") as pipe:
+            assert pipe.read() == b"v"
 
     @pytest.mark.parametrize("key", ["absent", "", "x" * 2000, "\ud800"])
     def test_of_a_missing_key_leaves_no_file(self, key: str, place: Place, tmp_path: Path) -> None:
@@ -122,8 +142,9 @@ class TestDownload:
         (tmp_path / "files").mkdir()
         with pytest.raises(IsADirectoryError):
             db.download("k", tmp_path / "files")
-        with pytest.raises(FileNotFoundError):
+        with pytest.raises(FileNotFoundError) as caught:
             db.download("k", tmp_path / "nowhere" / "file")
+        assert caught.value.filename == str(tmp_path / "nowhere" / "file")
         (tmp_path / "file").write_bytes(b"")
         with pytest.raises(NotADirectoryError):
             db.download("k", tmp_path / "file" / "file")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import math
 from typing import Any
 from urllib.error import HTTPError
 from urllib.parse import parse_qs, urlsplit
@@ -74,8 +75,8 @@ class TestALink:
         with cshelve.open_from_dict(config, "r") as db:
             assert fetched(db.presigned_url("k"))[0] == b"v"
 
-    @pytest.mark.parametrize("seconds", [0, -1, 604_801])
-    def test_of_a_time_that_s3_refuses_is_refused(self, seconds: int, s3: S3Rig) -> None:
+    @pytest.mark.parametrize("seconds", [0, -1, 604_801, math.nan, True, "60", None])
+    def test_of_a_time_that_s3_refuses_is_refused(self, seconds: Any, s3: S3Rig) -> None:
         with (
             cshelve.open_from_dict(s3.config(**PLAIN)) as db,
             pytest.raises(cshelve.ConfigurationError, match="7 days"),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import io
 import os
+import tarfile
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,29 @@ class TestUpload:
             for number, stream in enumerate([*streams, spooled]):
                 db.upload(str(number), stream)
                 assert db[str(number)] == VALUE
+
+    def test_takes_buffers_before_what_is_no_file(self, place: Place, tmp_path: Path) -> None:
+        """A bug: the length was that of the compressed file, or asking for it failed."""
+        packed, archive = tmp_path / "packed", tmp_path / "archive"
+        packed.write_bytes(gzip.compress(VALUE))
+        member = tarfile.TarInfo("member")
+        member.size = len(VALUE)
+        with tarfile.open(archive, "w") as written:
+            written.addfile(member, io.BytesIO(VALUE))
+        db = plain(place).open()
+        with gzip.open(packed) as unpacked, tarfile.open(archive) as read:
+            files: dict[str, Any] = {
+                "a": io.BufferedReader(unpacked),
+                "b": read.extractfile("member"),
+            }
+            for key, file in files.items():
+                db.upload(key, file)
+                assert db[key] == VALUE
+
+    def test_takes_files_that_say_that_they_have_no_length(self, place: Place) -> None:
+        db = plain(place).open()
+        db.upload("k", "/proc/self/cmdline")
+        assert db["k"] == Path("/proc/self/cmdline").read_bytes()
 
     def test_replaces_what_was_there(self, place: Place, path: Path) -> None:
         db = plain(place).open()

@@ -112,7 +112,7 @@ class ByBoto3:
         return item
 
     def beginning(self, name: str, most_bytes: int) -> tuple[Mapping[str, Any], bytes] | None:
-        """Return the answer to a GET of an object's first bytes, and those; None if it has none."""
+        """Return the response to a GET of the first bytes, and those; None if there are none."""
         wanted = {"Range": f"bytes=0-{most_bytes - 1}"}
 
         def read(before: Exception | None) -> tuple[Mapping[str, Any], bytes]:

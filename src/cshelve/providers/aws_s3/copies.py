@@ -41,7 +41,9 @@ def copy_object(
 ) -> bool:
     """Copy an object from the bucket of `origin`; return False if this server does not do that.
 
-    Raises `KeyNotFoundError`, or `ConflictError` if it does not have the version any more.
+    Servers that do not know CopyObject take it for a PUT of nothing, and proxies respond with a
+    page. Only a response like S3's says that there is a copy. Raises `KeyNotFoundError`, or
+    `ConflictError` if the source does not have the version any more.
     """
     _ = requests.clients, origin.clients  # Which check and type `[put_params]`.
     parameters = {
@@ -53,14 +55,14 @@ def copy_object(
         parameters["CopySourceIfMatch"] = if_version
     try:
         with requests.permit():
-            requests.boto3.call("CopyObject", target, parameters)
+            response = requests.boto3.call("CopyObject", target, parameters)
     except failures() as error:
         if is_absent(error) or is_key_refused(error, source):
             raise KeyNotFoundError(source) from None
         if _cannot_copy(error):
             return False
         raise translated(error, origin.bucket.place("CopyObject", source)) from error
-    return True
+    return "ETag" in response.get("CopyObjectResult", {})
 
 
 def have_one_client(settings: S3Settings, other: S3Settings) -> bool:
@@ -100,4 +102,4 @@ def _cannot_copy(error: Exception) -> bool:
     """Return whether the object has to be read and written: it is large, or this is no Amazon."""
     said = str(getattr(error, "response", {}).get("Error", {}).get("Message", ""))
     is_too_large = code_of(error) in TOO_LARGE and ("larger than" in said or "size" in said)
-    return is_too_large or status_of(error) in {405, 501}
+    return is_too_large or status_of(error) in {405, 501} or code_of(error) == "NotImplemented"

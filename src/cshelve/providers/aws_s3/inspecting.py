@@ -1,7 +1,7 @@
 """What S3 says of one object, and the beginning of its data, without reading all of it.
 
-A GET of a range answers with everything that a HEAD answers with. An empty object has no range,
-which is a 416 without any of that, so it costs a HEAD more.
+The response to a GET of a range has all headers that the response to a HEAD has. An empty object
+has no range: the response is a 416 without those headers, and a HEAD has to follow.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from cshelve.exceptions import KeyNotFoundError, StorageError
 from cshelve.providers.aws_s3.bucket import NO_VERSION
 from cshelve.providers.aws_s3.errors import failures, is_absent, translated
+from cshelve.providers.aws_s3.sending import META
 from cshelve.providers.base import Details
 
 if TYPE_CHECKING:
@@ -22,7 +23,6 @@ if TYPE_CHECKING:
 
 __all__ = ["inspected"]
 
-META = "x-amz-meta-"
 RANGE = re.compile("bytes 0-([0-9]+)/([0-9]+)")
 # An object may be empty when the GET arrives, and be replaced before the HEAD does.
 ATTEMPTS = 3
@@ -46,7 +46,7 @@ def inspected(requests: Requests, name: str, head_bytes: int) -> Details:
 
 
 def _by_get(requests: Requests, name: str, head_bytes: int) -> Details | None:
-    """Return the answer to a GET of the first bytes; None if there are none."""
+    """Return what a GET of the first bytes tells; None if there are none."""
     most_bytes = max(head_bytes, 1)  # There is no range of no bytes.
     with requests.permit():
         answer = requests.beginning(name, most_bytes)
@@ -94,21 +94,24 @@ def _of_boto3(
         return _details(name, answer, head, most_bytes)
     except ValueError as error:
         place = requests.bucket.place(operation, name)
-        raise StorageError(f"{place}: the server's answer cannot be read ({error}).") from error
+        raise StorageError(f"{place}: the server's response cannot be read ({error}).") from error
 
 
 def _details(name: str, answer: Mapping[str, Any], head: bytes, most_bytes: int) -> Details:
-    """Return what an answer says; raise `ValueError` if it does not say size or date."""
+    """Return what a response says; raise `ValueError` if it does not say size or date."""
     size_bytes, modified = answer.get("ContentLength"), answer.get("LastModified")
-    if "ContentRange" in answer:
-        found = RANGE.fullmatch(answer["ContentRange"])
-        if found is None:
-            raise ValueError(f"the range {answer['ContentRange']:.50}")
+    status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
+    if status == 206 or "ContentRange" in answer:
+        found = RANGE.fullmatch(answer.get("ContentRange", ""))
+        if found is None:  # Its length would be taken for that of the object.
+            raise ValueError(f"the range {answer.get('ContentRange')!r:.50}")
         size_bytes = int(found[2])
-        if not len(head) == int(found[1]) + 1 == min(most_bytes, size_bytes):
+        if int(found[1]) + 1 != min(most_bytes, size_bytes):
             raise ValueError("another range than was asked for")
     if size_bytes is None:
         raise ValueError("it has no length")
+    if len(head) != min(most_bytes, size_bytes):
+        raise ValueError("another number of bytes than was asked for")
     if not isinstance(modified, datetime) or modified.tzinfo is None:
         raise ValueError("it has no date")
     # Servers differ in the case in which they write a header's name.
@@ -118,12 +121,13 @@ def _details(name: str, answer: Mapping[str, Any], head: bytes, most_bytes: int)
 
 
 def _in_boto3s_form(answer: Answer) -> Mapping[str, Any]:
-    """Return what boto3 would make of a plain answer, as far as it is needed here."""
+    """Return what boto3 would make of a plain response, as far as it is needed here."""
     headers = answer.headers
     form: dict[str, Any] = {
+        "ResponseMetadata": {"HTTPStatusCode": answer.status},
         "Metadata": {
             n.removeprefix(META): value for n, value in headers.items() if n.startswith(META)
-        }
+        },
     }
     for key, header in (
         ("ETag", "etag"),

@@ -28,10 +28,11 @@ def presigned_url(
     requests: Requests, settings: S3Settings, name: str, expires_seconds: float
 ) -> str:
     """Return a link to an object; sends nothing to S3."""
-    if not 1 <= expires_seconds <= MOST_SECONDS:
+    is_number = isinstance(expires_seconds, int | float) and not isinstance(expires_seconds, bool)
+    if not is_number or not 1 <= expires_seconds <= MOST_SECONDS:
         raise ConfigurationError(
             f"expires_seconds: a link is valid for 1 to {MOST_SECONDS:,} seconds (7 days), not "
-            f"{expires_seconds}."
+            f"{expires_seconds!r:.40}."
         )
     bucket = requests.bucket
     if settings.auth_type == "anonymous":

@@ -221,7 +221,7 @@ class Ranges(BucketTask[int, R]):
     def refuse_other(
         self, start: int, status: int, headers: Mapping[str, str], length: int | None
     ) -> None:
-        """Raise `NotPlainError` for an answer that is not the range that was asked for."""
+        """Raise `NotPlainError` for a response that is not the range that was asked for."""
         is_it = (
             status == 206
             and headers.get("content-range") == self._content_range(start)
@@ -285,5 +285,5 @@ class _Reading(Ranges[None]):
 
 
 def length_of(answer: Answer) -> int:
-    """Return how long a body is that has arrived, in the answer or in a place of its own."""
+    """Return how long a body is that has arrived, in the response or in a buffer of its own."""
     return len(answer.body) or int(answer.headers.get("content-length", 0))

@@ -70,10 +70,10 @@ def _make_span(
 
 
 def _error_type(attempt: Attempt) -> str:
-    """Return what failed; nothing if it was an answer to the question, as an absent key is."""
+    """Return what failed; nothing for what is a result: the key is absent or its object empty."""
     if attempt.error is not None:
         return type(attempt.error).__name__
-    return str(attempt.status) if attempt.status >= 400 and attempt.status != 404 else ""
+    return str(attempt.status) if attempt.status >= 400 and attempt.status not in (404, 416) else ""
 
 
 @lru_cache
