@@ -23,6 +23,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cshelve
+from cshelve.providers.aws_s3.direct.connections import NotSentError
+from cshelve.providers.aws_s3.direct.engine import Engine
 from cshelve.providers.aws_s3.listing import Page, page_from_boto3, plain_page
 from testbed.faults import Answer, Delay, EditResponse
 from testbed.http_messages import Response
@@ -420,6 +422,16 @@ class TestPagesAhead:
                 break
         wait_until(lambda: slow.hits == 1)
         assert time.monotonic() - began < 1.5
+
+    @pytest.mark.skipif(ENGINE == "boto3", reason="boto3 waits for what it has sent")
+    def test_are_left_to_boto3_if_they_cannot_be_sent(
+        self, db: cshelve.CloudShelf, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        def refuse(*_: object) -> None:
+            raise NotSentError("no connection")
+
+        monkeypatch.setattr(Engine, "post", refuse)
+        assert len(set(db)) == 2500
 
     @forks
     def test_are_asked_for_anew_in_a_child(self, db: cshelve.CloudShelf) -> None:

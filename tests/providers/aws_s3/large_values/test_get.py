@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import base64
 import zlib
+from typing import Any
 
 import pytest
 from botocore.exceptions import BotoCoreError, ClientError
 
 import cshelve
+from cshelve.providers.aws_s3.requests import Requests
 from testbed.exchange import Exchange
 from testbed.faults import Answer, CutBody, EditResponse, Fault, Meanwhile, Reset, pass_on
 from testbed.http_messages import Response, made_response
@@ -69,6 +71,19 @@ class TestGet:
 
         case.inject(EditResponse(of_another), GET, after=1)
         assert case.db["k"] == OLD
+
+    def test_is_begun_again_if_the_direct_engine_is_given_up_meanwhile(
+        self, case: Case, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        read = Requests.read
+
+        def read_and_give_up(requests: Requests, *arguments: Any) -> Any:
+            begun = read(requests, *arguments)
+            requests._engine = None
+            return begun
+
+        monkeypatch.setattr(Requests, "read", read_and_give_up)
+        assert case.open(engine="direct")["k"] == OLD
 
     def test_of_a_value_that_is_deleted_meanwhile_is_a_key_error(self, case: Case) -> None:
         def delete() -> None:
