@@ -12,10 +12,11 @@ from typing import TYPE_CHECKING, TypeVar
 from cshelve._concurrency.outcomes import Outcomes
 from cshelve._values.values import Values
 from cshelve.exceptions import KeyNotFoundError, UnsupportedOperationError, ValueTypeError
-from cshelve.providers.streams import Readable, Source, Target
 
 if TYPE_CHECKING:
     from _typeshed import SupportsWrite
+
+    from cshelve.providers.streams import Readable, Source, Target
 
     FileToRead = str | os.PathLike[str] | Readable
     FileToWrite = str | os.PathLike[str] | SupportsWrite[bytes]
@@ -33,6 +34,8 @@ def presigned_url(values: Values, key: str, expires_seconds: float) -> str:
 
 def upload(values: Values, key: str, file: FileToRead, outcomes: Outcomes) -> None:
     """Store what a file has as the value of a key."""
+    from cshelve.providers.streams import Source  # Most shelves never need it.
+
     values.refuse_if_read_only("write", key)
     _refuse_unless_plain(values, "a value has to be complete before it can be stored", "bytes")
     # A bytearray may be cached and changed; it would be written over what is uploaded now.
@@ -47,6 +50,8 @@ def upload(values: Values, key: str, file: FileToRead, outcomes: Outcomes) -> No
 
 def download(values: Values, key: str, file: FileToWrite, outcomes: Outcomes) -> None:
     """Write the value of a key to a file; to a path, as a whole or not at all."""
+    from cshelve.providers.streams import Target
+
     _refuse_unless_plain(values, "a value has to be complete before it can be trusted", "bytes")
     values.settle(key)
 

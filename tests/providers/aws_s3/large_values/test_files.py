@@ -75,12 +75,6 @@ class TestUpload:
         assert case.operations(lambda: case.db.upload("k", Stream(NEW))).count(PART) == 3
         assert case.stored("k") == NEW
 
-    def test_counts_its_bytes(self, case: Case) -> None:
-        stats = provider_of(case.db).stats
-        before = stats.bytes_sent
-        case.db.upload("k", io.BytesIO(NEW))
-        assert stats.bytes_sent - before == len(NEW)
-
     def test_of_a_stream_of_too_many_parts_is_refused(
         self, case: Case, monkeypatch: pytest.MonkeyPatch
     ) -> None:
@@ -171,13 +165,6 @@ class TestDownload:
             case.db.download("k", path)
         assert path.read_bytes() == b""
         assert provider_of(case.db).engine == engine
-
-    def test_counts_its_bytes(self, case: Case) -> None:
-        stats = provider_of(case.db).stats
-        case.store("k", NEW)
-        before = stats.bytes_received
-        case.db.download("k", io.BytesIO())
-        assert stats.bytes_received - before == len(NEW)
 
     @pytest.mark.parametrize(
         "fault", [Answer(503, "SlowDown"), Answer(500), Reset(), Reset(False), CutBody(1000)]
