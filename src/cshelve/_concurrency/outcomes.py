@@ -69,7 +69,7 @@ class Outcomes:
         self._failed = 0
         self._bytes = 0
         self.total_bytes: int | None = None
-        """How many bytes there will be, if that is known."""
+        """The total number of bytes, if it is known."""
         self._count = 0
         self._failures: dict[str, Error] = {}
         self._about_shelf: Error | None = None
@@ -86,7 +86,7 @@ class Outcomes:
 
     @property
     def stored(self) -> int:
-        """How many keys have succeeded."""
+        """The number of keys that have succeeded."""
         return self._stored
 
     @property

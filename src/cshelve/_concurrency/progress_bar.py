@@ -1,7 +1,6 @@
 """The bar of `progress=True`: tqdm's if it is installed, else a line on a terminal.
 
-A script whose standard error is no terminal shows none. A notebook is not a terminal, but shows
-what a terminal would.
+If standard error is not a terminal, there is no bar, except in a notebook.
 """
 
 from __future__ import annotations
@@ -19,26 +18,26 @@ if TYPE_CHECKING:
 __all__ = ["Bar", "new_bar", "size_text"]
 
 BAR_CHARACTERS = 30
-# How often the plain bar is drawn, as often as tqdm's.
+# The time between two drawings of the plain bar, as in tqdm.
 SECONDS_BETWEEN = 0.1
 UNITS = ("bytes", "kB", "MB", "GB", "TB", "PB")
 
 
 class Bar:
-    """A progress callback that draws nothing, and what other bars have in common.
+    """A progress callback that draws nothing; the base of the other bars.
 
-    A bar appears with the first key, so that an operation on none shows nothing.
+    A bar appears with the first key, so an operation on no keys shows none.
     """
 
     def __init__(self, done: str) -> None:
         self.done = done
-        """What becomes of the keys, such as `written`."""
+        """The participle for the bar, such as `written`."""
 
     def __call__(self, progress: Progress) -> None:
-        """Show how far the operation has come."""
+        """Show the progress of the operation."""
 
     def close(self) -> None:
-        """Show the end; a second call does nothing."""
+        """Show the final state; a second call does nothing."""
 
 
 def new_bar(done: str) -> Bar:
@@ -104,14 +103,14 @@ class PlainBar(Bar):
 
     def _draw(self, progress: Progress, end: str = "") -> None:
         line = _line(self.done, progress)
-        # What the line before had more is written over.
+        # The blanks overwrite the rest of a longer line before.
         text = f"\r{line.ljust(self._width)}{end}"
         self._width = len(line)
         try:
             sys.stderr.write(text)
             sys.stderr.flush()
         except (OSError, ValueError) as error:
-            # The terminal is gone, or the stream was closed: that is no failure of the operation.
+            # A closed terminal or stream is no failure of the operation.
             if is_from_signal_handler(error):
                 raise
 

@@ -63,7 +63,7 @@ class _Found(NamedTuple):
     copy: Callable[[], Any]
     """Makes a copy of the value."""
     version: str | None
-    """Of what is there, expired or not; None if nothing is."""
+    """The version of the stored value, expired or not; None if there is none."""
     expires_at: float | None
     """When the value expires; None for the default, which expires as configured."""
 
@@ -84,7 +84,7 @@ class Atomic:
         """Call a function with the value of a key, store its result, and return the result.
 
         If another writer was faster, the function is called again with the new value. Raises
-        `ConflictError` when the time is up. An existing value keeps the time when it expires.
+        `ConflictError` when the time is up. An existing value keeps its expiry time.
         """
         name = values.name(key)
         values.refuse_if_read_only("modify", key)
@@ -226,10 +226,10 @@ class Atomic:
         raise self._contended(values, key) from conflict
 
     def expire(self, values: Values, key: str, *, exclusive: bool) -> bool:
-        """Delete what is there if it has expired, and return whether that was done.
+        """Delete the value of a key if it has expired, and return whether it was deleted.
 
-        What is written anew meanwhile stays; with `exclusive`, that is not asked of a store that
-        does not support conditions.
+        A value that is written meanwhile stays. With `exclusive`, a store that does not support
+        conditions is used without them.
         """
         may_be_deleted = False
         for _ in _tries(time.monotonic() + self._timeout_seconds):

@@ -1,8 +1,8 @@
 """Copying every key from one mapping to another.
 
-Between two shelves records are copied, not values. If both store alike, so that a record is the
-same bytes in either, it is copied as it is, by the store itself where that can; else it is decoded
-and encoded again. A value is made only if the serializers differ.
+Between two shelves, records are copied, not values. If both shelves have the same record format,
+records are copied unchanged, by the store itself if it can do that. Otherwise they are decoded and
+encoded again. Values are unpickled only if the serializers differ.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ from cshelve.providers.base import Item
 
 __all__ = ["copy"]
 
-# How many records are written before they are read again, with `verify`.
+# The number of records that `verify` writes before it reads them again.
 BATCH = 256
 
 T = TypeVar("T")
@@ -57,18 +57,18 @@ def copy(
 ) -> int:
     """Copy every key from one mapping to another, and return how many were copied.
 
-    Each may be a shelf, a file of `shelve`, a dict or any other mapping. Between shelves it works
-    in parallel, in little memory, and without unpickling, unless the serializers differ; between
-    shelves in one S3 server that store alike, the server copies. Other keys of the target stay.
-    Values keep the time when they expire, except in a mapping that is no shelf; expired ones are
-    left out, and so are keys that are deleted meanwhile.
+    Each can be a shelf, a file of `shelve`, a dict or any other mapping. Between shelves, it works
+    in parallel, needs little memory, and unpickles nothing unless the serializers differ. If both
+    shelves are on one S3 server and have the same record format, the server copies. Other keys of
+    the target stay. Values keep the time when they expire, except in a mapping that is not a
+    shelf. Expired keys, and keys that are deleted meanwhile, are left out.
 
-    With `skip_existing`, keys that the target has are left alone: this is how an interrupted copy
-    is continued. It costs one listing of the target, and memory for its keys. With `verify`, what
-    was written is read again and compared. `progress` is called as by `set_many`; of what a server
-    copies by itself, it is not told the bytes.
+    With `skip_existing`, keys that the target already has are skipped, so an interrupted copy can
+    be continued. This costs one listing of the target, and memory for its keys. With `verify`, each
+    record is read again after it was written, and compared. `progress` is called as by `set_many`,
+    but its `bytes` does not include records that a server copies by itself.
 
-    A key that fails does not stop the others: raises what `set_many` raises. Raises
+    A key that fails does not stop the others. Raises the same errors as `set_many`, and
     `ConfigurationError` if one of the two contains the other.
 
         with cshelve.open("old-shelf", "r") as old, cshelve.open("s3://bucket/new") as new:
@@ -94,12 +94,12 @@ def copy(
 def _refuse_what_is_no_pair(source: object, target: object) -> None:
     if not isinstance(source, Mapping) or not isinstance(target, MutableMapping):
         raise ConfigurationError(
-            "source and target: each is a shelf that is open, or another mapping, not "
+            "source and target: each has to be an open shelf or another mapping, not "
             f"{type(source).__name__} and {type(target).__name__}."
         )
     if source is target or _overlap(source, target):
         raise ConfigurationError(
-            "source and target: one contains the other, so that the copies would be copied too."
+            "source and target: one contains the other, so the copies would be copied too."
         )
     if isinstance(target, CloudShelf):
         _values_of(target).refuse_if_read_only("write")
@@ -119,7 +119,7 @@ def _overlap(source: object, target: object) -> bool:
 
 
 def _values_of(shelf: CloudShelf[Any]) -> Values:
-    """Return the values as they are in the store, without the writeback cache."""
+    """Return the values of a shelf without the writeback cache."""
     shelf._refuse_if_closed()
     return shelf._plain_values
 
@@ -182,9 +182,9 @@ def _can_store_copy(source: CloudShelf[Any], target: CloudShelf[Any]) -> bool:
 
 
 def _store_alike(origin: Values, values: Values) -> bool:
-    """Return whether the records of two shelves are the same bytes, wherever they are stored.
+    """Return whether two shelves have the same record format, so that records need no change.
 
-    Sealed, signed and encrypted ones depend on keys, and most on their place as well.
+    Sealed, signed and encrypted records depend on keys, and most of them on their place as well.
     """
     one, other = origin.codec, values.codec
     if any((one.seal, one.cipher, other.seal, other.cipher)):
@@ -227,7 +227,7 @@ def _copied_by_store(
 def _records_of(
     source: Mapping[str, Any], values: Values, keys: Iterable[str], outcomes: Outcomes
 ) -> Generator[tuple[str, bytes]]:
-    """Yield the records that the target stores; what has none is added to the outcomes."""
+    """Yield the records for the target; add a key that has none to the outcomes."""
     if not isinstance(source, CloudShelf):
         with closing(_pairs_of(source, keys, outcomes)) as pairs:
             for name, _, _, record, _ in values.records_of(pairs, outcomes):
@@ -255,7 +255,7 @@ def _records_of(
 def _pairs_of(
     source: Mapping[str, Any], keys: Iterable[str], outcomes: Outcomes
 ) -> Generator[tuple[str, Any]]:
-    """Yield the pairs of a mapping; a value that cannot be read is a failure of its key."""
+    """Yield the pairs of a mapping; count a value that cannot be read as a failure of its key."""
     for key, read in _readers_of(source, keys, outcomes):
         failure, value = _attempt(key, read)
         if failure is None:
@@ -279,7 +279,7 @@ def _readers_of(
 
 
 def _read(values: Values, keys: Iterable[str], outcomes: Outcomes) -> Generator[tuple[str, Item]]:
-    """Read records in parallel, and go on after one that cannot be read but by its own fault."""
+    """Read records in parallel; continue after a failure unless every key would share it."""
     rest = iter(keys)
     while True:
         taken: deque[str] = deque()
@@ -295,7 +295,7 @@ def _read(values: Values, keys: Iterable[str], outcomes: Outcomes) -> Generator[
         except Error as error:
             if error.about_shelf or not taken:
                 raise
-            # Results come in the order of the keys, so it is the next one that failed.
+            # Results come in the order of the keys, so the next key is the one that failed.
             outcomes.add(Outcome(taken.popleft(), error))
         rest = chain(taken, rest)
 
@@ -309,7 +309,7 @@ def _noted(keys: Iterable[str], taken: deque[str]) -> Iterator[str]:
 def _stored(
     records: Generator[tuple[str, bytes]], values: Values, *, verify: bool
 ) -> Generator[Outcome]:
-    """Store records; with `verify`, read them again before their outcomes are told."""
+    """Store records, and yield the outcomes; with `verify`, read the records again first."""
     with closing(records):
         if not verify:
             yield from values.store_many(records)
@@ -321,7 +321,7 @@ def _stored(
 
 
 def _verified(records: Iterable[tuple[str, bytes]], values: Values) -> list[Outcome]:
-    """Store some records, read them again, and compare them; of each only a digest is kept."""
+    """Store some records, read them again, and compare them, keeping only a digest of each."""
     digests: dict[str, bytes] = {}
 
     def noted() -> Iterator[tuple[str, bytes]]:
@@ -346,7 +346,7 @@ def _digest_of(record: bytes) -> bytes:
 
 def _differs(key: str) -> CorruptRecordError:
     return CorruptRecordError(
-        f"what was read again for the key {key!r} is not what was written: it was damaged, or "
+        f"the record of the key {key!r} is not the one that was written: it was damaged, or "
         "somebody else has written or deleted it meanwhile"
     )
 
@@ -356,7 +356,7 @@ def _are_same(one: object, other: object) -> bool:
         if one is other or one == other:
             return True
     except Exception as error:
-        # Comparing may raise anything: numpy's arrays have no single result, for example.
+        # Comparing may raise anything: numpy's arrays, for example, have no truth value.
         if is_from_signal_handler(error):
             raise
     # A NaN, for example, equals nothing.
@@ -364,7 +364,7 @@ def _are_same(one: object, other: object) -> bool:
 
 
 def _note(outcomes: Outcomes, key: str, failure: Error | None) -> None:
-    """Count a key that is not copied; one that has expired or was deleted is no failure."""
+    """Count a key that was not copied; if it has expired or was deleted, that is no failure."""
     if isinstance(failure, KeyNotFoundError):
         outcomes.add_bytes(0, keys=1)
     else:
@@ -372,13 +372,13 @@ def _note(outcomes: Outcomes, key: str, failure: Error | None) -> None:
 
 
 def _attempt(key: str, act: Callable[[], T]) -> tuple[Error | None, T | None]:
-    """Act for one key, and return what went wrong, or the result."""
+    """Call `act` for a key, and return the error, if it raised one, and the result."""
     try:
         return None, act()
     except Error as error:
         return error, None
     except Exception as error:
-        # Pickles, and mappings that are not ours, may raise anything: it is the failure of its key.
+        # Pickles and foreign mappings may raise anything, which is then the failure of the key.
         if is_from_signal_handler(error):
             raise
         failure = StorageError(f"{key!r} could not be copied: {type(error).__name__}: {error}")

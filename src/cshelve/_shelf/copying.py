@@ -9,7 +9,7 @@ __all__ = ["copy_key", "move_key"]
 
 
 def copy_key(values: Values, source: str, target: str) -> None:
-    """Store the value of a key under another one too."""
+    """Store the value of a key under another key too."""
     if _is_elsewhere(values, "write", source, target):
         values.copy(source, target)
 
@@ -21,7 +21,8 @@ def move_key(values: Values, source: str, target: str) -> None:
     if not values.provider.capabilities.conditional_delete:
         raise ConditionsNotSupportedError(
             f"{values.location}: this store does not honour conditions, so {source!r} could not be "
-            "deleted safely: another writer may change it meanwhile. copy and del do it unsafely."
+            "deleted safely: another writer may change it meanwhile. If nobody else writes, use "
+            "copy and del."
         )
     version = values.copy(source, target)
     if not values.remove(source, if_version=version):
@@ -29,10 +30,7 @@ def move_key(values: Values, source: str, target: str) -> None:
 
 
 def _is_elsewhere(values: Values, doing: str, source: str, target: str) -> bool:
-    """Return whether the target is another key than the source.
-
-    Raises `KeyNotFoundError` for a key that is to be copied onto itself and does not exist.
-    """
+    """Return whether the keys differ; if they do not, raise `KeyNotFoundError` if it is missing."""
     values.refuse_if_read_only(doing, source)
     values.settle(source)
     if source != target:

@@ -1,7 +1,7 @@
-"""What is done to every key while the shelf is in use: storing again, and deleting the expired.
+"""Rewriting values, and deleting expired ones, for every key while the shelf is in use.
 
-Keys are dealt with in parallel, each of them atomically. Unless it is `exclusive`, nothing is done
-to a store that does not honour conditions: the first such response ends it.
+Keys are processed in parallel, each of them atomically. If the store does not honour conditions,
+the first response that shows it ends the operation, unless it is `exclusive`.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ __all__ = ["expire_all", "rewrite_all"]
 
 
 def rewrite_all(values: Values, atomic: Atomic, outcomes: Outcomes, *, exclusive: bool) -> int:
-    """Rewrite every value, and return how many of them were written."""
+    """Rewrite every value that is out of date, and return the number of values written."""
 
     def rewrite(key: str) -> int:
         return atomic.rewrite(values, key, exclusive=exclusive)
@@ -36,7 +36,7 @@ def rewrite_all(values: Values, atomic: Atomic, outcomes: Outcomes, *, exclusive
 
 
 def expire_all(values: Values, atomic: Atomic, outcomes: Outcomes, *, exclusive: bool) -> int:
-    """Delete every value that has expired, and return how many there were."""
+    """Delete every value that has expired, and return the number of values deleted."""
     deleted: list[str] = []
 
     def expire(key: str) -> int:
@@ -55,7 +55,7 @@ def expire_all(values: Values, atomic: Atomic, outcomes: Outcomes, *, exclusive:
 
 
 def _each(values: Values, act: Callable[[str], int], method: str) -> Generator[Outcome]:
-    """Act on each key while the outcomes are iterated over; `act` returns the bytes it stored."""
+    """Call `act` for each key as outcomes are iterated over; it returns the bytes it stored."""
 
     def outcome(key: str) -> Outcome:
         size_bytes = 0
@@ -80,8 +80,7 @@ def _no_conditions(values: Values, method: str) -> ConditionsNotSupportedError:
 
 def _needs_conditions(problem: str, method: str) -> ConditionsNotSupportedError:
     error = ConditionsNotSupportedError(
-        f"{problem}. If nobody else writes to the shelf meanwhile, {method}(exclusive=True) does "
-        "it."
+        f"{problem}. If nobody else writes to the shelf meanwhile, call {method}(exclusive=True)."
     )
     error.about_shelf = True
     return error

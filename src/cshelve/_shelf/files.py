@@ -1,4 +1,4 @@
-"""Values as files and links: for shelves whose objects are the plain values and nothing else."""
+"""Files and links, for shelves whose objects are the plain values and nothing else."""
 
 from __future__ import annotations
 
@@ -28,17 +28,17 @@ T = TypeVar("T")
 
 def presigned_url(values: Values, key: str, expires_seconds: float) -> str:
     """Return a link to the plain value of a key."""
-    _refuse_unless_plain(values, "what a link leads to would not be the value", "bytes", "json")
+    _refuse_unless_plain(values, "a link would not return the value", "bytes", "json")
     return values.provider.presigned_url(values.name(key), expires_seconds)
 
 
 def upload(values: Values, key: str, file: FileToRead, outcomes: Outcomes) -> None:
-    """Store what a file has as the value of a key."""
+    """Store the contents of a file as the value of a key."""
     from cshelve.providers.streams import Source  # Most shelves never need it.
 
     values.refuse_if_read_only("write", key)
     _refuse_unless_plain(values, "a value has to be complete before it can be stored", "bytes")
-    # A bytearray may be cached and changed; it would be written over what is uploaded now.
+    # A changed bytearray in the cache would later overwrite the uploaded value.
     values.settle(key)
     with _opened_to_read(file) as opened:
         source = Source(opened, _size_of(opened), outcomes.add_bytes)
@@ -93,7 +93,7 @@ def _why_not_plain(values: Values, serializers: tuple[str, ...]) -> str | None:
 
 
 def _moved(move: Callable[[], T], stream: Source | Target) -> T:
-    """Move a value; raise what the file itself has raised as it is, whatever was made of it."""
+    """Move a value; raise errors of the file itself unchanged, even if the store wrapped them."""
     try:
         return move()
     except BaseException as error:
@@ -113,10 +113,10 @@ def _opened_to_read(file: FileToRead) -> Iterator[Readable]:
 
 
 def _size_of(file: object) -> int | None:
-    """Return how many bytes a file has from its position on; None if only reading it tells.
+    """Return the number of bytes after a file's position; None if only reading can show it.
 
-    Only of files that are what they seem: one that decompresses, for example, has the descriptor of
-    the compressed one, and the system's own in /proc have the length 0.
+    The type of the file has to be known: a decompressing file, for example, has the descriptor of
+    the compressed one, and files in /proc have the length 0.
     """
     file = getattr(file, "file", file)  # `tempfile` wraps what it opens.
     if isinstance(file, io.BytesIO):
@@ -133,7 +133,7 @@ def _size_of(file: object) -> int | None:
 
 @contextmanager
 def _opened_to_write(file: FileToWrite) -> Iterator[SupportsWrite[bytes]]:
-    """Open a path so that its file appears at the end, whole; a file that is open is as it is."""
+    """Open a path so that its file appears complete at the end; pass on a file that is open."""
     if not isinstance(file, str | os.PathLike):
         _refuse_text(file, "write", "wb")
         yield file
@@ -152,7 +152,7 @@ def _opened_to_write(file: FileToWrite) -> Iterator[SupportsWrite[bytes]]:
             yield opened
         os.replace(temporary, path)
     except BaseException:
-        with suppress(OSError):  # There is none: it could not be created.
+        with suppress(OSError):  # It may not exist, if it could not be created.
             os.unlink(temporary)
         raise
 
@@ -169,6 +169,6 @@ def _created(temporary: str, path: str) -> io.FileIO:
 def _refuse_text(file: object, method: str, mode: str) -> None:
     if isinstance(file, io.TextIOBase) or not hasattr(file, method):
         raise ValueTypeError(
-            f"a value is moved from or to a path or a binary file, opened with mode {mode!r}, not "
+            f"pass a path, or a binary file that is opened with mode {mode!r}, not "
             f"{type(file).__name__}"
         )

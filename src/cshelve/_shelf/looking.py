@@ -1,4 +1,4 @@
-"""Looking inside a shelf without reading values: entries, what is known of one key, and keys."""
+"""Entries, the details of one key, and keys after a key, without reading values."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ if TYPE_CHECKING:
 
 __all__ = ["Entry", "Info", "KeysAfter", "entries_of", "info_of"]
 
-# Of the metadata in the store: what cshelve itself keeps there.
+# The beginning of the names of cshelve's own metadata in the store.
 OWN_METADATA = "cshelve-"
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-# By their letters. Without one, it is a pickle or bytes, as the shelf's configuration says.
+# By their letters. A record without a letter is a pickle or bytes, depending on the configuration.
 SERIALIZERS = {b"j": "json", b"M": "msgpack", b"f": "functions", b"B": "bytes"}
 
 
 class Entry(NamedTuple):
-    """What the listing of a store says of a key."""
+    """The properties of a key in the listing of a store."""
 
     key: str
     size_bytes: int
@@ -36,10 +36,10 @@ class Entry(NamedTuple):
 
 
 class Info(NamedTuple):
-    """What the store and the record itself say of a key. Nothing of it is verified.
+    """The properties of a key in the store and in the record itself. They are not verified.
 
-    What is not known is None: of a value without a record around it (a local shelf, `use_versioning
-    = false`, an object that another program stored), all but the first four and the last two.
+    A field that is not known is None. For a value that is not in a record (in a local shelf, with
+    `use_versioning = false`, or stored by another program), `serializer` to `expires` are None.
     """
 
     key: str
@@ -66,9 +66,9 @@ class Info(NamedTuple):
     checksum: bool
     """Whether the record has a checksum."""
     content_type: str | None
-    """The media type of the object; None where the store keeps none."""
+    """The media type of the object; None if the store does not keep one."""
     metadata: Mapping[str, str]
-    """The metadata of the object, without what cshelve itself keeps there."""
+    """The metadata of the object, without cshelve's own."""
 
 
 def entries_of(values: Values, prefix: str, start_after: str | None) -> Iterator[Entry]:
@@ -80,7 +80,7 @@ def entries_of(values: Values, prefix: str, start_after: str | None) -> Iterator
 
 
 def info_of(values: Values, key: str) -> Info:
-    """Return what is known of a key without reading its value, or raise `KeyNotFoundError`."""
+    """Return the properties of a key without reading its value, or raise `KeyNotFoundError`."""
     try:
         details = values.provider.inspect(values.name(key))
     except KeyNotFoundError:
@@ -125,7 +125,7 @@ def _time(seconds: float | None) -> datetime | None:
 
 
 class KeysAfter(KeysView[str]):
-    """What `keys(start_after=…)` returns."""
+    """The view that `keys(start_after=…)` returns."""
 
     _mapping: CloudShelf[Any]
 

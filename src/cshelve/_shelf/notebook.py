@@ -1,4 +1,4 @@
-"""What a notebook shows of a shelf, and completes after `db["`, without reading values."""
+"""How notebooks show a shelf, and complete keys after `db["`, without reading values."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ __all__ = ["html_of", "key_completions"]
 SHOWN_KEYS = 20
 # As many as one request lists in S3.
 COMPLETED_KEYS = 1000
-# A key of S3 may have 1,024 characters.
+# In S3, a key may have 1,024 bytes.
 LONGEST_KEY_SHOWN = 80
 
 MUTED = "opacity: .7"
@@ -64,9 +64,9 @@ def key_completions(shelf: CloudShelf[Any]) -> list[str]:
 
 
 def _first_rows(values: Values) -> list[_Row]:
-    """Return one key more than are shown, so that it is known whether there are more."""
+    """Return one more key than is shown, to find out whether there are more."""
     limit = SHOWN_KEYS + 1
-    if values.provider.like_shelve:  # It would read each value for its size.
+    if values.provider.like_shelve:  # Its listing would read each value for the size.
         return [_Row(key) for key in values.list_keys(limit=limit)]
     listed = values.provider.entries(values.prefix, limit=limit)
     return [
@@ -98,7 +98,7 @@ def _row(row: _Row) -> str:
 
 
 def _shown(key: str) -> str:
-    """Return a key in one line; characters that would not show, or turn the line, are escaped."""
+    """Return a key in one line; escape invisible characters and those that reverse the text."""
     text = key if key.isprintable() else repr(key)[1:-1]
     return f"{text[:LONGEST_KEY_SHOWN]}…" if len(text) > LONGEST_KEY_SHOWN else text
 

@@ -128,7 +128,7 @@ class CloudShelf(shelve.Shelf[V]):
 
     @property
     def stats(self) -> Stats:
-        """What the shelf has sent and received since it was opened; a prefix view has the same."""
+        """The requests and bytes of the shelf since it was opened; prefix views share them."""
         return self._values.provider.stats
 
     # An attribute in the standard library; here, a shelf and its views share the value.
@@ -154,12 +154,12 @@ class CloudShelf(shelve.Shelf[V]):
         self._values.write(checked_key(key), value)
 
     def set(self, key: str, value: V, *, expire_after_seconds: float | None = None) -> None:
-        """Store a value as `db[key] = value` does, and say how long it lives. One request.
+        """Store a value that expires after a duration, as `db[key] = value` does. One request.
 
-        After that time the key is missing, although `len` and the listings of keys still count it.
-        `math.inf` is for ever; without `expire_after_seconds`, it lives as long as
-        `[default] expire_after_seconds` says. Raises `ConfigurationError` for a duration that is
-        not above zero, and for a shelf whose values cannot expire.
+        From then on the key is missing, although `len` and the listings of keys still count it.
+        With `math.inf`, the value never expires; by default, the duration is `[default]
+        expire_after_seconds`. Raises `ConfigurationError` if the duration is not above zero, or if
+        values of this shelf cannot expire.
 
             db.set("ada", ada, expire_after_seconds=3600)
         """
@@ -259,9 +259,9 @@ class CloudShelf(shelve.Shelf[V]):
     def info(self, key: str) -> Info:
         """Return what is known of a key without reading its value, or raise `KeyNotFoundError`.
 
-        That is what `entries` tells, and how the value is stored: serializer, compression,
-        encryption, signature, key id, expiry, content type and metadata. One request, which reads
-        the first 64 bytes; two in S3 for an empty object, which is no record.
+        The result has the fields of an entry, and says how the value is stored: serializer,
+        compression, encryption, signature, key id, expiry, content type and metadata. Sends one
+        request, which reads the first 64 bytes, and in S3 another one for an empty object.
 
             if db.info("report").encryption is None:
                 print("anyone who can read the bucket can read the report")
@@ -462,23 +462,23 @@ class CloudShelf(shelve.Shelf[V]):
             raise ConflictError(f"{key!r} in {self._values.location} was deleted since it was read")
 
     def copy(self, source_key: str, target_key: str) -> None:
-        """Store the value of a key under another one too, atomically, as it was stored.
+        """Store the value of a key under another key too, atomically and without unpickling.
 
-        In S3 the store copies it, with metadata and content type, for two short requests; what
-        `[put_params]` says counts for the copy too. Sealed and signed records, and objects over
-        5 GB, are read and written. Raises `KeyNotFoundError` if there is no such source. A key is
-        copied onto itself by doing nothing.
+        In S3, the server copies the object, with metadata and content type, by two short requests;
+        `[put_params]` applies to the copy too. Sealed and signed records, and objects over 5 GB,
+        are read and written instead. Copying a key to itself does nothing. Raises
+        `KeyNotFoundError` if the source is missing.
 
             db.copy("report", "report-of-june")
         """
         copying.copy_key(self._values, _to_read(source_key), checked_key(target_key))
 
     def move(self, source_key: str, target_key: str) -> None:
-        """Copy a key as `copy` does, and delete the source if it is still what was copied.
+        """Copy a key as `copy` does, and delete the source if it still has the copied version.
 
-        Not atomic as a whole: for a moment both are there. If another writer changes the source in
-        between, raises `ConflictError`, and both stay. Costs one request more than `copy`. Raises
-        what `copy` and `delete` raise.
+        Not atomic as a whole: for a moment, both keys exist. If another writer changes the source
+        in between, raises `ConflictError`, and both keys stay. Costs one request more than `copy`.
+        Raises the same errors as `copy` and `delete`.
 
             db.move("inbox/letter", "read/letter")
         """
@@ -489,14 +489,14 @@ class CloudShelf(shelve.Shelf[V]):
     ) -> None:
         """Store a file as the value of a key, atomically, with only a few parts of it in memory.
 
-        It needs a shelf of plain bytes: `serializer = bytes` with `use_versioning = false`, neither
-        compressed nor encrypted. A binary file that is open is read from its position to its end,
-        and may be of unknown length. `progress` is called with a `cshelve.Progress` as parts are
-        stored: its `bytes` grows, up to `total_bytes`.
+        This needs a shelf of plain bytes: `serializer = bytes` with `use_versioning = false`,
+        neither compressed nor encrypted. An open binary file is read from its position to its end;
+        its length may be unknown. `progress` is called with a `cshelve.Progress` as parts are
+        stored; its `bytes` grows up to `total_bytes`.
 
-        In S3 one request, or two and one a part above `multipart_threshold_bytes`. If anything
-        fails, nothing is stored. Raises `UnsupportedOperationError` for other shelves, what reading
-        the file raises, and `StorageError` if it changes its size meanwhile.
+        In S3, this sends one request, or above `multipart_threshold_bytes` one per part plus two.
+        If anything fails, nothing is stored. Raises `UnsupportedOperationError` for other shelves,
+        the errors of reading the file, and `StorageError` if its size changes meanwhile.
 
             db.upload("backup.tar", "/var/backups/today.tar", progress=print)
         """
@@ -509,13 +509,13 @@ class CloudShelf(shelve.Shelf[V]):
     ) -> None:
         """Write the value of a key to a file, with only a few parts of it in memory.
 
-        At a path, the file appears at the end, or one that is there is replaced; there never is a
-        half of it. A binary file that is open is written from its position on, and has a part of
-        the value if this fails in the middle. It needs a shelf that can `upload`; `progress` is
-        called as there. In S3 one request for each part.
+        With a path, the file is created or replaced at the end, when it is complete. An open binary
+        file is written from its position on, and contains a part of the value if the download
+        fails. The requirements and `progress` are those of `upload`. In S3, this sends one request
+        per part.
 
         Raises `KeyNotFoundError`, `ConflictError` if another writer replaces the value meanwhile,
-        `UnsupportedOperationError` for other shelves, and what writing the file raises.
+        `UnsupportedOperationError` for other shelves, and the errors of writing the file.
 
             db.download("backup.tar", "/tmp/today.tar")
         """
@@ -524,16 +524,16 @@ class CloudShelf(shelve.Shelf[V]):
             files.download(self._values, _to_read(key), path_or_file, outcomes)
 
     def presigned_url(self, key: str, expires_seconds: float = 3600) -> str:
-        """Return a link by which anybody who has it can read a value, without credentials.
+        """Return a link with which anyone who has it can read a value, without credentials.
 
-        It needs a shelf in S3 whose objects are the plain values: `use_versioning = false` with
-        `serializer = bytes` or `json`, and neither compressed nor encrypted. Sends nothing, so it
-        does not know whether the key is there, and a change in the writeback cache is not in what
-        the link shows until the next `sync`. The link expires after `expires_seconds`, at most
-        seven days, or with the credentials that signed it, if that is earlier.
+        This needs a shelf in S3 whose objects are the plain values: `use_versioning = false` with
+        `serializer = bytes` or `json`, and neither compressed nor encrypted. Sends nothing, so the
+        key may be missing. The link does not return changes in the writeback cache until the next
+        `sync`. It expires after `expires_seconds`, at most seven days, or earlier if the
+        credentials that signed it do.
 
-        Raises `UnsupportedOperationError`, which is an `io.UnsupportedOperation`, where there can
-        be no such link.
+        Raises `UnsupportedOperationError`, which is an `io.UnsupportedOperation`, for other
+        shelves.
 
             link = db.presigned_url("report.pdf", expires_seconds=600)
         """
@@ -563,12 +563,12 @@ class CloudShelf(shelve.Shelf[V]):
         self._values.clear(Outcomes("deleted", progress=progress))
 
     def rewrite(self, *, progress: ProgressOption = None, exclusive: bool = False) -> int:
-        """Store all values again with the current configuration; return how many were written.
+        """Store all values again with the current configuration; return the number written.
 
         Use this to change compression, encryption, signing, keys or the serializer while the shelf
         is in use. It works in parallel, and writes a value only if nobody has changed it meanwhile;
         otherwise it reads the value again. Values that would not change are not written, so an
-        interrupted call may be repeated. No value expires at another time than before. Sends a
+        interrupted call may be repeated. The expiry time of values does not change. Sends a
         listing, one request for each key, and one more for each value that is written.
 
         Raises `ConditionsNotSupportedError` if the store does not support conditions, unless you
@@ -579,16 +579,16 @@ class CloudShelf(shelve.Shelf[V]):
         return rewrite_all(self._values, self._atomic, outcomes, exclusive=exclusive)
 
     def expire(self, *, progress: ProgressOption = None, exclusive: bool = False) -> int:
-        """Delete every value that has expired, and return how many there were.
+        """Delete every value that has expired, and return the number of values deleted.
 
-        Reading never needs it: an expired key is missing at once. It frees the space, and `len` and
-        the listings of keys no longer count such keys. It works in parallel while the shelf is in
-        use: a key that is written anew meanwhile stays. Costs the listing, one request a key, and
-        one more for each value that is deleted.
+        Readers find an expired key missing even without this. It frees the space, and `len` and the
+        listings of keys no longer count such keys. It works in parallel while the shelf is in use:
+        a key that is written meanwhile stays. Costs the listing, one request per key, and one more
+        for each value that is deleted.
 
-        Raises `ConditionsNotSupportedError` where the store does not honour conditions, unless you
-        promise with `exclusive` that nobody else writes meanwhile; otherwise what `set_many`
-        raises.
+        Raises `ConditionsNotSupportedError` if the store does not support conditions, unless you
+        promise with `exclusive` that nobody else writes meanwhile. Otherwise raises the same errors
+        as `set_many`.
 
             db.expire()
         """

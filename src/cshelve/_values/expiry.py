@@ -1,4 +1,4 @@
-"""Values that expire: the clock that decides, and what is raised for a value that has expired."""
+"""Values that expire: the clock, and the error for a value that has expired."""
 
 from __future__ import annotations
 
@@ -14,21 +14,21 @@ LONGEST_SECONDS = 2**64
 
 
 class ExpiredError(KeyNotFoundError):
-    """What is in the store has expired, so that its key is missing for everyone who reads."""
+    """The stored value has expired, so readers find the key missing."""
 
     def __init__(self, key: str, version: str = "") -> None:
         super().__init__(key)
         self.version = version
-        """Its version, under which the key can be written as if it were absent."""
+        """The version of the expired value; a write with this version replaces it."""
 
 
 def now() -> float:
-    """Return the time in seconds since 1970: the one clock by which values expire."""
+    """Return the time in seconds since 1970, by the clock that decides which values expire."""
     return time.time()
 
 
 def is_over(expires_at: float) -> bool:
-    """Return whether this time has come."""
+    """Return whether an expiry time has been reached."""
     return expires_at <= now()
 
 
@@ -38,13 +38,13 @@ def after(seconds: float) -> float:
 
 
 def expires_in(seconds: float) -> float:
-    """Return the time that comes so many seconds from now; for `math.inf`, that is never.
+    """Return the expiry time for a duration that starts now; `math.inf` means never.
 
-    Raises `ConfigurationError` for what is no duration above zero.
+    Raises `ConfigurationError` if the duration is not a number above zero.
     """
     is_number = isinstance(seconds, int | float) and not isinstance(seconds, bool)
     if not is_number or not seconds > 0:
         raise ConfigurationError(
-            f"expire_after_seconds: is a number above zero, or math.inf, not {seconds!r:.40}."
+            f"expire_after_seconds: pass a number above zero, or math.inf, not {seconds!r:.40}."
         )
     return NEVER if seconds == NEVER else after(seconds)

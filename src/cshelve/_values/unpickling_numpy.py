@@ -41,7 +41,7 @@ def dtype_from(arguments: tuple[Any, ...]) -> Any:
 
 
 def dtype_of(dtype: Any, state: Any) -> Any:
-    """Return a new dtype that is like the given one with a state; do not change the given one."""
+    """Return a copy of a dtype with a state; do not change the dtype itself."""
     _, order, sub, names, fields, size, _, flags, *rest = state
     metadata = rest[0] if rest else None
     if sub is not None:

@@ -144,7 +144,7 @@ class Values:
         return self.decode(key, item.data), item.version
 
     def look(self, key: str) -> tuple[float, str]:
-        """Return when a key expires, by the unverified beginning of its record, and its version.
+        """Return the expiry time in the record of a key, unverified, and the version.
 
         Sends one request. Raises `KeyNotFoundError`.
         """
@@ -158,9 +158,9 @@ class Values:
         return NEVER if expires_at is None else expires_at
 
     def expired_version(self, key: str) -> str | None:
-        """Return the version of the record of a key if it has expired, else None.
+        """Return the version of a key's value if the value has expired, else None.
 
-        Sends two requests, one if it has not expired, and none if nothing in this shelf can expire.
+        Sends two requests, one if it has not expired, and none if nothing can expire here.
         """
         if not self.codec.reads_records:
             return None
@@ -196,7 +196,7 @@ class Values:
         return _unexpired(fetched.key, self.decode(fetched.key, data), version)
 
     def new_expiry(self) -> float:
-        """Return when a value that is written now expires, unless its caller says otherwise."""
+        """Return the expiry time of a value that is written now, as configured."""
         seconds = self.codec.expire_after_seconds
         return NEVER if seconds is None else expiry.after(seconds)
 
@@ -226,10 +226,10 @@ class Values:
         return self.provider.put(self.name(key), record, if_absent=if_absent, if_version=if_version)
 
     def copy(self, source: str, target: str) -> str:
-        """Store the value of a key under another one too, and return the version of the source.
+        """Store the value of a key under another key too, and return the version of the source.
 
-        The store does it by itself, except for sealed and signed records, which are valid for
-        their own key only. Raises `KeyNotFoundError`, and `ConflictError` if others write the
+        The store copies by itself, except for sealed and signed records, which are valid for their
+        own key only. Raises `KeyNotFoundError`, and `ConflictError` if others write the
         source at each attempt.
         """
         self.refuse_if_read_only("write", target)
@@ -244,8 +244,8 @@ class Values:
     def recoded(self, key: str, data: bytes, other: Values, other_key: str) -> bytes:
         """Return the record that another shelf stores for the value of one of this shelf.
 
-        The value itself is not made, unless the serializers differ. It expires at the same time; if
-        it has expired, raise `ExpiredError`.
+        The value is not deserialized unless the serializers differ. Its expiry time stays. Raises
+        `ExpiredError` if it has expired.
         """
         decoded = _unexpired(key, self.decode(key, data))
         other.refuse_expiry(decoded.expires_at)

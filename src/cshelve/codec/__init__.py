@@ -90,7 +90,7 @@ class Codec:
         self.versioned = versioned
         """Whether records have a header. Without it, all configured stages are always applied."""
         self.expire_after_seconds = expire_after_seconds
-        """How long after it is written a value expires, unless the caller says otherwise."""
+        """The duration after which a new value expires, unless the caller passes another one."""
         self.why_none_expires = why_none_expires
         """The reason why no new record may expire, for a message; empty if they may."""
         self.accept_unsealed = accept_unsealed

@@ -1,4 +1,4 @@
-"""What a record says of itself in its first bytes, without a key and without its payload."""
+"""The properties of a record that its first bytes show, without a key."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ SIGNATURES = {b"H": "hmac-sha256"}
 
 
 class Description(NamedTuple):
-    """What a record says of itself; nothing of that is verified."""
+    """The properties of a record that its first bytes show; they are not verified."""
 
     serializer: bytes
     """Its letter."""
@@ -38,9 +38,10 @@ class Description(NamedTuple):
 
 
 def description_of(head: bytes, size_bytes: int) -> Description | None:
-    """Return what a record says in its first bytes; `size_bytes` is the size of all of it.
+    """Return the properties that the first bytes of a record show.
 
-    None for what is no record that this version of cshelve knows.
+    `size_bytes` is the size of the whole record. Returns None if this is not a record that this
+    version of cshelve knows.
     """
     if len(head) < HEADER.size or head[0] != VERSION:
         return None
@@ -56,7 +57,7 @@ def description_of(head: bytes, size_bytes: int) -> Description | None:
 
 
 def _described(letters: Letters, head: bytes, at: int) -> Description:
-    """Return what the letters and the data after them, which begins at `at`, say."""
+    """Return the properties that the letters, and the data after them (at `at`), show."""
     at += (CHECKSUM_BYTES if letters.checksum else 0) + (TIME.size if letters.expiry else 0)
     encryption = "aes256" if letters.cipher else None
     return Description(

@@ -191,7 +191,7 @@ def expiry_of(head: bytes) -> float | None:
 
     Needs no key and verifies nothing. None if it never expires, or if that is no record.
     """
-    # Called for every object that is written, so the usual result has to be fast.
+    # This runs for every write, so the most frequent result has to be fast.
     if EXPIRING.match(head) is None:
         return None
     letters_end = HEADER.size + head[1]

@@ -158,11 +158,10 @@ def _refuse_what_does_not_go_together(config: Sections, codec: Codec) -> None:
 
 
 def _why_none_expires(config: Sections, codec: Codec) -> str:
-    """Say why no value may expire, if that is so, for where it is asked for in a call."""
+    """Return why no value can expire, for the error of a call; empty if values can expire."""
     if not codec.versioned:
         return (
-            "when a value expires is told by a record's header, and use_versioning = false leaves "
-            "that out."
+            "the expiry time is recorded in a record's header, which use_versioning = false omits."
         )
     if compatibility := config.take(options.COMPATIBILITY):
         return (

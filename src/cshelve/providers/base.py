@@ -58,11 +58,11 @@ class Entry(NamedTuple):
     modified: datetime
     """When it was written; it has a time zone."""
     version: str | None
-    """The version that `get` returns; None if the listing does not say it."""
+    """The version that `get` returns; None if the listing does not contain it."""
 
 
 class Details(NamedTuple):
-    """What a store says of a name without its value."""
+    """The properties of a name, and the beginning of its data."""
 
     name: str
     size_bytes: int
@@ -75,7 +75,7 @@ class Details(NamedTuple):
     content_type: str | None = None
     """The media type that the store keeps with the data, if it keeps one."""
     metadata: Mapping[str, str] = {}
-    """What else the store keeps with the data, by name."""
+    """Other properties that the store keeps with the data, by name."""
 
 
 class Capabilities(NamedTuple):
@@ -88,7 +88,7 @@ class Capabilities(NamedTuple):
     delete_reports: bool
     """Whether `delete` reports whether the name existed, without another request."""
     copies: bool = False
-    """Whether the store does a `copy` by itself, so that the data does not travel."""
+    """Whether the store copies by itself, so that `copy` does not transfer the data."""
 
 
 class Provider(ABC):
@@ -177,7 +177,7 @@ class Provider(ABC):
     def expires_at(self, name: str) -> float | None:
         """Return when a name expires, in seconds since 1970: `math.inf` if never, None if absent.
 
-        By `expiry_of`. One request, which reads no more than it has to; this one reads all.
+        Uses `expiry_of`. Sends one request, which need not read all of the data; the default does.
         """
         try:
             return self.expiry_in(self.get(name).data)
@@ -185,7 +185,7 @@ class Provider(ABC):
             return None
 
     def expiry_in(self, data: bytes) -> float:
-        """Return when data expires, of which the beginning is enough: `math.inf` if never."""
+        """Return when data expires, of which the beginning suffices; `math.inf` if never."""
         found = None if self.expiry_of is None else self.expiry_of(data)
         return math.inf if found is None else found
 
@@ -201,10 +201,10 @@ class Provider(ABC):
         """Return the data of a name and its version; raise `KeyNotFoundError` if it is absent."""
 
     def inspect(self, name: str, head_bytes: int = 64) -> Details:
-        """Return size, time and version of a name and the beginning of its data.
+        """Return the size, time and version of a name, and the beginning of its data.
 
-        Raises `KeyNotFoundError`. A store that can do it does it by one request that does not read
-        the rest; this way, which any store can do, reads all of it and lists the name.
+        Raises `KeyNotFoundError`. The default reads all of the data and lists the name. Override it
+        if the store can do this by one request that does not read the rest.
         """
         item = self.get(name)
         entry = next((entry for entry in self.entries(name) if entry.name == name), None)
@@ -258,10 +258,10 @@ class Provider(ABC):
             yield entry.name
 
     def upload(self, name: str, source: Source) -> str:
-        """Store what a file has, as `put` does, and return the new version.
+        """Store the contents of a file, as `put` does, and return the new version.
 
-        The default holds all of it in memory. Raises what reading the file raises, and
-        `UnsupportedOperationError` where the store has to know a length that the source does not.
+        The default holds all of the data in memory. Raises the errors of reading the file, and
+        `UnsupportedOperationError` if the store needs the length and the source does not know it.
         """
         data = b"".join(source.pieces())
         version = self.put(name, data)
@@ -269,19 +269,19 @@ class Provider(ABC):
         return version
 
     def download(self, name: str, target: Target) -> None:
-        """Write what is stored under a name to a file: one version, or raise `KeyNotFoundError`.
+        """Write the data of a name to a file, all of one version, or raise `KeyNotFoundError`.
 
-        The default holds all of it in memory. Raises what writing the file raises; then, and if the
-        store fails in the middle, a part is written.
+        The default holds all of the data in memory. Raises the errors of writing the file. After
+        these, or if the store fails in the middle, a part of the data has been written.
         """
         data = self.get(name).data
         target.begun(len(data))
         target.write(data)
 
     def shares_store(self, other: Provider) -> bool:
-        """Return whether another provider is in the same store, and this one can copy from it.
+        """Return whether another provider uses the same store, so that this one can copy from it.
 
-        Then equal locations are one place.
+        If so, equal locations mean the same place.
         """
         return type(other) is type(self)
 
@@ -293,12 +293,12 @@ class Provider(ABC):
         if_version: str | None = None,
         origin: Provider | None = None,
     ) -> None:
-        """Store what is under `source` under `target` too, as atomically as `put` does.
+        """Store the data of `source` under `target` too, as atomically as `put` does.
 
-        `origin`, which shares the store, has the source; None is this one. With `if_version`, raise
-        `ConflictError` if the source does not have that version any more. Raises
-        `KeyNotFoundError`. The default reads and writes; a store that copies by itself keeps
-        whatever else it has with the value.
+        The source is in `origin`, a provider that shares the store; by default, in this one. Raises
+        `KeyNotFoundError`, and `ConflictError` if the source no longer has the version
+        `if_version`. The default reads and writes; a store that copies by itself also copies the
+        other properties that it keeps with the data.
         """
         item = (origin or self).get(source)
         if if_version is not None and item.version != if_version:
@@ -306,10 +306,10 @@ class Provider(ABC):
         self.put(target, item.data)
 
     def presigned_url(self, name: str, expires_seconds: float) -> str:
-        """Return a link by which anybody can read what is stored under a name, for a while.
+        """Return a link with which anyone can read the data of a name until the link expires.
 
-        Sends nothing, and does not ask whether the name is there. Raises
-        `UnsupportedOperationError` where the store has no such links.
+        Sends nothing, and does not check whether the name exists. Raises
+        `UnsupportedOperationError` if the store has no such links.
         """
         raise UnsupportedOperationError(f"{self.location}: this store has no links to its values")
 

@@ -186,7 +186,7 @@ class Dbm(Provider):
             return data
 
     def inspect(self, name: str, head_bytes: int = 64) -> Details:
-        """Read the value, as `dbm` tells nothing else; `modified` is when the file was written."""
+        """Read the value, since `dbm` has no metadata; `modified` is the file's time."""
         data = self.read(name)
         return Details(name, len(data), self._modified(), _version_of(data), data[:head_bytes])
 

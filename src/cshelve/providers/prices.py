@@ -1,4 +1,4 @@
-"""What requests cost: an estimate by a list of prices."""
+"""An estimate of the cost of requests, by a list of prices."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import NamedTuple
 
 __all__ = ["Cost", "Prices", "cost_of"]
 
-# Of S3's operations, those that cost what a PUT does (AWS: PUT, COPY, POST and LIST requests), and
-# those that cost nothing. DeleteObjects is a POST.
+# S3's operations that cost as much as a PUT (AWS: PUT, COPY, POST and LIST requests), and those
+# that cost nothing. DeleteObjects is a POST.
 LIKE_PUT = frozenset(
     {"PutObject", "CopyObject", "CreateMultipartUpload", "UploadPart", "UploadPartCopy"}
     | {"CompleteMultipartUpload", "ListObjectsV2", "DeleteObjects", "CreateBucket"}
@@ -20,8 +20,8 @@ GB = 2**30
 class Prices(NamedTuple):
     """Prices in US dollars. The defaults are AWS's list prices of S3 Standard in us-east-1.
 
-    They are of January 2025, from https://aws.amazon.com/s3/pricing/; give others for another
-    region, another storage class or another store. DELETE requests are free.
+    They are of January 2025, from https://aws.amazon.com/s3/pricing/. Pass other prices for another
+    region, storage class or store. DELETE requests are free.
 
         local = cshelve.Prices(per_gb_received=0)  # from a program in the bucket's region
         print(db.stats.cost(local).total)
@@ -40,16 +40,16 @@ class Cost(NamedTuple):
 
     requests: float
     received: float
-    """What the transfer of the received data costs; S3 charges nothing for sent data."""
+    """The cost of transferring the received data; S3 charges nothing for sent data."""
 
     @property
     def total(self) -> float:
-        """All of it."""
+        """The sum of both."""
         return self.requests + self.received
 
 
 def cost_of(requests: Mapping[str, int], bytes_received: int, prices: Prices | None) -> Cost:
-    """Return what S3's operations cost."""
+    """Return the cost of S3's operations."""
     prices = prices or Prices()
     puts = sum(count for operation, count in requests.items() if operation in LIKE_PUT)
     free = sum(count for operation, count in requests.items() if operation in FREE)

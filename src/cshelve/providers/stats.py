@@ -38,27 +38,27 @@ class Attempt(NamedTuple):
 
 
 class Stats:
-    """What a shelf has sent and received since it was opened. Safe in many threads.
+    """The requests and bytes of a shelf since it was opened. Safe in many threads.
 
     Every attempt of a request counts when it has ended, including the retries of boto3.
     """
 
     def __init__(self) -> None:
         self.requests: Counter[str] = Counter()
-        """How many requests there were of each operation."""
+        """The number of requests of each operation."""
         self.bytes_sent = 0
-        """How many bytes the bodies of requests had."""
+        """The number of bytes in the bodies of requests."""
         self.bytes_received = 0
-        """How many bytes the bodies of responses had, as far as they were read."""
+        """The number of bytes read from the bodies of responses."""
         self.retries = 0
-        """How many of the requests were sent again, after an attempt that failed."""
+        """The number of requests that were sent again after a failed attempt."""
         self.waited_seconds = 0.0
-        """How long each request took until its response had arrived, added up.
+        """The sum of the times from sending each request until its response had arrived.
 
-        Of requests that were in flight together, each one counts.
+        Requests that are in flight at the same time each count in full.
         """
         self.engine: str | None = None
-        """What sends the requests: `direct` or `boto3` in S3, None in other stores."""
+        """The engine that sends the requests: `direct` or `boto3` in S3, None in other stores."""
         self._locks = PerProcess(threading.Lock)
         self._tell: Callable[[Attempt], object] | None = None
         self._logger: logging.Logger | None = None
@@ -86,7 +86,7 @@ class Stats:
         """Add an attempt of a request that has ended; providers call this.
 
         `sent` and `received` are the bytes of the bodies, `attempt` is 1 for the first one.
-        `status` is 0, and there may be an error, where no response has arrived.
+        If no response has arrived, `status` is 0, and there may be an error.
         """
         with self._locks.get():
             self.requests[operation] += 1
@@ -95,7 +95,7 @@ class Stats:
             self.waited_seconds += seconds
             if attempt > 1:
                 self.retries += 1
-        # This is asked of each request, so it has to be quick.
+        # This runs for each request, so it has to be quick.
         if self._logger is not None and (
             seconds >= self._slow_seconds
             or self._logger.isEnabledFor(DEBUG)
@@ -108,18 +108,18 @@ class Stats:
     def tell_of_attempts(
         self, tell: Callable[[Attempt], object], logger: logging.Logger, slow_seconds: float
     ) -> None:
-        """Have `tell` called with each attempt that is to be logged or traced.
+        """Call `tell` from now on with each attempt that has to be logged or traced.
 
-        That is each if the logger has level DEBUG or the program uses OpenTelemetry, and else one
-        that took `slow_seconds` or longer.
+        These are all attempts if the logger has level DEBUG or the program uses OpenTelemetry, and
+        otherwise those that took `slow_seconds` or longer.
         """
         self._tell, self._logger, self._slow_seconds = tell, logger, slow_seconds
 
     def cost(self, prices: Prices | None = None) -> Cost:
-        """Estimate what it costs in US dollars; nothing in a store that is not S3.
+        """Estimate the cost of the requests in US dollars; it is 0 in stores other than S3.
 
-        `prices` are AWS's list prices if not given. Storage, free tiers and transfer within a
-        region are not considered.
+        By default, `prices` are AWS's list prices. The estimate ignores storage, free tiers and
+        transfer within a region.
 
             with db.stats.measuring() as used:
                 db["greeting"] = "hello"

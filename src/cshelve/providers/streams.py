@@ -1,7 +1,7 @@
-"""Values that are stored from a file, or read into one, piece by piece.
+"""Files that values are read from and written to, piece by piece.
 
-What goes wrong with the file itself, such as a full disk, is noted, since a provider may take it
-for a failure of its store.
+Errors of the file itself, such as a full disk, are kept, since a provider may mistake them for
+failures of its store.
 """
 
 from __future__ import annotations
@@ -16,17 +16,17 @@ if TYPE_CHECKING:
 __all__ = ["PIECE_BYTES", "Readable", "Source", "Target"]
 
 PIECE_BYTES = 2**20
-"""How much to read at once where nothing else says that."""
+"""The default size of a piece."""
 
 
 class Readable(Protocol):
-    """All that a file to upload has to have."""
+    """The only method that a file to upload needs."""
 
     def read(self, size: int, /) -> bytes: ...
 
 
 class Source:
-    """What a value is read from, once: a binary file, from its position to its end."""
+    """A binary file that a value is read from, once, from its position to its end."""
 
     def __init__(
         self,
@@ -34,18 +34,18 @@ class Source:
         size_bytes: int | None = None,
         moved: Callable[[int], object] = lambda _: None,
     ) -> None:
-        """`size_bytes` is how long it is; None if only its end tells."""
+        """`size_bytes` is the length of the rest of the file; None if it is unknown."""
         self._file = file
         self.size_bytes = size_bytes
         self.moved = moved
-        """To be called with the number of bytes whenever some are stored."""
+        """To be called with the number of bytes stored since the last call."""
         self.failure: BaseException | None = None
-        """What reading the file has raised."""
+        """The error that reading the file has raised."""
 
     def pieces(self, size_bytes: int = PIECE_BYTES) -> Iterator[bytes]:
-        """Read on to the end, in pieces of this size; only the last one may be shorter.
+        """Yield the rest of the file in pieces of this size; only the last one may be shorter.
 
-        Raises `StorageError` at the end of a file that is not as long as it was.
+        Raises `StorageError` at the end if the file has become shorter or longer.
         """
         left = self.size_bytes
         while left is None or left > 0:
@@ -58,10 +58,10 @@ class Source:
             if len(piece) < wanted:
                 break
         if self.size_bytes is not None and (left or self._read(1)):
-            raise StorageError("the file changed its size while it was read, so nothing is stored")
+            raise StorageError("the file changed its size while it was read, so nothing was stored")
 
     def _read(self, size_bytes: int) -> bytes:
-        """Read so many bytes, or fewer at the end; one call of a file's `read` may return less."""
+        """Return this number of bytes, or fewer at the end; a file's `read` may return less."""
         pieces: list[bytes] = []
         left = size_bytes
         while left:
@@ -87,7 +87,7 @@ class Source:
 
 
 class Target:
-    """What a value is written to: a binary file, from its position on."""
+    """A binary file that a value is written to, from its position on."""
 
     def __init__(
         self,
@@ -97,18 +97,18 @@ class Target:
     ) -> None:
         self._file = file
         self.begun = begun
-        """To be called with the size of the value, as soon as that is known."""
+        """To be called with the size of the value, as soon as it is known."""
         self._moved = moved
         self.failure: BaseException | None = None
-        """What writing the file has raised."""
+        """The error that writing the file has raised."""
 
     def write(self, data: bytes | bytearray | memoryview) -> None:
-        """Write all of this; one call of a file's `write` may write less."""
+        """Write all of the data, although one call of a file's `write` may write less."""
         try:
             rest = memoryview(data)
             while rest:
                 written = self._file.write(rest)  # type: ignore[arg-type]  # as all files take it
-                # Files that are not of the module `io` need not say anything.
+                # Files that are not of the module `io` need not return the number of bytes.
                 rest = rest[written:] if isinstance(written, int) else rest[:0]
         except BaseException as error:
             self.failure = error

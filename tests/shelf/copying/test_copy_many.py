@@ -297,7 +297,7 @@ class TestBetweenShelves:
 
     @pytest.mark.parametrize("pair", [("file.ini", {}), ({}, "file.ini"), ({}, None), ([], {})])
     def test_what_is_no_mapping_is_refused(self, pair: tuple[Any, Any]) -> None:
-        with pytest.raises(cshelve.ConfigurationError, match="a shelf that is open"):
+        with pytest.raises(cshelve.ConfigurationError, match="has to be an open shelf"):
             cshelve.copy(*pair)
 
 

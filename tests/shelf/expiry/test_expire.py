@@ -74,7 +74,7 @@ class TestAStoreWithoutConditions:
     def test_needs_the_promise_that_nobody_else_writes(self, clock: Clock) -> None:
         db = shelf_over(without_conditions(clock))
         with pytest.raises(
-            cshelve.ConditionsNotSupportedError, match=r"expire\(exclusive=True\) does it"
+            cshelve.ConditionsNotSupportedError, match=r"call expire\(exclusive=True\)"
         ):
             db.expire()
         assert len(db) == 1

@@ -153,7 +153,7 @@ class TestDownload:
     def test_takes_nothing_but_paths_and_binary_files(self, file: Any, place: Place) -> None:
         db = plain(place).open()
         db["k"] = b"v"
-        with pytest.raises(cshelve.ValueTypeError, match="path or a binary file"):
+        with pytest.raises(cshelve.ValueTypeError, match="pass a path, or a binary file"):
             db.download("k", file)
 
     def test_works_where_the_shelf_only_reads(self, place: Place) -> None:

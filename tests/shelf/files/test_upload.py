@@ -171,7 +171,7 @@ class TestUpload:
     @pytest.mark.parametrize("file", [io.StringIO("text"), 7, None, b"path", object()])
     def test_takes_nothing_but_paths_and_binary_files(self, file: Any, place: Place) -> None:
         db = plain(place).open()
-        with pytest.raises(cshelve.ValueTypeError, match="path or a binary file"):
+        with pytest.raises(cshelve.ValueTypeError, match="pass a path, or a binary file"):
             db.upload("k", file)
 
     def test_refuses_a_stream_of_text(self, place: Place) -> None:

@@ -112,12 +112,12 @@ class ByBoto3:
         return item
 
     def beginning(self, name: str, most_bytes: int) -> tuple[Mapping[str, Any], bytes] | None:
-        """Return the response to a GET of the first bytes, and those; None if there are none."""
+        """Return the response to a GET of the first bytes, and these; None if there are none."""
         wanted = {"Range": f"bytes=0-{most_bytes - 1}"}
 
         def read(before: Exception | None) -> tuple[Mapping[str, Any], bytes]:
             answer = self._begun(name, wanted, is_second=before is not None)
-            # A server that knows no ranges sends all.
+            # A server without ranges sends the whole object.
             size = min(answer.get("ContentLength") or 0, most_bytes)
             head = bytearray(size)
             read_into(memoryview(head), answer["Body"])

@@ -1,7 +1,7 @@
-"""Copies inside S3, by CopyObject, which only boto3 sends: nothing of a value comes this way.
+"""Copies inside S3, by CopyObject, without transferring the value. Only boto3 sends it.
 
-Metadata, content type and tags of the object stay as they are. `[put_params]` counts for the copy
-as it does for a put: encryption, storage class, access.
+The copy keeps the metadata, content type and tags of the object. `[put_params]` applies to the copy
+as to a put: encryption, storage class, access.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ if TYPE_CHECKING:
 
 __all__ = ["copy_object", "have_one_client"]
 
-# Parameters of a put that say what the object itself has, and that a copy keeps.
+# Parameters of a put for properties of the object that a copy keeps.
 KEPT = frozenset(
     {"CacheControl", "ContentDisposition", "ContentEncoding", "ContentLanguage", "ContentType"}
     | {"Expires", "Metadata"}
 )
-# As S3 and its like say that an object is larger than 5 GB, the most that one request copies.
+# The error codes of S3-compatible servers for objects over 5 GB, the most that one request copies.
 TOO_LARGE = frozenset({"InvalidRequest", "EntityTooLarge", "InvalidArgument"})
 
 
 def copy_object(
     requests: Requests, origin: Requests, source: str, target: str, if_version: str | None
 ) -> bool:
-    """Copy an object from the bucket of `origin`; return False if this server does not do that.
+    """Copy an object from the bucket of `origin`; return False if this server cannot do that.
 
-    Servers that do not know CopyObject take it for a PUT of nothing, and proxies respond with a
-    page. Only a response like S3's says that there is a copy. Raises `KeyNotFoundError`, or
-    `ConflictError` if the source does not have the version any more.
+    A server without CopyObject stores an empty object, and a proxy may respond with a page. Only a
+    response like S3's means that there is a copy. Raises `KeyNotFoundError`, or `ConflictError` if
+    the source has another version by now.
     """
-    _ = requests.clients, origin.clients  # Which check and type `[put_params]`.
+    _ = requests.clients, origin.clients  # Creating them checks and converts `[put_params]`.
     parameters = {
         **_of_copy(requests),
         **_of_origin(origin.bucket),
@@ -71,13 +71,13 @@ def have_one_client(settings: S3Settings, other: S3Settings) -> bool:
 
 
 def _client_of(settings: S3Settings) -> tuple[object, ...]:
-    # At one server the region is a matter of the bucket.
+    # On the same server, buckets may be in different regions.
     params = {n: value for n, value in settings.client_params.items() if n != "region_name"}
     return settings.auth_type, dict(settings.credentials), params
 
 
 def _of_copy(requests: Requests) -> dict[str, Any]:
-    """Return what `[put_params]` says of the copy."""
+    """Return the parameters of `[put_params]` that apply to a copy."""
     model: Any = requests.clients.meta.service_model
     known = model.operation_model("CopyObject").input_shape.members
     given = requests.bucket.parameters.get("PutObject", {})
@@ -88,7 +88,7 @@ def _of_copy(requests: Requests) -> dict[str, Any]:
 
 
 def _of_origin(bucket: Bucket) -> dict[str, Any]:
-    """Return what is needed to read the source: its key, and whose bucket it has to be."""
+    """Return the parameters for reading the source: its encryption key and bucket owner."""
     given = bucket.parameters.get("PutObject", {})
     needed = {
         "SSECustomerAlgorithm": "CopySourceSSECustomerAlgorithm",
@@ -99,7 +99,7 @@ def _of_origin(bucket: Bucket) -> dict[str, Any]:
 
 
 def _cannot_copy(error: Exception) -> bool:
-    """Return whether the object has to be read and written: it is large, or this is no Amazon."""
+    """Return whether the object is too large to copy, or the server does not support copying."""
     said = str(getattr(error, "response", {}).get("Error", {}).get("Message", ""))
     is_too_large = code_of(error) in TOO_LARGE and ("larger than" in said or "size" in said)
     return is_too_large or status_of(error) in {405, 501} or code_of(error) == "NotImplemented"

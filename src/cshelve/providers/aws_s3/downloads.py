@@ -1,7 +1,7 @@
-"""From S3 to a file: a few ranges of an object at once, written in their order.
+"""Downloads to a file: a few ranges of an object are read at once, and written in order.
 
-The first response says how long the object is and which version; the others are of the same one, by
-If-Match. An object that is not longer than one range takes one request.
+The first response has the object's length and version; If-Match makes sure that the others are of
+the same version. An object that fits into one range takes one request.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 __all__ = ["download"]
 
-# How many ranges are in memory.
+# The number of ranges that are in memory.
 MOST_AT_ONCE = 3
 
 Data = bytes | bytearray
@@ -50,7 +50,7 @@ def download(
         return
     target.begun(first.size)
     target.write(found.head)
-    del found  # Else the beginning would be in memory to the end.
+    del found  # Otherwise the beginning would stay in memory until the end.
     if begun < first.size:
         ranges = _Arriving(requests, reads, name, first, range_bytes)
         begun = _write_ranges(requests, ranges, name, target, range(begun, first.size, range_bytes))
@@ -64,7 +64,7 @@ def download(
 def _write_ranges(
     requests: Requests, ranges: _Arriving, name: str, target: Target, starts: range
 ) -> int:
-    """Write the rest in ranges, and return where that ended: early if the server gives none."""
+    """Write the rest in ranges; return the position reached, the end if there are ranges."""
     place, begun = requests.bucket.place("GetObject", name), starts.start
     try:
         with closing(ranges.results(starts, min(MOST_AT_ONCE, requests.most_of_one))) as arrived:
@@ -89,7 +89,7 @@ def _replaced(requests: Requests, name: str) -> ConflictError:
 
 
 class _Arriving(Ranges[Data]):
-    """Ranges that each have a buffer of their own, until they are written."""
+    """The task that reads each range into its own buffer, which is kept until it is written."""
 
     def __init__(
         self, requests: Requests, reads: RangedReads, name: str, first: First, range_bytes: int

@@ -1,7 +1,7 @@
-"""What S3 says of one object, and the beginning of its data, without reading all of it.
+"""The metadata of one object, and the beginning of its data, without reading the rest.
 
 The response to a GET of a range has all headers that the response to a HEAD has. An empty object
-has no range: the response is a 416 without those headers, and a HEAD has to follow.
+has no range: the response is a 416 without these headers, so it costs an additional HEAD.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ ATTEMPTS = 3
 
 
 def inspected(requests: Requests, name: str, head_bytes: int) -> Details:
-    """Return what S3 says of an object, or raise `KeyNotFoundError`, as a GET of it does."""
+    """Return the details of an object, or raise `KeyNotFoundError`, as a GET does."""
     size_bytes = 0
     for _ in range(ATTEMPTS):
         found = _by_get(requests, name, head_bytes)
@@ -41,12 +41,12 @@ def inspected(requests: Requests, name: str, head_bytes: int) -> Details:
         return found._replace(head=found.head[:head_bytes])
     raise StorageError(
         f"{requests.bucket.place('GetObject', name)}: the server refuses a range of the object's "
-        f"first bytes, and says that it has {size_bytes} of them."
+        f"first bytes, although the object's length is {size_bytes} bytes."
     )
 
 
 def _by_get(requests: Requests, name: str, head_bytes: int) -> Details | None:
-    """Return what a GET of the first bytes tells; None if there are none."""
+    """Return the details in the response to a GET of the first bytes; None if there are none."""
     most_bytes = max(head_bytes, 1)  # There is no range of no bytes.
     with requests.permit():
         answer = requests.beginning(name, most_bytes)
@@ -98,7 +98,7 @@ def _of_boto3(
 
 
 def _details(name: str, answer: Mapping[str, Any], head: bytes, most_bytes: int) -> Details:
-    """Return what a response says; raise `ValueError` if it does not say size or date."""
+    """Return the details in a response; raise `ValueError` if size or date are missing."""
     size_bytes, modified = answer.get("ContentLength"), answer.get("LastModified")
     status = answer.get("ResponseMetadata", {}).get("HTTPStatusCode")
     if status == 206 or "ContentRange" in answer:
@@ -121,7 +121,7 @@ def _details(name: str, answer: Mapping[str, Any], head: bytes, most_bytes: int)
 
 
 def _in_boto3s_form(answer: Answer) -> Mapping[str, Any]:
-    """Return what boto3 would make of a plain response, as far as it is needed here."""
+    """Return a plain response in the form of boto3's, as far as it is needed here."""
     headers = answer.headers
     form: dict[str, Any] = {
         "ResponseMetadata": {"HTTPStatusCode": answer.status},

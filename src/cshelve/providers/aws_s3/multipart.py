@@ -153,9 +153,9 @@ class MultipartUploads:
         for number, part in enumerate(parts, 1):
             if number > MOST_PARTS:
                 raise UnsupportedOperationError(
-                    f"{self._bucket.place('UploadPart', name)}: S3 takes {MOST_PARTS:,} parts, and "
-                    "the length of the file was not known beforehand. Raise [default] "
-                    "multipart_chunk_bytes, or give the path of a file."
+                    f"{self._bucket.place('UploadPart', name)}: S3 accepts {MOST_PARTS:,} parts, "
+                    "and the length of the file was not known beforehand. Pass the path of a file, "
+                    "or increase [default] multipart_chunk_bytes."
                 )
             yield number, part
 

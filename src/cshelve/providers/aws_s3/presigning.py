@@ -1,6 +1,6 @@
-"""Links to one object, which anybody who has them can read for a while.
+"""Links to one object, with which anyone can read it until they expire.
 
-boto3 signs them, with the credentials and for the address that the shelf's requests have.
+boto3 signs them with the credentials of the shelf's requests, and for the same address.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ __all__ = ["presigned_url"]
 
 # https://docs.aws.amazon.com/AmazonS3/latest/userguide/using-presigned-url.html
 MOST_SECONDS = 7 * 24 * 60 * 60
-# Headers that a reader of the link would have to send, and does not know.
+# Parameters that the reader of a link would have to send as headers.
 NEEDS_HEADERS = ("SSECustomerKey", "SSECustomerAlgorithm", "RequestPayer")
 
 
@@ -37,18 +37,18 @@ def presigned_url(
     bucket = requests.bucket
     if settings.auth_type == "anonymous":
         raise UnsupportedOperationError(
-            f"{bucket.location}: a link is signed with credentials, and there are none with "
-            "[default] auth_type = anonymous."
+            f"{bucket.location}: a link has to be signed with credentials, and with [default] "
+            "auth_type = anonymous there are none."
         )
-    clients = requests.clients  # Which has [put_params] checked too.
+    clients = requests.clients  # Creating them checks [put_params] too.
     parameters = bucket.request("GetObject", name)
     for header in NEEDS_HEADERS:
         if header in parameters:
             raise UnsupportedOperationError(
-                f"{bucket.location}: a reader would have to send what [put_params] {header} says "
-                "as a header, and a link cannot carry that."
+                f"{bucket.location}: a reader would have to send [put_params] {header} as a "
+                "header, which a link cannot contain."
             )
-    parameters.pop("ExpectedBucketOwner", None)  # A header too, but one that may be left out.
+    parameters.pop("ExpectedBucketOwner", None)  # A header too, but an optional one.
     try:
         client = clients.built(_signature(clients.meta, bucket.name))
         url: str = client.generate_presigned_url(
@@ -60,10 +60,10 @@ def presigned_url(
 
 
 def _signature(meta: Any, bucket_name: str) -> Config:
-    """Return what makes boto3 sign as all regions understand, and for the region's own address.
+    """Return the settings with which boto3 signs in a way that is valid in all regions.
 
-    Left to itself it signs by Signature Version 2 in some regions, and for an address without a
-    region, at which buckets in newer regions are not found.
+    By default, boto3 uses Signature Version 2 in some regions, and an address without a region,
+    where buckets in newer regions are not found.
     """
     config = Config(signature_version="s3v4")
     is_at_aws = ".amazonaws.com" in meta.endpoint_url

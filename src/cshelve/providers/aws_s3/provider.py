@@ -241,7 +241,7 @@ class AwsS3(Provider):
         return item
 
     def inspect(self, name: str, head_bytes: int = 64) -> Details:
-        """Ask for the first bytes by a GET of a range; a HEAD more if the object has none."""
+        """Return the details, by a GET of the first bytes, and a HEAD if the object is empty."""
         if self._requests.key_of(name) is None:
             raise KeyNotFoundError(name)
         return inspected(self._requests, name, head_bytes)
@@ -311,7 +311,7 @@ class AwsS3(Provider):
         return islice(chain.from_iterable(map(self._names, pages)), limit)
 
     def upload(self, name: str, source: Source) -> str:
-        """Store what a file has: in parts, a few of them in memory, if it is long enough."""
+        """Store a file; in parts if it is long enough, with only a few of them in memory."""
         if self._requests.key_of(name) is None:
             raise self._bucket.not_storable(name)
         part_bytes = self._uploads.part_bytes(source.size_bytes)
@@ -337,14 +337,14 @@ class AwsS3(Provider):
         return self._uploads.put_parts(name, parts(), part_bytes, source.moved)
 
     def download(self, name: str, target: Target) -> None:
-        """Write a value to a file: in ranges of one version, a few of them in memory."""
+        """Write a value to a file, in ranges of one version, with only a few of them in memory."""
         if self._requests.key_of(name) is None:
             raise KeyNotFoundError(name)
         range_bytes = self._settings.multipart_chunk_bytes
         download(self._requests, self._ranged_reads, name, target, range_bytes)
 
     def shares_store(self, other: Provider) -> bool:
-        """Return whether the other's requests go to this server with the same credentials."""
+        """Return whether the other provider uses the same server and credentials."""
         return type(other) is AwsS3 and have_one_client(self._settings, other._settings)
 
     def copy(
@@ -355,7 +355,7 @@ class AwsS3(Provider):
         if_version: str | None = None,
         origin: Provider | None = None,
     ) -> None:
-        """Copy inside S3, with metadata and content type; read and write what is over 5 GB."""
+        """Copy inside S3, with metadata and content type; read and write objects over 5 GB."""
         store = origin if isinstance(origin, AwsS3) else self
         if store._requests.key_of(source) is None:
             raise KeyNotFoundError(source)
@@ -365,7 +365,7 @@ class AwsS3(Provider):
             super().copy(source, target, if_version=if_version, origin=origin)
 
     def presigned_url(self, name: str, expires_seconds: float) -> str:
-        """Return a link, signed by boto3, which may ask for credentials, but sends S3 nothing."""
+        """Return a link signed by boto3, which may fetch credentials, but sends nothing to S3."""
         if self._requests.key_of(name) is None:
             raise self._bucket.not_storable(name)
         from cshelve.providers.aws_s3.presigning import presigned_url  # It imports botocore.

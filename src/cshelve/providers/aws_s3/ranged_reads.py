@@ -78,7 +78,7 @@ class RangedReads:
         self.threshold_bytes = threshold_bytes
         self._chunk_bytes = chunk_bytes
         self.has_ranges = True
-        """Whether the server gives the ranges that it is asked for, as far as is known."""
+        """Whether the server supports ranges, as far as is known."""
         self._unmatched = 0
 
     def item(self, name: str, begun: Begun | None) -> Item:
@@ -221,7 +221,7 @@ class Ranges(BucketTask[int, R]):
     def refuse_other(
         self, start: int, status: int, headers: Mapping[str, str], length: int | None
     ) -> None:
-        """Raise `NotPlainError` for a response that is not the range that was asked for."""
+        """Raise `NotPlainError` for a response that is not the requested range."""
         is_it = (
             status == 206
             and headers.get("content-range") == self._content_range(start)
@@ -285,5 +285,5 @@ class _Reading(Ranges[None]):
 
 
 def length_of(answer: Answer) -> int:
-    """Return how long a body is that has arrived, in the response or in a buffer of its own."""
+    """Return the length of a body that has arrived, in the response or in its own buffer."""
     return len(answer.body) or int(answer.headers.get("content-length", 0))

@@ -120,7 +120,7 @@ class Requests:
             self._engine.content_type = content_type
 
     def parameters_of(self, data: bytes) -> dict[str, dict[str, str]] | None:
-        """Return what a request that stores data says of it: when it expires, if it ever does."""
+        """Return the parameters of a request that stores data: the expiry time, if it has one."""
         expires_at = None if self.expiry_of is None else self.expiry_of(data)
         if expires_at is None:
             return None

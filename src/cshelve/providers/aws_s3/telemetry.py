@@ -24,9 +24,9 @@ SCHEMA = "https://opentelemetry.io/schemas/1.37.0"
 
 
 def record(requests: Requests, attempt: Attempt) -> None:
-    """Make a span of an attempt that has just ended, below the current one, and measure it.
+    """Create a span for an attempt that has just ended, below the current span, and measure it.
 
-    Nothing if something else traces boto3's requests, as boto3 sends all of them then.
+    Do nothing if something else traces boto3's requests, since boto3 then sends all of them.
     """
     if replaced() is not None:
         return
@@ -41,7 +41,7 @@ def record(requests: Requests, attempt: Attempt) -> None:
     error = _error_type(attempt)
     if error:
         common["error.type"] = error
-    # Which of the two the program has imported shows what it uses.
+    # A program that uses one of the two has imported it.
     if (trace := sys.modules.get("opentelemetry.trace")) is not None:
         _make_span(trace, requests, attempt, common, error)
     if (metrics := sys.modules.get("opentelemetry.metrics")) is not None:
@@ -70,7 +70,7 @@ def _make_span(
 
 
 def _error_type(attempt: Attempt) -> str:
-    """Return what failed; nothing for what is a result: the key is absent or its object empty."""
+    """Return the class of the error, or the status; empty for success, absent and empty objects."""
     if attempt.error is not None:
         return type(attempt.error).__name__
     return str(attempt.status) if attempt.status >= 400 and attempt.status not in (404, 416) else ""

@@ -1,6 +1,6 @@
-"""What is told of an attempt of a request: a line of the log, and a span with a measurement.
+"""Logging and tracing attempts of requests.
 
-Imported for the first attempt that is told of, so that others cost nothing.
+Imported at the first attempt that is logged or traced, so that others cost nothing.
 """
 
 from __future__ import annotations
@@ -41,6 +41,6 @@ def tell(requests: Requests, logger: logging.Logger, slow_seconds: float, attemp
 
 
 def _outcome(attempt: Attempt) -> str:
-    """Say what the attempt led to, by the class of an error alone: its text may have a secret."""
+    """Return status and error of an attempt; only the class, as the text may have a secret."""
     status = str(attempt.status) if attempt.status else "no response"
     return f"{status} ({type(attempt.error).__name__})" if attempt.error is not None else status

@@ -82,7 +82,7 @@ __all__ = ["Filesystem"]
 
 T = TypeVar("T")
 
-# Enough of a record to tell when it expires.
+# Enough of a record to contain its expiry time.
 HEAD_BYTES = 64
 FOLDER_PATH = Option("folder_path", text, None, "The folder; by default, the current one.")
 ENCODING = Option(
@@ -222,7 +222,7 @@ class Filesystem(Provider):
         return self._store(name, (data,), if_absent, if_version)
 
     def upload(self, name: str, source: Source) -> str:
-        """Store what a file has, piece by piece."""
+        """Store the contents of a file, piece by piece."""
         sent = 0
 
         def pieces() -> Iterator[bytes]:
@@ -237,7 +237,7 @@ class Filesystem(Provider):
         return version
 
     def download(self, name: str, target: Target) -> None:
-        """Write a value to a file, piece by piece; a writer that replaces it does not matter."""
+        """Write a value to a file, piece by piece, even if a writer replaces it meanwhile."""
         file = self._read(name, open_file)
         received = 0
         if file is not None:

@@ -1,4 +1,4 @@
-"""Tests of what a store says of one name without its value: inspect."""
+"""Tests of `inspect`, which returns the details of a name without its value."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests of values that move as a whole: upload, download, copy."""
+"""Tests of `upload`, `download` and `copy`, which transfer whole values."""
 
 from __future__ import annotations
 

@@ -139,6 +139,6 @@ class ValuesContract(PlaceOfATest):
 
 
 def _until(data: bytes) -> float | None:
-    """Tell when data expires that says so, as a record does in its own way."""
+    """Return when data expires, if it says so; records do this in their own way."""
     word, _, when = data.partition(b" ")
     return float(when) if word == b"until" else None

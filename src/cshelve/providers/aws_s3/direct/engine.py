@@ -300,7 +300,7 @@ class Engine:
         return pool
 
     def _ended(self, begun: Begun) -> Answer:
-        """Return an answer that has arrived, and its connection to the pool."""
+        """Return a response that has arrived, after returning its connection to the pool."""
         reader, connection = begun.reader, begun.connection
         begun.is_over = True
         if reader.closes:

@@ -118,7 +118,7 @@ class _Loop(Generic[T, R]):
         self.order: deque[_Job[T, R]] = deque()
         """The jobs that have begun, in the order of the items, until their results are yielded."""
         self.is_over = False
-        """Whether no further item begins: there is none left, or `is_last` was true of a result."""
+        """Whether no further item begins, as none is left or `is_last` was true for a result."""
         self._paused_since = 0.0
         self._shift = 0.0
         """How many seconds the loop was paused in total; they do not count towards time-outs."""
