@@ -210,7 +210,7 @@ def test_every_method_can_fail(
 def test_a_method_that_there_is_not_cannot_fail(failing: FailingProvider) -> None:
     with pytest.raises(ValueError, match="no method 'write'"):
         failing.fail("write", StorageError)
-    with pytest.raises(ValueError, match="'shares_store' asks nothing of the store"):
+    with pytest.raises(ValueError, match="'shares_store' does not use the store"):
         failing.fail("shares_store", StorageError)
 
 

@@ -127,7 +127,7 @@ class Outcomes:
                 self.add(outcome)
 
     def close(self) -> None:
-        """End the progress bar, if there is one; the end of a `with` does it too."""
+        """End the progress bar, if there is one; the end of a `with` statement does this too."""
         close_bar(self._progress)
 
     def set_total(self, total: int) -> None:

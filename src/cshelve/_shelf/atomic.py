@@ -137,8 +137,8 @@ class Atomic:
     def put_new(self, values: Values, key: str, value: Any) -> str:
         """Store a value if the key is missing, and return its version, or raise `ConflictError`.
 
-        One request. If something is there that may have expired, up to three more find that out,
-        and then replace it.
+        Sends one request. If there is a value that may have expired, up to three more check that
+        and replace it.
         """
         try:
             return values.write(key, value, if_absent=True)
@@ -195,8 +195,8 @@ class Atomic:
 
         Return 0 if nothing would change, or if the key is missing. The value is written only if
         nobody has changed it meanwhile; with `exclusive`, it is also written if the store does not
-        support conditions. It expires when it would have expired before, and is written even if it
-        has expired: otherwise nobody could read that any more once the old key is gone.
+        support conditions. The expiry time stays. An expired value is written too: otherwise nobody
+        could see that it has expired after the old key is gone.
         """
         written = 0
         for _ in _tries(time.monotonic() + self._timeout_seconds):

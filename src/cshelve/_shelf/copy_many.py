@@ -55,13 +55,13 @@ def copy(
     skip_existing: bool = False,
     verify: bool = False,
 ) -> int:
-    """Copy every key from one mapping to another, and return how many were copied.
+    """Copy every key from one mapping to another, and return the number of keys copied.
 
     Each can be a shelf, a file of `shelve`, a dict or any other mapping. Between shelves, it works
     in parallel, needs little memory, and unpickles nothing unless the serializers differ. If both
     shelves are on one S3 server and have the same record format, the server copies. Other keys of
-    the target stay. Values keep the time when they expire, except in a mapping that is not a
-    shelf. Expired keys, and keys that are deleted meanwhile, are left out.
+    the target stay. Values keep their expiry time, except in a target that is not a shelf. Expired
+    values, and keys that are deleted meanwhile, are not copied.
 
     With `skip_existing`, keys that the target already has are skipped, so an interrupted copy can
     be continued. This costs one listing of the target, and memory for its keys. With `verify`, each

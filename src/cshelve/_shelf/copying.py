@@ -30,7 +30,10 @@ def move_key(values: Values, source: str, target: str) -> None:
 
 
 def _is_elsewhere(values: Values, doing: str, source: str, target: str) -> bool:
-    """Return whether the keys differ; if they do not, raise `KeyNotFoundError` if it is missing."""
+    """Return whether the target is another key than the source.
+
+    Raises `KeyNotFoundError` if both are the same key, and it is missing.
+    """
     values.refuse_if_read_only(doing, source)
     values.settle(source)
     if source != target:

@@ -116,14 +116,14 @@ def _size_of(file: object) -> int | None:
     """Return the number of bytes after a file's position; None if only reading can show it.
 
     The type of the file has to be known: a decompressing file, for example, has the descriptor of
-    the compressed one, and files in /proc have the length 0.
+    the compressed one. The system's own files in /proc have the length 0.
     """
     file = getattr(file, "file", file)  # `tempfile` wraps what it opens.
     if isinstance(file, io.BytesIO):
         return max(0, file.getbuffer().nbytes - file.tell())
     if isinstance(file, io.FileIO | io.BufferedReader | io.BufferedRandom):
         raw = file if isinstance(file, io.FileIO) else file.raw
-        # A buffer may be before anything, such as a part of an archive.
+        # A buffer may read from anything, such as a member of an archive.
         if isinstance(raw, io.FileIO):
             status = os.fstat(raw.fileno())
             if stat.S_ISREG(status.st_mode) and status.st_size:

@@ -9,7 +9,7 @@ from cshelve.exceptions import ConfigurationError, KeyNotFoundError
 
 __all__ = ["ExpiredError", "after", "expires_in", "is_over", "now"]
 
-# A record has no room for a later time, and larger integers have no place in a float.
+# A record cannot contain a later time, and a float cannot contain larger integers.
 LONGEST_SECONDS = 2**64
 
 
@@ -33,7 +33,7 @@ def is_over(expires_at: float) -> bool:
 
 
 def after(seconds: float) -> float:
-    """Return the time that comes so many seconds from now, however many these are."""
+    """Return the time that is a duration from now, whatever its length."""
     return now() + min(seconds, LONGEST_SECONDS)
 
 

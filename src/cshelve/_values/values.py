@@ -152,15 +152,15 @@ class Values:
         return self.expiry_in(details.head), details.version
 
     def expiry_in(self, head: bytes) -> float:
-        """Return when a record expires, by its first bytes, which are not verified."""
+        """Return the expiry time in the first bytes of a record, unverified."""
         # In a shelf without records, what looks like the beginning of one is just a value.
         expires_at = expiry_of(head) if self.codec.reads_records else None
         return NEVER if expires_at is None else expires_at
 
     def expired_version(self, key: str) -> str | None:
-        """Return the version of a key's value if the value has expired, else None.
+        """Return the version of a key's record if it has expired, else None.
 
-        Sends two requests, one if it has not expired, and none if nothing can expire here.
+        Sends two requests, one if it has not expired, and none if nothing in this shelf can expire.
         """
         if not self.codec.reads_records:
             return None

@@ -55,7 +55,10 @@ MAX_VALUE = Option(
     "max_value_bytes", integer, MAX_VALUE_BYTES, "The limit for decompressed values.", least=1
 )
 EXPIRE_AFTER_SECONDS = Option(
-    "expire_after_seconds", seconds, None, "How long values last; without it, for ever."
+    "expire_after_seconds",
+    seconds,
+    None,
+    "The duration after which values expire; by default, never.",
 )
 SHELF_NAME = Option(
     "shelf_name", text, "", "With `aes256-gcm` or signing, records are valid only with this name."

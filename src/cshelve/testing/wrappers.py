@@ -209,15 +209,15 @@ class FailingProvider(Wrapper):
     ) -> None:
         """Raise an error in the next `times` calls of a method, or in all calls if `times` is None.
 
-        With `name`, only calls for that name count; of `copy`, that is the source. The first
+        With `name`, only calls for that name count; for `copy`, the source. The first
         `after` calls are passed on. With `before=False`, the inner provider is called first and
         only its result is lost, as if the connection broke after a write. Raises `ValueError` for a
-        method that providers do not have, or that asks nothing of their store.
+        method that providers do not have, or that does not use the store.
         """
         if not callable(getattr(Provider, method, None)):
             raise ValueError(f"providers have no method {method!r}")
         if method not in FAILING:
-            raise ValueError(f"{method!r} asks nothing of the store, so that it cannot fail")
+            raise ValueError(f"{method!r} does not use the store, so it cannot fail")
         with self._lock:
             self._plans.append(_Plan(method, error, name, times, after, before))
 

@@ -324,6 +324,20 @@ class TestInS3:
             with pytest.raises(cshelve.AuthError, match="lack s3:GetObject and s3:PutObject"):
                 db.copy("a", "b")
 
+    def test_a_target_that_the_server_refuses_is_not_a_missing_source(
+        self, engine: str, s3: S3Rig
+    ) -> None:
+        with cshelve.open_from_dict(s3.config(engine=engine)) as db:
+            db["a/k"] = 1
+            for target in ("z" * 300, "../x"):  # Which S3 can store, and SeaweedFS cannot.
+                for act in (db.copy, db.move):
+                    with pytest.raises(cshelve.KeyNotStorableError, match="CopyObject"):
+                        act("a/k", target)
+                with pytest.raises(cshelve.BulkError) as caught:
+                    cshelve.copy(db.prefix("a/"), db.prefix(f"b/{target}/"))
+                assert isinstance(caught.value.failures["k"], cshelve.KeyNotStorableError)
+            assert dict(db) == {"a/k": 1}
+
     def test_a_source_that_is_gone_in_between_is_missing(self, engine: str, s3: S3Rig) -> None:
         with without_pauses(), cshelve.open_from_dict(s3.config(engine=engine)) as db:
             db["a"] = 1

@@ -204,6 +204,7 @@ class TestUpload:
         db.sync()
         assert db["k"] == b"after"
 
+    @pytest.mark.s3
     @pytest.mark.parametrize("key", ["", "\ud800"])
     def test_of_a_key_that_cannot_be_stored_is_refused(self, key: str, s3_place: Place) -> None:
         with pytest.raises(cshelve.KeyNotStorableError):

@@ -50,7 +50,7 @@ CUT_SHORT = (IncompleteReadError, ResponseStreamingError)
 DAMAGED = (*CUT_SHORT, FlexibleChecksumError)
 # Response headers that only S3, and servers that speak its protocol, send.
 OF_S3 = frozenset({"x-amz-request-id", "x-amz-id-2", "etag"})
-# How much of a body is read at a time, and then copied into the buffer.
+# The number of bytes of a body that are read at a time, and then copied into the buffer.
 PIECE_BYTES = 2**20
 
 

@@ -140,7 +140,7 @@ class Body:
         self._received = 0
 
     def read(self, most_bytes: int | None = None) -> bytes:
-        """Read at most so many bytes, or all."""
+        """Return at most `most_bytes` bytes, or all."""
         try:
             data: bytes = self._body.read(most_bytes)
         except BaseException as error:

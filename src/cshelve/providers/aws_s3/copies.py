@@ -42,8 +42,8 @@ def copy_object(
     """Copy an object from the bucket of `origin`; return False if this server cannot do that.
 
     A server without CopyObject stores an empty object, and a proxy may respond with a page. Only a
-    response like S3's means that there is a copy. Raises `KeyNotFoundError`, or `ConflictError` if
-    the source has another version by now.
+    response like S3's means that there is a copy. Raises `KeyNotFoundError`, `ConflictError` if the
+    source has another version by now, or `KeyNotStorableError` if the server refuses the target.
     """
     _ = requests.clients, origin.clients  # Creating them checks and converts `[put_params]`.
     parameters = {
@@ -57,8 +57,10 @@ def copy_object(
         with requests.permit():
             response = requests.boto3.call("CopyObject", target, parameters)
     except failures() as error:
-        if is_absent(error) or is_key_refused(error, source):
+        if is_absent(error):
             raise KeyNotFoundError(source) from None
+        if is_key_refused(error, target):
+            raise translated(error, requests.bucket.place("CopyObject", target)) from error
         if _cannot_copy(error):
             return False
         raise translated(error, origin.bucket.place("CopyObject", source)) from error

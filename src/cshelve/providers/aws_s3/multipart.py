@@ -34,7 +34,7 @@ MOST_PARTS = 10_000
 LARGEST_PUT_BYTES = 5 * 2**30
 """The size of the largest value that S3 stores by one request."""
 MOST_AT_ONCE = 12
-# Of a file, whose parts are in memory only while they are sent: so many, of the configured size.
+# The number of parts of an uploaded file that are in memory at once, each of the configured size.
 MOST_IN_MEMORY = 3
 # The fields that the last request has for each part, in boto3's order.
 ORDER = ("PartNumber", "ETag", "ChecksumCRC32")

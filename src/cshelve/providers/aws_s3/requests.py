@@ -72,9 +72,12 @@ class Requests:
         self.reason = choice.reason
         """Why this engine is in use."""
         self._engine: Engine | None = None
+        self._waits_like_boto3 = True
+        """Whether a response that is too late for the direct engine is too late for boto3."""
         if choice.source is not None:
             longest = choice.config.read_timeout
             patience = min(longest, MOST_ADDED * choice.config.attempts * longest)
+            self._waits_like_boto3 = patience == longest
             self._engine = Engine(choice.source, stats.count, patience)
         self._permits = PerProcess(lambda: Permits(self.config.concurrency))
         self._in_vain = 0
@@ -295,7 +298,8 @@ class Requests:
         if request is not None and request.attempts:
             sent_in_vain.set((request.operation, request.key, request.attempts))
         self._logger.debug("%s: left to boto3: %r", self.bucket.location, error)
-        if isinstance(error, NotPlainError | LateError):
+        is_too_late = isinstance(error, LateError) and self._waits_like_boto3
+        if isinstance(error, NotPlainError) or is_too_late:
             self._in_vain += 1
             status = getattr(error, "status", 0)
             if status >= 500 or status == 429:
@@ -315,7 +319,7 @@ class Requests:
         self.note_sent(operation, name)
 
     def note_sent(self, operation: str, name: str | None = None, attempts: int = 1) -> None:
-        """Record that boto3 is about to repeat a request in this thread, after so many attempts."""
+        """Record that boto3 is about to repeat a request in this thread, after some attempts."""
         key = None if name is None else self._prefix + name
         sent_in_vain.set((operation, key, attempts))
 

@@ -10,7 +10,7 @@ import pytest
 import cshelve
 from cshelve.exceptions import KeyNotFoundError
 from cshelve.providers.base import Provider
-from testbed.faults import Answer, Hang, Reset
+from testbed.faults import Answer, Delay, Hang, Reset
 from tests.providers.aws_s3.engine.rig import DELETE, FOR_EVER, GET, HEAD, PUT, is_direct, is_pinned
 from tests.rigs import S3Rig, finish, unique_name
 
@@ -43,6 +43,17 @@ def assert_hardly_longer(wait: Callable[[str], float]) -> None:
     """Compare how long each engine waits; the machine may have been busy the first time."""
     most = 1.3 * wait("boto3") + 0.4 * READ_SECONDS
     assert any(wait("direct") < most for _ in range(2))
+
+
+def test_responses_that_boto3_would_wait_for_do_not_speak_against_the_engine(s3: S3Rig) -> None:
+    config = s3.config(engine="direct", total_max_attempts=2, read_timeout_seconds=4 * READ_SECONDS)
+    with cshelve.open_from_dict(config) as db:
+        db["k"] = 1
+        # With two attempts, the direct engine waits half as long as boto3.
+        s3.proxy.inject(Delay(2.5 * READ_SECONDS), operation=GET, times=8)
+        for _ in range(4):
+            assert db["k"] == 1
+        assert db.stats.engine == "direct"
 
 
 class TestFailures:

@@ -89,7 +89,7 @@ class Reader:
 
     @property
     def body_bytes(self) -> int:
-        """How many bytes of the body have arrived, without the framing of chunks."""
+        """The number of bytes of the body that have arrived, without the framing of chunks."""
         if not self._has_begun:
             return 0
         if self.length is None:

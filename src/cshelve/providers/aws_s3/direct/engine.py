@@ -120,7 +120,7 @@ class Begun:
         self.reader = reader
         self.connection = connection
         self.seconds = seconds
-        """How long it took so far, without the time in which nobody waited."""
+        """The duration so far, without the time in which nobody waited."""
         self.is_over = False
         """Whether the attempt has been reported, or will be by somebody else."""
 

@@ -121,7 +121,7 @@ class _Loop(Generic[T, R]):
         """Whether no further item begins, as none is left or `is_last` was true for a result."""
         self._paused_since = 0.0
         self._shift = 0.0
-        """How many seconds the loop was paused in total; they do not count towards time-outs."""
+        """The total time in seconds of all pauses; it does not count towards time-outs."""
         self._permits = permits
         self._process = os.getpid()
         self._engine = engine
@@ -413,7 +413,7 @@ class _Loop(Generic[T, R]):
             self._threads = Threads(self._selector, self._most, self._task.is_last)
         if (request := job.request) is not None and request.attempts:
             sent_in_vain.set((request.operation, request.key, request.attempts))
-        with self.paused():  # As it is done here and now where there can be no thread.
+        with self.paused():  # If no thread can be started, this thread does it now.
             self._threads.start(job, act, job.item)
 
     def _collect_from_threads(self) -> None:

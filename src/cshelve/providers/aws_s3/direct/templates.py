@@ -115,9 +115,9 @@ class Request:
         self.pool = pool
         """The pool to send the request by; None if there was none when the request was made."""
         self.attempts = 0
-        """How many attempts have ended."""
+        """The number of attempts that have ended."""
         self.sent = 0
-        """How many bytes of it the last attempt has sent."""
+        """The number of bytes of the body that the last attempt has sent."""
 
 
 class Template(NamedTuple):
