@@ -32,7 +32,7 @@ from cshelve.options import (
     SHELF_OPTIONS,
     WRITEBACK_LIMIT,
 )
-from cshelve.providers import declared_options, load, owner_of
+from cshelve.providers import declared_options, load, owner_of, owners_of
 from cshelve.providers.base import Provider
 
 if TYPE_CHECKING:
@@ -106,7 +106,7 @@ def _opened(config: Sections, arguments: OpenArguments) -> CloudShelf[Any]:
         _sort_own_sections(config, name, provider_class)
     if provider_class.like_shelve:
         _refuse_what_shelve_lacks(config, arguments)
-    config.refuse_unknown()
+    config.refuse_unknown(owners_of)
     # Errors that do not depend on the provider are raised before it is created.
     parts = _parts(config, arguments, like_shelve=provider_class.like_shelve)
     provider = provider_class.from_config(config)

@@ -261,3 +261,6 @@ class UntrustedRecordError(RecordError):
 
 class KeyNotFoundError(Error, KeyError):
     """The key is missing. The only item of `args` is the key, as in the `KeyError` of a dict."""
+
+    expired_version: str | None = None
+    """The version of the value if there is one that has expired, as far as it is known."""

@@ -234,3 +234,13 @@ class TestProvidersOfOtherPackages:
     def test_that_cannot_be_imported_are_not_in_the_way_of_another(self) -> None:
         config = {"default": {"provider": "in-memory"}, "gone": {"anything": "x"}, "gone.more": {}}
         cshelve.open_from_dict(config).close()
+
+
+class TestOptionsOfAnotherProvider:
+    def test_are_refused_with_its_name(self, tmp_path: Path) -> None:
+        config = {"default": {"provider": "filesystem", "folder_path": str(tmp_path)}}
+        for option in ("slow_request_seconds", "key_prefix"):
+            with pytest.raises(cshelve.ConfigurationError, match="it is an option of aws-s3"):
+                cshelve.open_from_dict({"default": {**config["default"], option: "1"}})
+        with pytest.raises(cshelve.ConfigurationError, match="it is an option of filesystem"):
+            cshelve.open("memory://x?folder_path=y")

@@ -23,6 +23,12 @@ if TYPE_CHECKING:
 __all__ = ["Section", "Sections", "closest", "without_quotes"]
 
 T = TypeVar("T")
+# Returns the names of the providers that have an option, from its section and name.
+Owners = Callable[[str, str], Iterable[str]]
+
+
+def _no_owners(_section: str, _name: str) -> Iterable[str]:
+    return ()
 
 
 class Section:
@@ -147,10 +153,10 @@ class Section:
             self._options[name] = value
             self._written_in[name] = own.name
 
-    def refuse_unknown(self, others: Iterable[Section] = ()) -> None:
+    def refuse_unknown(self, others: Iterable[Section] = (), owners: Owners = _no_owners) -> None:
         """Raise `ConfigurationError` for an option that is not declared, or for a secret in a URL.
 
-        The message says so if one of the sections `others` has that option.
+        The message says so if one of the sections `others`, or another provider, has that option.
         """
         for name in self._options:
             option = self.declared.get(name)
@@ -158,6 +164,8 @@ class Section:
                 elsewhere = [f"[{each.name}]" for each in others if name in each.declared]
                 if elsewhere:
                     known = f" here: write it under {' or '.join(elsewhere)}"
+                elif providers := " and ".join(owners(self.name, name)):
+                    known = f" for this provider; it is an option of {providers}"
                 else:
                     known = closest(name, self.declared) or listed(self.declared)
                 raise self.error(name, f"there is no such option{known}.")
@@ -303,12 +311,15 @@ class Sections:
         sections = (*self._sections.values(), self.call)
         return [place for section in sections for place in section.literal_secrets()]
 
-    def refuse_unknown(self) -> None:
-        """Raise an error for a section, option or parameter of the call that is not declared."""
+    def refuse_unknown(self, owners: Owners = _no_owners) -> None:
+        """Raise an error for a section, option or parameter of the call that is not declared.
+
+        `owners` returns the providers that have an option in a section, for the message.
+        """
         known = {name for name, section in self._sections.items() if section.declared}
         self.refuse_unknown_sections(known | self.own_names, self.contents)
         for section in (*self._sections.values(), self.call):
-            section.refuse_unknown(self._sections.values())
+            section.refuse_unknown(self._sections.values(), owners)
 
     def refuse_unknown_sections(self, known: Iterable[str], written: Iterable[str]) -> None:
         """Raise `ConfigurationError` for a written section that is not known."""

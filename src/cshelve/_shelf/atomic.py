@@ -18,7 +18,7 @@ from cshelve._concurrency.backoff import full_jitter
 from cshelve._concurrency.key_locks import KeyLocks
 from cshelve._concurrency.parallel import refuse_if_stopped
 from cshelve._logs import logger_or_own
-from cshelve._values.expiry import ExpiredError, is_over
+from cshelve._values.expiry import is_over
 from cshelve._values.values import Values
 from cshelve.exceptions import (
     ConditionsNotSupportedError,
@@ -113,13 +113,10 @@ class Atomic:
     def setdefault(self, values: Values, key: str, default: Any) -> Any:
         """Return the value of a key; if the key is missing, store the default and return it."""
         for _ in _tries(time.monotonic() + self._timeout_seconds):
-            version = None
             try:
                 return values.read(key)
-            except ExpiredError as error:
-                version = error.version
-            except KeyNotFoundError:
-                pass
+            except KeyNotFoundError as error:
+                version = error.expired_version
             try:
                 values.write(key, default, if_absent=version is None, if_version=version)
             except ConflictError as error:
@@ -172,10 +169,9 @@ class Atomic:
                     continue
                 try:
                     pair = key, self._take(values, key)
-                except ExpiredError:
-                    continue  # The shelf is empty if it has no others.
-                except KeyNotFoundError:
-                    pass
+                except KeyNotFoundError as error:
+                    if error.expired_version is not None:
+                        continue  # The shelf is empty if it has no others.
                 except ConflictError as error:
                     conflict = error
                 except RecordError as error:
@@ -270,15 +266,12 @@ class Atomic:
     def _read_or(self, values: Values, key: str, default: Any) -> _Found:
         """Return the value of a key, or the default if the key is missing."""
         values.settle(key)
-        version = None
         try:
             decoded, version = values.read_record(key)
         except KeyNotFoundError as error:
             if default is REQUIRED:
                 raise
-            if isinstance(error, ExpiredError):
-                version = error.version
-            return _Found(partial(values.copied, key, default), version, None)
+            return _Found(partial(values.copied, key, default), error.expired_version, None)
         return _Found(partial(values.loads, key, decoded), version, decoded.expires_at)
 
     def _store(self, values: Values, key: str, result: Any, found: _Found) -> None:

@@ -1,25 +1,16 @@
-"""Values that expire: the clock, and the error for a value that has expired."""
+"""Values that expire: the clock that decides, and the durations that callers pass."""
 
 from __future__ import annotations
 
 import time
 
 from cshelve.codec.record import NEVER
-from cshelve.exceptions import ConfigurationError, KeyNotFoundError
+from cshelve.exceptions import ConfigurationError
 
-__all__ = ["ExpiredError", "after", "expires_in", "is_over", "now"]
+__all__ = ["after", "expires_in", "is_over", "now"]
 
 # A record cannot contain a later time, and a float cannot contain larger integers.
 LONGEST_SECONDS = 2**64
-
-
-class ExpiredError(KeyNotFoundError):
-    """The stored value has expired, so readers find the key missing."""
-
-    def __init__(self, key: str, version: str = "") -> None:
-        super().__init__(key)
-        self.version = version
-        """The version of the expired value; a write with this version replaces it."""
 
 
 def now() -> float:

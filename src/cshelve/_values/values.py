@@ -130,7 +130,7 @@ class Values:
     def read_record(self, key: str) -> tuple[Decoded, str]:
         """Return the decoded record of a key, and its version.
 
-        Raises `KeyNotFoundError`, as an `ExpiredError` if there is one that has expired.
+        Raises `KeyNotFoundError`, with the version if the value has expired.
         """
         decoded, version = self.read_stored(key)
         return _unexpired(key, decoded, version), version
@@ -168,9 +168,9 @@ class Values:
             expires_at, _ = self.look(key)
             if expiry.is_over(expires_at):
                 self.read_record(key)
-        except expiry.ExpiredError as error:
-            return error.version
-        except (KeyNotFoundError, RecordError):
+        except KeyNotFoundError as error:
+            return error.expired_version
+        except RecordError:
             pass
         return None
 
@@ -245,7 +245,7 @@ class Values:
         """Return the record that another shelf stores for the value of one of this shelf.
 
         The value is not deserialized unless the serializers differ. Its expiry time stays. Raises
-        `ExpiredError` if it has expired.
+        `KeyNotFoundError` if it has expired.
         """
         decoded = _unexpired(key, self.decode(key, data))
         other.refuse_expiry(decoded.expires_at)
@@ -412,7 +412,7 @@ class Values:
         is_bound = self.codec.versioned and bool(protection_of(details.head)[0])
         if self.codec.seal is None and not is_bound:
             if expiry.is_over(self.expiry_in(details.head)):
-                raise expiry.ExpiredError(source)
+                raise KeyNotFoundError(source)
             self.provider.copy(name, self.name(target), if_version=details.version)
             return details.version
         item = self.provider.get(name)
@@ -460,9 +460,11 @@ class Values:
 
 
 def _unexpired(key: str, decoded: Decoded, version: str = "") -> Decoded:
-    """Return a decoded record, or raise `ExpiredError` if it has expired."""
+    """Return a decoded record, or raise `KeyNotFoundError` if it has expired."""
     if decoded.expires_at != NEVER and expiry.is_over(decoded.expires_at):
-        raise expiry.ExpiredError(key, version)
+        error = KeyNotFoundError(key)
+        error.expired_version = version
+        raise error
     return decoded
 
 

@@ -156,6 +156,16 @@ def owner_of(section: str) -> str | None:
     return None
 
 
+def owners_of(section: str, option: str) -> list[str]:
+    """Return the names of cshelve's own providers that have an option in a section."""
+    return [
+        name
+        for name in _TABLE
+        for declared in declared_options(name) or ()
+        if (declared.section, declared.name) == (section, option)
+    ]
+
+
 def _class_of(where: _Where) -> type[Provider]:
     provider: type[Provider] = getattr(importlib.import_module(where.module), where.class_name)
     return provider
