@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import pytest
 
 from benchmarks.rooms import MEMORY, Config, operations
@@ -17,6 +19,12 @@ MOST_FILES = {
     "`open`": (21, 34, 35),
 }
 STORES = ("in memory", "boto3", "direct")
+
+
+@pytest.fixture(autouse=True)
+def _no_tracing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Count as in a program without OpenTelemetry, which another test may have imported."""
+    monkeypatch.delitem(sys.modules, "opentelemetry", raising=False)
 
 
 def assert_within_budget(store: str, config: Config) -> None:
