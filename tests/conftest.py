@@ -37,6 +37,15 @@ def _no_foreign_settings(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark tests that name the engine themselves, so that they do not run again with boto3."""
+    for item in items:
+        params = item.callspec.params if hasattr(item, "callspec") else {}
+        if "engine" in params or {"direct", "boto3"}.intersection(map(str, params.values())):
+            item.add_marker(pytest.mark.once)
+
+
 @pytest.fixture(scope="session")
 def seaweedfs() -> Iterator[SeaweedFS]:
     with SeaweedFS() as server:
