@@ -1,4 +1,4 @@
-"""Tell whether the name in a call to `open` is a configuration file, a URL or a local shelf."""
+"""Decide whether the name in a call to `open` is a configuration file, a URL or a local shelf."""
 
 from __future__ import annotations
 
