@@ -13,7 +13,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Mu
 from contextlib import closing
 from functools import partial
 from hashlib import blake2b
-from itertools import chain, islice
+from itertools import islice
 from typing import Any, TypeVar
 
 from cshelve._concurrency.outcomes import (
@@ -281,10 +281,20 @@ def _readers_of(
 def _read(values: Values, keys: Iterable[str], outcomes: Outcomes) -> Generator[tuple[str, Item]]:
     """Read records in parallel; continue after a failure unless every key would share it."""
     rest = iter(keys)
+    taken: deque[str] = deque()
+    again: deque[str] = deque()
+
+    def wanted() -> Iterator[str]:
+        while again:
+            taken.append(again.popleft())
+            yield taken[-1]
+        for key in rest:
+            taken.append(key)
+            yield key
+
     while True:
-        taken: deque[str] = deque()
         try:
-            with closing(values.fetch_many(_noted(rest, taken), outcomes)) as fetched:
+            with closing(values.fetch_many(wanted(), outcomes)) as fetched:
                 for each in fetched:
                     key = taken.popleft()
                     if each.item is None:
@@ -297,13 +307,9 @@ def _read(values: Values, keys: Iterable[str], outcomes: Outcomes) -> Generator[
                 raise
             # Results come in the order of the keys, so the next key is the one that failed.
             outcomes.add(Outcome(taken.popleft(), error))
-        rest = chain(taken, rest)
-
-
-def _noted(keys: Iterable[str], taken: deque[str]) -> Iterator[str]:
-    for key in keys:
-        taken.append(key)
-        yield key
+        # Not by chaining iterators: after many failures they would be nested too deeply.
+        again.extendleft(reversed(taken))
+        taken.clear()
 
 
 def _stored(

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 import cshelve
+from cshelve.providers.base import Item
 from cshelve.providers.in_memory import InMemory
 from cshelve.providers.wrapper import Wrapper
 from cshelve.testing import CountingProvider, FailingProvider
@@ -560,3 +561,19 @@ def test_little_of_a_long_source_is_read_in_advance() -> None:
     ):
         cshelve.copy(Long(), target, progress=stop)
     assert next(taken) < 10
+
+
+class Unreadable(Wrapper):
+    def get(self, name: str) -> Item:
+        raise cshelve.StorageError(f"{name} is refused")
+
+
+def test_thousands_of_keys_that_cannot_be_read_are_failures_each() -> None:
+    inner = InMemory(exists=True)
+    keys = {str(number) for number in range(5000)}
+    for key in keys:
+        inner.put(key, b"")
+    source = cshelve.open_provider(Unreadable(inner))
+    with source, pytest.raises(cshelve.BulkError) as caught:
+        cshelve.copy(source, cshelve.open_provider(InMemory()))
+    assert caught.value.failures.keys() == keys

@@ -524,7 +524,7 @@ def version_of(status: os.stat_result) -> str:
 def dated_after(
     replaced: os.stat_result | None, path: bytes, status: os.stat_result
 ) -> os.stat_result:
-    """Give a file a later modification time than the file it replaces has; return its new status.
+    """Set a modification time later than that of the replaced file; return the new status.
 
     `replaced` and `status` are the current statuses of the two. Versions contain the time, and the
     clock may have been set back.
