@@ -1,0 +1,73 @@
+"""The program: its commands, and the status it exits with."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import traceback
+
+import click
+
+import cshelve
+from cshelve.cli import reading
+from cshelve.cli.shelves import MissingKeysError, is_debugging
+
+__all__ = ["program", "run"]
+
+FAILED = 1
+KEY_IS_MISSING = 3
+INTERRUPTED = 128 + signal.SIGINT
+
+
+@click.group(
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
+    epilog="Exit status: 0 done, 1 failed, 2 wrong usage, 3 a key is missing.",
+)
+@click.version_option(cshelve.__version__, prog_name="cshelve", message="%(prog)s %(version)s")
+def program() -> None:
+    """Look into shelves, change them, copy them, and check how they are configured.
+
+    SHELF is a configuration file (shelf.ini), a URL (s3://bucket/prefix) or the path of a local
+    shelf. Data goes to standard output, and everything else to standard error.
+    """
+
+
+for command in (reading.ls, reading.get, reading.cat, reading.stat, reading.du):
+    program.add_command(command)
+
+
+def run() -> None:
+    """Run the command line that the process was started with, and exit."""
+    sys.exit(_status())
+
+
+def _status() -> int:
+    try:
+        result = program.main(prog_name="cshelve", standalone_mode=False)
+        sys.stdout.flush()
+        return result if isinstance(result, int) else 0
+    except click.exceptions.Abort:
+        print("cshelve: interrupted", file=sys.stderr)
+        return INTERRUPTED
+    except click.ClickException as error:
+        error.show()
+        return error.exit_code
+    except BrokenPipeError:
+        # What reads the output, such as `head`, has ended. Python would complain about it at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 128 + signal.SIGPIPE
+    except (MissingKeysError, cshelve.KeyNotFoundError) as error:
+        return _failed(error, KEY_IS_MISSING)
+    except (cshelve.Error, OSError) as error:
+        return _failed(error, FAILED)
+
+
+def _failed(error: Exception, status: int) -> int:
+    if is_debugging():
+        traceback.print_exception(error)
+    elif isinstance(error, cshelve.KeyNotFoundError):
+        print(f"cshelve: there is no key {error.args[0]!r}", file=sys.stderr)
+    else:
+        print(f"cshelve: {' '.join(str(error).split())}", file=sys.stderr)
+    return status

@@ -1,0 +1,134 @@
+"""Open the shelf that a command names, with the options that all commands have."""
+
+from __future__ import annotations
+
+import functools
+import json
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+import click
+
+import cshelve
+from cshelve._values.serializers import PickleSerializer
+from cshelve.cli.output import stats_line
+
+__all__ = [
+    "MissingKeysError",
+    "is_debugging",
+    "keys_from",
+    "on_shelf",
+    "opened",
+    "program_options",
+    "shelf_argument",
+    "stdin_option",
+    "without_code",
+]
+
+# What a pickle may contain if nobody vouches for it: data, but no class of a program.
+HARMLESS = ("basic", "datetime")
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class MissingKeysError(Exception):
+    """Some of the keys of a command are missing; the others were handled."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(f"{number} of the keys {'is' if number == 1 else 'are'} missing")
+
+
+def is_debugging() -> bool:
+    """Return whether a failure is shown with its traceback."""
+    # The context of click is gone when the error arrives, and usage errors come before it.
+    return "--debug" in sys.argv
+
+
+def program_options(command: F) -> F:
+    """Add the options that every command has."""
+
+    @click.option(
+        "--stats", is_flag=True, help="Print the number of requests and bytes at the end."
+    )
+    @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+    @functools.wraps(command)
+    def with_options(*args: Any, stats: bool, debug: bool, **kwargs: Any) -> Any:
+        context = click.get_current_context()
+        context.meta["cshelve.stats"] = stats
+        return command(*args, **kwargs)
+
+    return with_options  # type: ignore[return-value]  # It has the arguments of `command`.
+
+
+shelf_argument = click.argument("name", metavar="SHELF")
+stdin_option = click.option(
+    "--stdin", is_flag=True, help="Read keys from standard input, as `ls --json` prints them."
+)
+
+
+def on_shelf(flag: str) -> Callable[[F], F]:
+    """Let a command have a shelf as its first argument, open with a flag while it runs."""
+
+    def decorate(command: F) -> F:
+        @shelf_argument
+        @program_options
+        @functools.wraps(command)
+        def with_shelf(*args: Any, name: str, **kwargs: Any) -> Any:
+            with opened(name, flag) as db:
+                return command(db, *args, **kwargs)
+
+        return with_shelf  # type: ignore[return-value]  # It has one argument more.
+
+    return decorate
+
+
+@contextmanager
+def opened(name: str, flag: str) -> Iterator[cshelve.CloudShelf[Any]]:
+    """Open a shelf; at the end, close it and print its statistics if they are wanted."""
+    with cshelve.open(name, flag) as db:
+        try:
+            yield db
+        finally:
+            if click.get_current_context().meta.get("cshelve.stats"):
+                click.echo(stats_line(db.stats), err=True)
+
+
+def without_code(db: cshelve.CloudShelf[Any]) -> None:
+    """Let a shelf refuse pickles that need a class, unless the shelf itself says what to trust.
+
+    A signed or encrypted shelf accepts only what the holders of its key wrote, and
+    `unpickle_only` lists the classes that are allowed. Any other pickle may be a stranger's.
+    """
+    values = db._plain_values
+    serializer = values.serializer
+    if not isinstance(serializer, PickleSerializer) or values.codec.is_protected:
+        return
+    if serializer.only is None:
+        from cshelve._values.unpickling import UnpickleOnly
+
+        values.serializer = PickleSerializer(only=UnpickleOnly(HARMLESS))
+
+
+def keys_from(keys: Iterable[str], *, stdin: bool) -> Iterator[str]:
+    """Yield the keys of the command line, or those of standard input."""
+    if bool(keys) is stdin:
+        raise click.UsageError("name keys, or pass --stdin and pipe them in; one of the two.")
+    return _keys_of_stdin() if stdin else iter(keys)
+
+
+def _keys_of_stdin() -> Iterator[str]:
+    for number, line in enumerate(sys.stdin.buffer, 1):
+        if not line.strip():
+            continue
+        try:
+            key = json.loads(line)["key"]
+        except (ValueError, TypeError, KeyError):
+            key = None
+        if not isinstance(key, str):
+            raise click.ClickException(
+                f"standard input, line {number}: expected an object with a key, as in "
+                '{"key": "users/ada"}, which is what `cshelve ls --json` prints.'
+            )
+        yield key
