@@ -9,7 +9,7 @@ from typing import Any
 
 import click
 
-from cshelve import CloudShelf, Entry, KeyNotFoundError
+from cshelve import CloudShelf, Entry, KeyNotFoundError, UntrustedRecordError
 from cshelve.cli.output import (
     print_json,
     print_value,
@@ -102,7 +102,11 @@ def get(
         return
     if not unpickle:
         without_code(db)
-    _print_values(db, wanted, as_json=as_json)
+    try:
+        _print_values(db, wanted, as_json=as_json)
+    except UntrustedRecordError as error:
+        advice = "or pass --unpickle, if you trust everyone who can write to the shelf"
+        raise UntrustedRecordError(f"{error}, {advice}") from error
 
 
 def _print_values(db: Shelf, keys: Iterable[str], *, as_json: bool) -> None:

@@ -1,0 +1,103 @@
+"""Run the installed program in a pipe or on a terminal, and see what it prints."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pexpect
+
+from tests import rigs
+
+# In the folder of the interpreter, where pip installs it.
+PROGRAM = str(Path(sys.executable).with_name("cshelve"))
+# What a terminal understands besides text: colours, and the position of the cursor.
+ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
+
+
+def environment(**more: str) -> dict[str, str]:
+    """Return an environment for the program, in which output is UTF-8 and a line is wide."""
+    return {**os.environ, "PYTHONUTF8": "1", "COLUMNS": "100", "LINES": "40", **more}
+
+
+def run(
+    *args: object, stdin: bytes = b"", env: dict[str, str] | None = None, cwd: Path | None = None
+) -> subprocess.CompletedProcess[bytes]:
+    """Run the program with its output in pipes, and return what it printed and its status."""
+    return subprocess.run(
+        [PROGRAM, *map(str, args)],
+        input=stdin,
+        capture_output=True,
+        env=environment(**(env or {})),
+        cwd=cwd,
+        timeout=120,
+        check=False,
+    )
+
+
+def output(*args: object, status: int = 0, **options: Any) -> str:
+    """Run the program, check its status, and return its standard output."""
+    done = run(*args, **options)
+    assert done.returncode == status, done.stderr.decode()
+    return done.stdout.decode()
+
+
+def errors(*args: object, status: int = 1, **options: Any) -> str:
+    """Run the program, check its status, and return its standard error."""
+    done = run(*args, **options)
+    assert done.returncode == status, (done.stdout, done.stderr)
+    return done.stderr.decode()
+
+
+def objects(text: str) -> list[dict[str, Any]]:
+    """Return the objects of lines of JSON."""
+    return [json.loads(line) for line in text.splitlines()]
+
+
+@contextmanager
+def on_terminal(*args: object, **options: Any) -> Iterator[pexpect.spawn[str]]:
+    """Run the program on a terminal of 100 columns while the block runs."""
+    child = pexpect.spawn(
+        PROGRAM,
+        [str(arg) for arg in args],
+        env=environment(**options.pop("env", {})),
+        encoding="utf-8",
+        timeout=60,
+        dimensions=(40, 100),
+        **options,
+    )
+    try:
+        yield child
+    finally:
+        child.close(force=True)
+
+
+def screen(*args: object, status: int = 0, **options: Any) -> str:
+    """Run the program on a terminal to its end, and return what it showed, without colours."""
+    with on_terminal(*args, **options) as child:
+        shown: str = child.read()
+        child.wait()
+        assert child.exitstatus == status, shown
+    return ESCAPE.sub("", shown).replace("\r\n", "\n")
+
+
+def ini_file(path: Path, config: dict[str, dict[str, Any]]) -> Path:
+    """Write a configuration as a file, in which the values are literal, and return its path."""
+    lines = []
+    for section, options in config.items():
+        lines.append(f"[{section}]")
+        lines += [f"{name} = {value}" for name, value in options.items()]
+    path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+    return path
+
+
+def s3_ini(path: Path, s3: rigs.S3Rig, **default: Any) -> Path:
+    """Write the configuration of a shelf in S3, under a prefix of its own."""
+    return ini_file(path, s3.config(**default))
