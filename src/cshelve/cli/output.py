@@ -9,13 +9,13 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-import click
-
 if TYPE_CHECKING:
     from cshelve.providers.stats import Stats
 
 __all__ = [
     "as_json",
+    "is_json",
+    "line",
     "print_json",
     "print_value",
     "printable",
@@ -29,9 +29,14 @@ __all__ = [
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
+def line(text: str) -> None:
+    """Print a line of data. (`click.echo` would remove control characters in a pipe.)"""
+    sys.stdout.write(f"{text}\n")
+
+
 def print_json(fields: dict[str, Any]) -> None:
     """Print an object on one line."""
-    click.echo(as_json(fields))
+    line(as_json(fields))
 
 
 def as_json(fields: dict[str, Any]) -> str:
@@ -74,13 +79,13 @@ def print_value(value: Any) -> None:
     if isinstance(value, bytes | bytearray) and not sys.stdout.isatty():
         write_bytes(bytes(value))
     elif isinstance(value, str):
-        click.echo("\n".join(printable(line) for line in value.split("\n")))
+        line("\n".join(printable(line) for line in value.split("\n")))
     else:
         fields = value_fields(value)
         if "value" in fields:
-            click.echo(json.dumps(fields["value"], ensure_ascii=not _is_utf8(), indent=2))
+            line(json.dumps(fields["value"], ensure_ascii=not _is_utf8(), indent=2))
         else:
-            click.echo(pprint.pformat(value))
+            line(pprint.pformat(value))
 
 
 def write_bytes(data: bytes) -> None:

@@ -6,6 +6,7 @@ import os
 import signal
 import sys
 import traceback
+from io import TextIOWrapper
 
 import click
 
@@ -43,6 +44,10 @@ def run() -> None:
 
 
 def _status() -> int:
+    # A character that the encoding of the output lacks is shown by its number.
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
     try:
         result = program.main(prog_name="cshelve", standalone_mode=False)
         sys.stdout.flush()
@@ -56,7 +61,7 @@ def _status() -> int:
     except BrokenPipeError:
         # What reads the output, such as `head`, has ended. Python would complain about it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 128 + signal.SIGPIPE
+        return FAILED  # As click does, which meets it first if the output is long.
     except (MissingKeysError, cshelve.KeyNotFoundError) as error:
         return _failed(error, KEY_IS_MISSING)
     except (cshelve.Error, OSError) as error:

@@ -9,8 +9,9 @@ from typing import Any
 
 import click
 
-from cshelve import CloudShelf, Entry, KeyNotFoundError, UntrustedRecordError
+from cshelve import CloudShelf, Entry, Info, KeyNotFoundError, UntrustedRecordError
 from cshelve.cli.output import (
+    line,
     print_json,
     print_value,
     printable,
@@ -19,7 +20,17 @@ from cshelve.cli.output import (
     value_fields,
     write_bytes,
 )
-from cshelve.cli.shelves import MissingKeysError, keys_from, on_shelf, stdin_option, without_code
+from cshelve.cli.shelves import (
+    MissingKeysError,
+    keys_argument,
+    keys_from,
+    on_shelf,
+    opened,
+    program_options,
+    shelf_argument,
+    stdin_option,
+    without_code,
+)
 
 __all__ = ["cat", "du", "get", "ls", "stat"]
 
@@ -39,7 +50,8 @@ SORT_BY: dict[str, Callable[[Entry], Any]] = {
 
 
 @click.command()
-@on_shelf("r")
+@shelf_argument
+@program_options
 @click.argument("prefix", default="")
 @click.option("--long", "-l", is_flag=True, help="Show sizes and dates too.")
 @click.option(
@@ -50,7 +62,7 @@ SORT_BY: dict[str, Callable[[Entry], Any]] = {
 @click.option("--limit", type=click.IntRange(0), metavar="N", help="List at most N keys.")
 @json_option
 def ls(
-    db: Shelf,
+    name: str,
     prefix: str,
     long: bool,
     sort: str | None,
@@ -65,28 +77,30 @@ def ls(
     """
     if reverse and not sort:
         raise click.UsageError("--reverse needs --sort.")
-    entries: Iterator[Entry] = db.entries(prefix, start_after)
-    if sort:
-        entries = iter(sorted(entries, key=SORT_BY[sort], reverse=reverse))
-    for entry in islice(entries, limit):
-        if as_json:
-            print_json(entry._asdict())
-        elif long:
-            size, modified = size_text(entry.size_bytes), time_text(entry.modified)
-            click.echo(f"{size:>10}  {modified}  {printable(entry.key)}")
-        else:
-            click.echo(printable(entry.key))
+    with opened(name, "r") as db:
+        entries: Iterator[Entry] = db.entries(prefix, start_after)
+        if sort:
+            entries = iter(sorted(entries, key=SORT_BY[sort], reverse=reverse))
+        for entry in islice(entries, limit):
+            if as_json:
+                print_json(entry._asdict())
+            elif long:
+                size, modified = size_text(entry.size_bytes), time_text(entry.modified)
+                line(f"{size:>10}  {modified}  {printable(entry.key)}")
+            else:
+                line(printable(entry.key))
 
 
 @click.command()
-@on_shelf("r")
-@click.argument("keys", nargs=-1, metavar="KEY...")
+@shelf_argument
+@program_options
+@keys_argument
 @stdin_option
 @json_option
 @unpickle_option
 @click.option("--raw", is_flag=True, help="Write the serialized value, and unpickle nothing.")
 def get(
-    db: Shelf, keys: tuple[str, ...], stdin: bool, as_json: bool, unpickle: bool, raw: bool
+    name: str, keys: tuple[str, ...], stdin: bool, as_json: bool, unpickle: bool, raw: bool
 ) -> None:
     """Print values: text and bytes as they are, all others as JSON or as Python shows them.
 
@@ -97,19 +111,16 @@ def get(
     if raw and (as_json or unpickle):
         raise click.UsageError("--raw goes with neither --json nor --unpickle.")
     wanted = keys_from(keys, stdin=stdin)
-    if raw:
-        _each(wanted, lambda key: write_bytes(bytes(db._plain_values.read_record(key)[0].payload)))
-        return
-    if not unpickle:
-        without_code(db)
-    try:
-        _print_values(db, wanted, as_json=as_json)
-    except UntrustedRecordError as error:
-        advice = "or pass --unpickle, if you trust everyone who can write to the shelf"
-        raise UntrustedRecordError(f"{error}, {advice}") from error
+    with opened(name, "r") as db:
+        if raw:
+            _each(
+                wanted, lambda key: write_bytes(bytes(db._plain_values.read_record(key)[0].payload))
+            )
+        else:
+            _print_values(db, wanted, as_json=as_json, unpickle=unpickle)
 
 
-def _print_values(db: Shelf, keys: Iterable[str], *, as_json: bool) -> None:
+def _print_values(db: Shelf, keys: Iterable[str], *, as_json: bool, unpickle: bool) -> None:
     def show(key: str) -> None:
         value = db[key]
         if as_json:
@@ -117,7 +128,13 @@ def _print_values(db: Shelf, keys: Iterable[str], *, as_json: bool) -> None:
         else:
             print_value(value)
 
-    _each(keys, show)
+    if not unpickle:
+        without_code(db)
+    try:
+        _each(keys, show)
+    except UntrustedRecordError as error:
+        advice = "or pass --unpickle, if you trust everyone who can write to the shelf"
+        raise UntrustedRecordError(f"{error}, {advice}") from error
 
 
 @click.command()
@@ -155,26 +172,30 @@ def _each(keys: Iterable[str], act: Callable[[str], None]) -> None:
 
 
 @click.command()
-@on_shelf("r")
-@click.argument("keys", nargs=-1, metavar="KEY...")
+@shelf_argument
+@program_options
+@keys_argument
 @stdin_option
 @json_option
-def stat(db: Shelf, keys: tuple[str, ...], stdin: bool, as_json: bool) -> None:
+def stat(name: str, keys: tuple[str, ...], stdin: bool, as_json: bool) -> None:
     """Show how values are stored: size, date, serializer, compression, encryption and so on.
 
     Values are not read. What a record says of itself is not verified.
     """
 
-    def show(key: str) -> None:
-        fields = db.info(key)._asdict()
-        if as_json:
-            print_json({**fields, "metadata": dict(fields["metadata"])})
-            return
-        for name, value in fields.items():
-            click.echo(f"{name:<13} {_as_text(name, value)}")
-        click.echo()
+    wanted = keys_from(keys, stdin=stdin)
+    with opened(name, "r") as db:
+        _each(wanted, lambda key: _show_info(db.info(key), as_json=as_json))
 
-    _each(keys_from(keys, stdin=stdin), show)
+
+def _show_info(info: Info, *, as_json: bool) -> None:
+    fields = {**info._asdict(), "metadata": dict(info.metadata)}
+    if as_json:
+        print_json(fields)
+        return
+    for name, value in fields.items():
+        line(f"{name:<13} {_as_text(name, value)}")
+    line("")
 
 
 def _as_text(name: str, value: Any) -> str:
@@ -224,7 +245,7 @@ def du(db: Shelf, prefix: str, depth: int, as_json: bool) -> None:
         bar = "█" * max(1, round(20 * sizes[group] / largest))
         keys = f"{numbers[group]} keys"
         name = printable(group or "(no prefix)")
-        click.echo(f"{size_text(sizes[group]):>10}  {keys:>12}  {bar:<20}  {name}")
+        line(f"{size_text(sizes[group]):>10}  {keys:>12}  {bar:<20}  {name}")
     click.echo(
         f"{size_text(sum(sizes.values())):>10}  {sum(numbers.values())} keys in all", err=True
     )

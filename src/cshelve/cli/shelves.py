@@ -18,6 +18,7 @@ from cshelve.cli.output import stats_line
 __all__ = [
     "MissingKeysError",
     "is_debugging",
+    "keys_argument",
     "keys_from",
     "on_shelf",
     "opened",
@@ -63,6 +64,7 @@ def program_options(command: F) -> F:
 
 
 shelf_argument = click.argument("name", metavar="SHELF")
+keys_argument = click.argument("keys", nargs=-1, metavar="KEY...")
 stdin_option = click.option(
     "--stdin", is_flag=True, help="Read keys from standard input, as `ls --json` prints them."
 )
