@@ -11,7 +11,7 @@ from io import TextIOWrapper
 import click
 
 import cshelve
-from cshelve.cli import reading
+from cshelve.cli import reading, writing
 from cshelve.cli.shelves import MissingKeysError, is_debugging
 
 __all__ = ["program", "run"]
@@ -34,7 +34,11 @@ def program() -> None:
     """
 
 
-for command in (reading.ls, reading.get, reading.cat, reading.stat, reading.du):
+COMMANDS = (
+    *(reading.ls, reading.get, reading.cat, reading.stat, reading.du),
+    *(writing.put, writing.rm, writing.expire, writing.rewrite),
+)
+for command in COMMANDS:
     program.add_command(command)
 
 

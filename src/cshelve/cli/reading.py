@@ -22,6 +22,7 @@ from cshelve.cli.output import (
 )
 from cshelve.cli.shelves import (
     MissingKeysError,
+    json_option,
     keys_argument,
     keys_from,
     on_shelf,
@@ -36,7 +37,6 @@ __all__ = ["cat", "du", "get", "ls", "stat"]
 
 Shelf = CloudShelf[Any]
 
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
 unpickle_option = click.option(
     "--unpickle",
     is_flag=True,

@@ -13,11 +13,16 @@ import click
 
 import cshelve
 from cshelve._values.serializers import PickleSerializer
-from cshelve.cli.output import stats_line
+from cshelve.cli.output import printable, stats_line
 
 __all__ = [
     "MissingKeysError",
+    "confirmed",
+    "create_option",
+    "dry_run_option",
+    "exclusive_option",
     "is_debugging",
+    "json_option",
     "keys_argument",
     "keys_from",
     "on_shelf",
@@ -26,6 +31,7 @@ __all__ = [
     "shelf_argument",
     "stdin_option",
     "without_code",
+    "yes_option",
 ]
 
 # What a pickle may contain if nobody vouches for it: data, but no class of a program.
@@ -65,6 +71,17 @@ def program_options(command: F) -> F:
 
 shelf_argument = click.argument("name", metavar="SHELF")
 keys_argument = click.argument("keys", nargs=-1, metavar="KEY...")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+create_option = click.option(
+    "--create", is_flag=True, help="Create the shelf if it does not exist; without this, fail."
+)
+dry_run_option = click.option(
+    "--dry-run", is_flag=True, help="Print the keys that would be deleted, and delete nothing."
+)
+yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
+exclusive_option = click.option(
+    "--exclusive", is_flag=True, help="Promise that nobody else writes, for a store that needs it."
+)
 stdin_option = click.option(
     "--stdin", is_flag=True, help="Read keys from standard input, as `ls --json` prints them."
 )
@@ -111,6 +128,18 @@ def without_code(db: cshelve.CloudShelf[Any]) -> None:
         from cshelve._values.unpickling import UnpickleOnly
 
         values.serializer = PickleSerializer(only=UnpickleOnly(HARMLESS))
+
+
+def confirmed(question: str, *, yes: bool) -> bool:
+    """Return whether the user agrees; if nobody can be asked, raise an error."""
+    if yes:
+        return True
+    if not sys.stdin.isatty():
+        raise click.UsageError(f"{question} Nobody can be asked here: pass --yes.")
+    if click.confirm(printable(question), err=True):
+        return True
+    click.echo("Nothing was deleted.", err=True)
+    return False
 
 
 def keys_from(keys: Iterable[str], *, stdin: bool) -> Iterator[str]:
