@@ -38,7 +38,7 @@ from cshelve.providers.base import Provider
 if TYPE_CHECKING:
     import logging
 
-__all__ = ["OpenArguments", "shelf_from_sections", "shelf_over_provider"]
+__all__ = ["OpenArguments", "Parts", "assembled", "shelf_from_sections", "shelf_over_provider"]
 
 
 WHY_LIKE_SHELVE = (
@@ -97,6 +97,14 @@ def shelf_over_provider(
 
 def _opened(config: Sections, arguments: OpenArguments) -> CloudShelf[Any]:
     """Open the shelf that a configuration describes, and return it."""
+    provider, parts = assembled(config, arguments)
+    with _closed_on_failure(provider):
+        reopen = (_opened, arguments) if provider.can_be_reopened else None
+        return _finished(provider, config, parts, reopen)
+
+
+def assembled(config: Sections, arguments: OpenArguments) -> tuple[Provider, Parts]:
+    """Return the parts of the shelf that a configuration describes, without sending anything."""
     config.declare(SHELF_OPTIONS)
     name = config.take(PROVIDER)
     provider_class = load(name, config.where(PROVIDER))
@@ -109,10 +117,7 @@ def _opened(config: Sections, arguments: OpenArguments) -> CloudShelf[Any]:
     config.refuse_unknown(owners_of)
     # Errors that do not depend on the provider are raised before it is created.
     parts = _parts(config, arguments, like_shelve=provider_class.like_shelve)
-    provider = provider_class.from_config(config)
-    with _closed_on_failure(provider):
-        reopen = (_opened, arguments) if provider.can_be_reopened else None
-        return _finished(provider, config, parts, reopen)
+    return provider_class.from_config(config), parts
 
 
 def _sort_own_sections(config: Sections, chosen: str, provider_class: type[Provider]) -> None:
@@ -125,7 +130,7 @@ def _sort_own_sections(config: Sections, chosen: str, provider_class: type[Provi
         set_aside(config, other, declared_options(other))
 
 
-class _Parts(NamedTuple):
+class Parts(NamedTuple):
     """The parts of a shelf that do not depend on its provider."""
 
     serializer: Serializer
@@ -134,7 +139,7 @@ class _Parts(NamedTuple):
     atomic: Atomic
 
 
-def _parts(config: Sections, arguments: OpenArguments, *, like_shelve: bool) -> _Parts:
+def _parts(config: Sections, arguments: OpenArguments, *, like_shelve: bool) -> Parts:
     serializer = serializer_from(
         config.section("default"), arguments.protocol, arguments.serializer, arguments.deserializer
     )
@@ -145,13 +150,13 @@ def _parts(config: Sections, arguments: OpenArguments, *, like_shelve: bool) -> 
     logger = config.logger_of_call
     limit = config.take(WRITEBACK_LIMIT) or None
     cache = WritebackCache(is_on=arguments.writeback, limit=limit, logger=logger)
-    return _Parts(serializer, codec, cache, Atomic(config.take(MODIFY_TIMEOUT_SECONDS), logger))
+    return Parts(serializer, codec, cache, Atomic(config.take(MODIFY_TIMEOUT_SECONDS), logger))
 
 
 def _finished(
     provider: Provider,
     config: Sections,
-    parts: _Parts,
+    parts: Parts,
     reopen: tuple[Callable[[Sections, OpenArguments], CloudShelf], OpenArguments] | None = None,
 ) -> CloudShelf[Any]:
     """Do what the flag demands, and return the shelf; `reopen` opens it again after unpickling."""

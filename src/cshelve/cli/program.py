@@ -11,7 +11,7 @@ from io import TextIOWrapper
 import click
 
 import cshelve
-from cshelve.cli import reading, writing
+from cshelve.cli import configurations, reading, writing
 from cshelve.cli.shelves import MissingKeysError, is_debugging
 
 __all__ = ["program", "run"]
@@ -37,6 +37,7 @@ def program() -> None:
 COMMANDS = (
     *(reading.ls, reading.get, reading.cat, reading.stat, reading.du),
     *(writing.put, writing.rm, writing.expire, writing.rewrite),
+    *(configurations.check, configurations.init, configurations.keygen),
 )
 for command in COMMANDS:
     program.add_command(command)
