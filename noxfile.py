@@ -47,7 +47,8 @@ def bare(session: nox.Session) -> None:
     """Install a wheel without extras, and run what needs none of them."""
     session.install(".", *packages_of("test"))
     needs_nothing = "not s3 and not encryption and not compression and not msgpack and not old"
-    session.run("pytest", *WITHOUT_SERVERS, needs_nothing, *session.posargs)
+    arguments = ["--ignore", "tests/cli", *WITHOUT_SERVERS, needs_nothing, *session.posargs]
+    session.run("pytest", *arguments)
 
 
 @nox.session

@@ -166,3 +166,14 @@ def test_the_tree_in_the_docstring_is_the_tree() -> None:
 
 def test_importing_everything_works() -> None:
     assert run("from cshelve import *; print(open.__module__)") == "cshelve._open"
+
+
+def test_the_command_line_says_what_to_install() -> None:
+    script = "import sys; sys.modules['click'] = None; from cshelve.cli import main; main()"
+    done = subprocess.run(
+        [sys.executable, "-c", script], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 1
+    assert done.stderr == (
+        "cshelve: the command line needs the package click: pip install 'cshelve[cli]'\n"
+    )

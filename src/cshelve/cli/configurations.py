@@ -14,7 +14,7 @@ from cshelve._assembly import OpenArguments, Parts, assembled
 from cshelve._config.ini import sections_from_file
 from cshelve._config.sections import Sections, without_quotes
 from cshelve.cli.output import line, print_json, printable
-from cshelve.cli.shelves import json_option, program_options
+from cshelve.cli.shelves import debug_option, json_option
 from cshelve.options import ANY_NAME, Option, options_of
 from cshelve.providers import names
 
@@ -30,7 +30,6 @@ SUGGESTED = {
 
 
 @click.command()
-@program_options
 @click.argument("path", type=click.Path(exists=True, dir_okay=False))
 @click.option(
     "--flag",
@@ -40,6 +39,7 @@ SUGGESTED = {
     help="Check the configuration for this flag of `open`.",
 )
 @json_option
+@debug_option
 def check(path: str, flag: str, as_json: bool) -> None:
     """Read a configuration file, and explain each option that it sets.
 
@@ -118,10 +118,10 @@ def _protection(parts: Parts) -> str:
 
 
 @click.command()
-@program_options
 @click.argument("path", type=click.Path(path_type=Path))
 @click.argument("options", nargs=-1, metavar="[NAME=VALUE]...")
 @click.option("--provider", type=click.Choice(sorted(names())), default="aws-s3", show_default=True)
+@debug_option
 def init(path: Path, options: tuple[str, ...], provider: str) -> None:
     """Write a configuration file with the options that a shelf needs.
 
@@ -197,7 +197,7 @@ def _file_text(contents: dict[str, dict[str, str]], declared: list[Option[Any]])
 
 
 @click.command()
-@program_options
+@debug_option
 def keygen() -> None:
     """Print a new key for [encryption] or [signing]: 32 random bytes, as base64 text.
 

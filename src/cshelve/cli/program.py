@@ -12,12 +12,11 @@ import click
 
 import cshelve
 from cshelve.cli import configurations, reading, writing
-from cshelve.cli.shelves import MissingKeysError, is_debugging
+from cshelve.cli.shelves import KEY_IS_MISSING, is_debugging
 
 __all__ = ["program", "run"]
 
 FAILED = 1
-KEY_IS_MISSING = 3
 INTERRUPTED = 128 + signal.SIGINT
 
 
@@ -67,7 +66,7 @@ def _status() -> int:
         # What reads the output, such as `head`, has ended. Python would complain about it at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return FAILED  # As click does, which meets it first if the output is long.
-    except (MissingKeysError, cshelve.KeyNotFoundError) as error:
+    except cshelve.KeyNotFoundError as error:
         return _failed(error, KEY_IS_MISSING)
     except (cshelve.Error, OSError) as error:
         return _failed(error, FAILED)

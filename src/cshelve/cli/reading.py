@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Any
 
 import click
 
-from cshelve import CloudShelf, Entry, Info, KeyNotFoundError, UntrustedRecordError
+from cshelve import CloudShelf, Entry, Info, UntrustedRecordError
 from cshelve.cli.output import (
     line,
     print_json,
@@ -21,11 +21,10 @@ from cshelve.cli.output import (
     write_bytes,
 )
 from cshelve.cli.shelves import (
-    MissingKeysError,
+    each_key,
     json_option,
     keys_argument,
     keys_from,
-    on_shelf,
     opened,
     program_options,
     shelf_argument,
@@ -51,7 +50,6 @@ SORT_BY: dict[str, Callable[[Entry], Any]] = {
 
 @click.command()
 @shelf_argument
-@program_options
 @click.argument("prefix", default="")
 @click.option("--long", "-l", is_flag=True, help="Show sizes and dates too.")
 @click.option(
@@ -61,6 +59,7 @@ SORT_BY: dict[str, Callable[[Entry], Any]] = {
 @click.option("--start-after", metavar="KEY", help="List the keys after this one, in their order.")
 @click.option("--limit", type=click.IntRange(0), metavar="N", help="List at most N keys.")
 @json_option
+@program_options
 def ls(
     name: str,
     prefix: str,
@@ -93,12 +92,12 @@ def ls(
 
 @click.command()
 @shelf_argument
-@program_options
 @keys_argument
 @stdin_option
 @json_option
 @unpickle_option
 @click.option("--raw", is_flag=True, help="Write the serialized value, and unpickle nothing.")
+@program_options
 def get(
     name: str, keys: tuple[str, ...], stdin: bool, as_json: bool, unpickle: bool, raw: bool
 ) -> None:
@@ -113,7 +112,7 @@ def get(
     wanted = keys_from(keys, stdin=stdin)
     with opened(name, "r") as db:
         if raw:
-            _each(
+            each_key(
                 wanted, lambda key: write_bytes(bytes(db._plain_values.read_record(key)[0].payload))
             )
         else:
@@ -131,52 +130,40 @@ def _print_values(db: Shelf, keys: Iterable[str], *, as_json: bool, unpickle: bo
     if not unpickle:
         without_code(db)
     try:
-        _each(keys, show)
+        each_key(keys, show)
     except UntrustedRecordError as error:
         advice = "or pass --unpickle, if you trust everyone who can write to the shelf"
         raise UntrustedRecordError(f"{error}, {advice}") from error
 
 
 @click.command()
-@on_shelf("r")
+@shelf_argument
 @click.argument("keys", nargs=-1, required=True, metavar="KEY...")
-def cat(db: Shelf, keys: tuple[str, ...]) -> None:
+@program_options
+def cat(name: str, keys: tuple[str, ...]) -> None:
     """Write the bytes or the text of values, one directly after the other."""
-    without_code(db)
-
-    def write(key: str) -> None:
-        value = db[key]
-        if isinstance(value, str):
-            value = value.encode()
-        if not isinstance(value, bytes | bytearray):
-            raise click.ClickException(
-                f"the value of {key!r} is neither bytes nor text, but of type "
-                f"{type(value).__name__}: use `get`."
-            )
-        write_bytes(bytes(value))
-
-    _each(keys, write)
+    with opened(name, "r") as db:
+        without_code(db)
+        each_key(keys, lambda key: write_bytes(_bytes_of(key, db[key])))
 
 
-def _each(keys: Iterable[str], act: Callable[[str], None]) -> None:
-    """Call `act` for each key; report the missing ones, and raise an error at the end."""
-    missing = 0
-    for key in keys:
-        try:
-            act(key)
-        except KeyNotFoundError:
-            missing += 1
-            click.echo(f"cshelve: there is no key {key!r}", err=True)
-    if missing:
-        raise MissingKeysError(missing)
+def _bytes_of(key: str, value: Any) -> bytes:
+    if isinstance(value, str):
+        return value.encode()
+    if isinstance(value, bytes | bytearray):
+        return bytes(value)
+    raise click.ClickException(
+        f"the value of {key!r} is neither bytes nor text, but of type {type(value).__name__}: "
+        "use `get`."
+    )
 
 
 @click.command()
 @shelf_argument
-@program_options
 @keys_argument
 @stdin_option
 @json_option
+@program_options
 def stat(name: str, keys: tuple[str, ...], stdin: bool, as_json: bool) -> None:
     """Show how values are stored: size, date, serializer, compression, encryption and so on.
 
@@ -185,7 +172,7 @@ def stat(name: str, keys: tuple[str, ...], stdin: bool, as_json: bool) -> None:
 
     wanted = keys_from(keys, stdin=stdin)
     with opened(name, "r") as db:
-        _each(wanted, lambda key: _show_info(db.info(key), as_json=as_json))
+        each_key(wanted, lambda key: _show_info(db.info(key), as_json=as_json))
 
 
 def _show_info(info: Info, *, as_json: bool) -> None:
@@ -213,28 +200,31 @@ def _as_text(name: str, value: Any) -> str:
 
 
 @click.command()
-@on_shelf("r")
+@shelf_argument
 @click.argument("prefix", default="")
 @click.option(
     "--depth",
     type=click.IntRange(1),
     default=1,
     show_default=True,
+    metavar="N",
     help="How many parts between slashes to tell apart.",
 )
 @json_option
-def du(db: Shelf, prefix: str, depth: int, as_json: bool) -> None:
+@program_options
+def du(name: str, prefix: str, depth: int, as_json: bool) -> None:
     """Show how many bytes and keys there are below each prefix, the largest first.
 
     A prefix ends with a slash. This lists all keys, and reads no values.
     """
-    sizes: dict[str, int] = defaultdict(int)
-    numbers: dict[str, int] = defaultdict(int)
-    for entry in db.entries(prefix):
-        parts = entry.key.removeprefix(prefix).split("/")
-        group = prefix + "".join(f"{part}/" for part in parts[:-1][:depth])
-        sizes[group] += entry.size_bytes
-        numbers[group] += 1
+    sizes: Counter[str] = Counter()
+    numbers: Counter[str] = Counter()
+    with opened(name, "r") as db:
+        for entry in db.entries(prefix):
+            parts = entry.key.removeprefix(prefix).split("/")
+            group = prefix + "".join(f"{part}/" for part in parts[:-1][:depth])
+            sizes[group] += entry.size_bytes
+            numbers[group] += 1
     order = sorted(sizes, key=lambda group: (-sizes[group], group))
     if as_json:
         for group in order:
@@ -243,9 +233,11 @@ def du(db: Shelf, prefix: str, depth: int, as_json: bool) -> None:
     largest = max(sizes.values(), default=0) or 1
     for group in order:
         bar = "█" * max(1, round(20 * sizes[group] / largest))
-        keys = f"{numbers[group]} keys"
         name = printable(group or "(no prefix)")
-        line(f"{size_text(sizes[group]):>10}  {keys:>12}  {bar:<20}  {name}")
-    click.echo(
-        f"{size_text(sum(sizes.values())):>10}  {sum(numbers.values())} keys in all", err=True
-    )
+        line(f"{_usage(sizes[group], numbers[group])}  {bar:<20}  {name}")
+    line(f"{_usage(sizes.total(), numbers.total())}  {'':20}  (all)")
+
+
+def _usage(size_bytes: int, number: int) -> str:
+    keys = f"{number} key{'' if number == 1 else 's'}"
+    return f"{size_text(size_bytes):>10}  {keys:>12}"

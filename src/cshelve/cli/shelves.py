@@ -12,20 +12,22 @@ from typing import Any, TypeVar
 import click
 
 import cshelve
+from cshelve import KeyNotFoundError
 from cshelve._values.serializers import PickleSerializer
 from cshelve.cli.output import printable, stats_line
 
 __all__ = [
-    "MissingKeysError",
+    "KEY_IS_MISSING",
     "confirmed",
     "create_option",
+    "debug_option",
     "dry_run_option",
+    "each_key",
     "exclusive_option",
     "is_debugging",
     "json_option",
     "keys_argument",
     "keys_from",
-    "on_shelf",
     "opened",
     "program_options",
     "shelf_argument",
@@ -37,14 +39,25 @@ __all__ = [
 # What a pickle may contain if nobody vouches for it: data, but no class of a program.
 HARMLESS = ("basic", "datetime")
 
+KEY_IS_MISSING = 3
+
 F = TypeVar("F", bound=Callable[..., Any])
 
 
-class MissingKeysError(Exception):
-    """Some of the keys of a command are missing; the others were handled."""
+def each_key(keys: Iterable[str], act: Callable[[str], None]) -> None:
+    """Call `act` for each key; report the keys that are missing, and exit with status 3 for them.
 
-    def __init__(self, number: int) -> None:
-        super().__init__(f"{number} of the keys {'is' if number == 1 else 'are'} missing")
+    The keys that exist are handled all the same.
+    """
+    missing = 0
+    for key in keys:
+        try:
+            act(key)
+        except KeyNotFoundError:
+            missing += 1
+            click.echo(f"cshelve: there is no key {key!r}", err=True)
+    if missing:
+        click.get_current_context().exit(KEY_IS_MISSING)
 
 
 def is_debugging() -> bool:
@@ -53,17 +66,19 @@ def is_debugging() -> bool:
     return "--debug" in sys.argv
 
 
-def program_options(command: F) -> F:
-    """Add the options that every command has."""
+debug_option = click.option(
+    "--debug", is_flag=True, expose_value=False, help="Show the traceback of an error."
+)
 
-    @click.option(
-        "--stats", is_flag=True, help="Print the number of requests and bytes at the end."
-    )
-    @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+
+def program_options(command: F) -> F:
+    """Add the options that every command with a shelf has."""
+
+    @click.option("--stats", is_flag=True, help="Print the requests and bytes at the end.")
+    @debug_option
     @functools.wraps(command)
-    def with_options(*args: Any, stats: bool, debug: bool, **kwargs: Any) -> Any:
-        context = click.get_current_context()
-        context.meta["cshelve.stats"] = stats
+    def with_options(*args: Any, stats: bool, **kwargs: Any) -> Any:
+        click.get_current_context().meta["cshelve.stats"] = stats
         return command(*args, **kwargs)
 
     return with_options  # type: ignore[return-value]  # It has the arguments of `command`.
@@ -85,22 +100,6 @@ exclusive_option = click.option(
 stdin_option = click.option(
     "--stdin", is_flag=True, help="Read keys from standard input, as `ls --json` prints them."
 )
-
-
-def on_shelf(flag: str) -> Callable[[F], F]:
-    """Let a command have a shelf as its first argument, open with a flag while it runs."""
-
-    def decorate(command: F) -> F:
-        @shelf_argument
-        @program_options
-        @functools.wraps(command)
-        def with_shelf(*args: Any, name: str, **kwargs: Any) -> Any:
-            with opened(name, flag) as db:
-                return command(db, *args, **kwargs)
-
-        return with_shelf  # type: ignore[return-value]  # It has one argument more.
-
-    return decorate
 
 
 @contextmanager

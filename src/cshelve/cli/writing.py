@@ -17,10 +17,10 @@ from cshelve import CloudShelf, ConflictError, Info, KeyNotFoundError, Unsupport
 from cshelve._concurrency.parallel import map_in_order
 from cshelve.cli.output import line, print_json, printable
 from cshelve.cli.shelves import (
-    MissingKeysError,
     confirmed,
     create_option,
     dry_run_option,
+    each_key,
     exclusive_option,
     json_option,
     keys_argument,
@@ -41,7 +41,6 @@ TYPES = ("text", "json", "bytes")
 
 @click.command()
 @shelf_argument
-@program_options
 @click.argument("key")
 @click.argument("value", required=False)
 @click.option(
@@ -64,6 +63,7 @@ TYPES = ("text", "json", "bytes")
     help="Let the value expire.",
 )
 @create_option
+@program_options
 def put(
     name: str,
     key: str,
@@ -119,13 +119,13 @@ def _put_new(db: Shelf, key: str, value: Any) -> None:
 
 @click.command()
 @shelf_argument
-@program_options
 @keys_argument
 @stdin_option
 @click.option("--prefix", help="Delete all keys that begin with this.")
 @click.option("--all", "everything", is_flag=True, help="Delete all keys.")
 @dry_run_option
 @yes_option
+@program_options
 def rm(
     name: str,
     keys: tuple[str, ...],
@@ -165,20 +165,15 @@ def _those(db: Shelf, wanted: list[str] | None, prefix: str | None) -> Iterable[
 
 
 def _delete_named(db: Shelf, keys: tuple[str, ...], *, dry_run: bool) -> None:
-    missing = 0
-    for key in keys:
-        try:
-            if not dry_run:
-                del db[key]
-            elif key in db:
-                _print_keys([key])
-            else:
-                raise KeyError(key)
-        except KeyError:
-            missing += 1
-            click.echo(f"cshelve: there is no key {key!r}", err=True)
-    if missing:
-        raise MissingKeysError(missing)
+    def delete(key: str) -> None:
+        if not dry_run:
+            del db[key]
+        elif key in db:
+            _print_keys([key])
+        else:
+            raise KeyNotFoundError(key)
+
+    each_key(keys, delete)
 
 
 def _delete_listed(db: Shelf, prefix: str | None, *, yes: bool) -> None:
@@ -199,10 +194,10 @@ def _count(number: int) -> str:
 
 @click.command()
 @shelf_argument
-@program_options
 @json_option
 @dry_run_option
 @exclusive_option
+@program_options
 def expire(name: str, as_json: bool, dry_run: bool, exclusive: bool) -> None:
     """Delete the values that have expired, and say how many were deleted.
 
@@ -235,15 +230,15 @@ def _info_or_none(db: Shelf, key: str) -> Info | None:
 
 @click.command()
 @shelf_argument
-@program_options
 @json_option
 @exclusive_option
+@program_options
 def rewrite(name: str, as_json: bool, exclusive: bool) -> None:
     """Store the values again as the configuration says now, and say how many were stored.
 
     This changes the compression, the encryption or its key, the signature, or the serializer of a
     shelf that is in use. A value that is up to date is not written, so that an interrupted call can
-    be repeated. If the old serializer is pickle and the new one is not, values are unpickled.
+    be repeated.
     """
     with opened(name, "w") as db:
         number = db.rewrite(progress=True, exclusive=exclusive)
