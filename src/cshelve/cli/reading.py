@@ -29,6 +29,7 @@ from cshelve.cli.shelves import (
     program_options,
     shelf_argument,
     stdin_option,
+    unpickle_option,
     without_code,
 )
 
@@ -36,11 +37,6 @@ __all__ = ["cat", "du", "get", "ls", "stat"]
 
 Shelf = CloudShelf[Any]
 
-unpickle_option = click.option(
-    "--unpickle",
-    is_flag=True,
-    help="Unpickle any class. This runs code that whoever wrote the value has chosen.",
-)
 SORT_BY: dict[str, Callable[[Entry], Any]] = {
     "key": lambda entry: entry.key,
     "size": lambda entry: entry.size_bytes,

@@ -32,6 +32,7 @@ __all__ = [
     "program_options",
     "shelf_argument",
     "stdin_option",
+    "unpickle_option",
     "without_code",
     "yes_option",
 ]
@@ -96,6 +97,11 @@ dry_run_option = click.option(
 yes_option = click.option("--yes", "-y", is_flag=True, help="Do not ask.")
 exclusive_option = click.option(
     "--exclusive", is_flag=True, help="Promise that nobody else writes, for a store that needs it."
+)
+unpickle_option = click.option(
+    "--unpickle",
+    is_flag=True,
+    help="Unpickle any class. This runs code that whoever wrote the value has chosen.",
 )
 stdin_option = click.option(
     "--stdin", is_flag=True, help="Read keys from standard input, as `ls --json` prints them."
