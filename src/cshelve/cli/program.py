@@ -12,6 +12,7 @@ import click
 
 import cshelve
 from cshelve.cli import configurations, reading, writing
+from cshelve.cli.browse import browse
 from cshelve.cli.shelves import KEY_IS_MISSING, is_debugging
 
 __all__ = ["program", "run"]
@@ -37,6 +38,7 @@ COMMANDS = (
     *(reading.ls, reading.get, reading.cat, reading.stat, reading.du),
     *(writing.put, writing.rm, writing.expire, writing.rewrite),
     *(configurations.check, configurations.init, configurations.keygen),
+    browse,
 )
 for command in COMMANDS:
     program.add_command(command)
