@@ -163,3 +163,16 @@ def test_the_end_of_a_pipe_ends_it_without_a_message(tmp_path: Path) -> None:
     assert program.stderr.read() == b""
     program.stderr.close()
     assert program.wait(60) == 1
+
+
+def test_a_small_pickle_of_an_endless_value_is_refused(tmp_path: Path) -> None:
+    nested: list[object] = []
+    for _ in range(60):
+        nested = [nested, nested]
+    itself: list[object] = []
+    itself.append(itself)
+    with cshelve.open(f"file://{tmp_path}/shelf") as db:
+        db["nested"], db["itself"] = nested, itself
+    for key in ("nested", "itself"):
+        assert "not printed" in errors("get", f"file://{tmp_path}/shelf", key)
+        assert "not printed" in errors("get", "--json", f"file://{tmp_path}/shelf", key)

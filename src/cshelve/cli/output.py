@@ -9,6 +9,8 @@ import sys
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
+import click
+
 if TYPE_CHECKING:
     from cshelve.providers.stats import Stats
 
@@ -26,6 +28,8 @@ __all__ = [
     "write_bytes",
 ]
 
+MOST_PARTS = 5_000_000
+MOST_LEVELS = 100
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
 
@@ -98,10 +102,34 @@ def _is_utf8() -> bool:
     return sys.stdout.encoding.lower().replace("-", "") == "utf8"
 
 
+def _refuse_endless(value: Any) -> None:
+    """Raise an error for a value that would be printed for ever.
+
+    A pickle of 300 bytes can be a list that contains itself, or lists that contain the same list
+    twice, forty levels deep.
+    """
+    rest = [(value, 0)]
+    for _ in range(MOST_PARTS):
+        if not rest:
+            return
+        each, level = rest.pop()
+        if level > MOST_LEVELS:
+            break
+        if isinstance(each, dict):
+            each = [*each.keys(), *each.values()]
+        if isinstance(each, list | tuple | set | frozenset):
+            rest.extend((part, level + 1) for part in each)
+    raise click.ClickException(
+        f"the value is not printed, as it has more than {MOST_PARTS:,} parts or {MOST_LEVELS} "
+        "levels: use --raw, or Python."
+    )
+
+
 def value_fields(value: Any) -> dict[str, Any]:
     """Return a value as a field of a JSON object: `value`, `base64` for bytes, or `repr`."""
     if isinstance(value, bytes | bytearray):
         return {"base64": base64.b64encode(value).decode()}
+    _refuse_endless(value)
     if is_json(value):
         return {"value": value}
     return {"repr": repr(value)}
