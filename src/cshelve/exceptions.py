@@ -89,7 +89,8 @@ class Error(Exception):
 
     about_shelf: bool = False
     """Whether every other key would fail for the same reason. An operation on many keys stops at
-    such an error, sets the three numbers below on it, and raises it unchanged."""
+    such an error, sets the three numbers below on it, and raises it unchanged. A `BulkError` has
+    the numbers too."""
     stored: int | None = None
     """The number of keys that were written or deleted before the operation stopped."""
     failed: int | None = None

@@ -151,10 +151,12 @@ class Outcomes:
         first = ", ".join(repr(name) for name in list(self._failures)[:NAMED])
         more = ", …" if len(self._failures) > NAMED else ""
         keys = "1 key" if len(self._failures) == 1 else f"{len(self._failures)} keys"
-        raise BulkError(
+        failure = BulkError(
             f"{keys} could not be {self._done}: {first}{more}; the first because: {cause}",
             self._failures,
-        ) from cause
+        )
+        self._put_numbers_on(failure)
+        raise failure from cause
 
 
 def progress_of(progress: ProgressOption, done: str) -> ProgressCallback | None:

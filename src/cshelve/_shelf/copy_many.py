@@ -38,7 +38,7 @@ from cshelve.exceptions import (
 )
 from cshelve.providers.base import Item
 
-__all__ = ["copy"]
+__all__ = ["copy", "note", "read_each"]
 
 # The number of records that `verify` writes before it reads them again.
 BATCH = 256
@@ -219,7 +219,7 @@ def _copied_by_store(
     with closing(map_in_order(copy_one, keys, concurrency, is_last=Outcome.ends_all)) as done:
         for key, outcome in done:
             if isinstance(outcome.failure, KeyNotFoundError):
-                _note(outcomes, key, outcome.failure)
+                note(outcomes, key, outcome.failure)
             else:
                 yield outcome
 
@@ -243,11 +243,11 @@ def _records_of(
             raise KeyNotFoundError(key)
         return data
 
-    with closing(_read(origin, keys, outcomes)) as read:
+    with closing(read_each(origin, keys, outcomes)) as read:
         for key, (data, _) in read:
             failure, recoded = _attempt(key, partial(record_for_target, key, data))
             if recoded is None:
-                _note(outcomes, key, failure)
+                note(outcomes, key, failure)
             else:
                 yield key, recoded
 
@@ -261,7 +261,7 @@ def _pairs_of(
         if failure is None:
             yield key, value
         else:
-            _note(outcomes, key, failure)
+            note(outcomes, key, failure)
 
 
 def _readers_of(
@@ -273,12 +273,14 @@ def _readers_of(
             yield key, partial(source.__getitem__, key)
         return
     values = _values_of(source)
-    with closing(_read(values, keys, outcomes)) as read:
+    with closing(read_each(values, keys, outcomes)) as read:
         for key, item in read:
             yield key, partial(values.load, Fetched(key, item))
 
 
-def _read(values: Values, keys: Iterable[str], outcomes: Outcomes) -> Generator[tuple[str, Item]]:
+def read_each(
+    values: Values, keys: Iterable[str], outcomes: Outcomes
+) -> Generator[tuple[str, Item]]:
     """Read records in parallel; continue after a failure unless every key would share it."""
     rest = iter(keys)
     taken: deque[str] = deque()
@@ -298,7 +300,7 @@ def _read(values: Values, keys: Iterable[str], outcomes: Outcomes) -> Generator[
                 for each in fetched:
                     key = taken.popleft()
                     if each.item is None:
-                        _note(outcomes, key, KeyNotFoundError(key))
+                        note(outcomes, key, KeyNotFoundError(key))
                     else:
                         yield key, each.item
             return
@@ -338,7 +340,7 @@ def _verified(records: Iterable[tuple[str, bytes]], values: Values) -> list[Outc
     written = {outcome.name: outcome for outcome in values.store_many(noted())}
     stored = [key for key, outcome in written.items() if outcome.failure is None]
     read_again = Outcomes("verified")
-    found = {key: _digest_of(item.data) for key, item in _read(values, stored, read_again)}
+    found = {key: _digest_of(item.data) for key, item in read_each(values, stored, read_again)}
     for key in stored:
         if found.get(key) != digests[key]:
             failure = read_again.failures.get(key) or values.with_key(_differs(key), key)
@@ -369,7 +371,7 @@ def _are_same(one: object, other: object) -> bool:
     return pickle.dumps(one) == pickle.dumps(other)
 
 
-def _note(outcomes: Outcomes, key: str, failure: Error | None) -> None:
+def note(outcomes: Outcomes, key: str, failure: Error | None) -> None:
     """Count a key that was not copied; if it has expired or was deleted, that is no failure."""
     if isinstance(failure, KeyNotFoundError):
         outcomes.add_bytes(0, keys=1)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     FileToRead = str | os.PathLike[str] | Readable
     FileToWrite = str | os.PathLike[str] | SupportsWrite[bytes]
 
-__all__ = ["download", "presigned_url", "upload"]
+__all__ = ["download", "opened_to_write", "presigned_url", "upload"]
 
 T = TypeVar("T")
 
@@ -58,7 +58,7 @@ def download(values: Values, key: str, file: FileToWrite, outcomes: Outcomes) ->
     def begun(size_bytes: int) -> None:
         outcomes.total_bytes = size_bytes
 
-    with _opened_to_write(file) as opened:
+    with opened_to_write(file) as opened:
         target = Target(opened, begun, outcomes.add_bytes)
         try:
             _moved(lambda: values.provider.download(values.name(key), target), target)
@@ -132,7 +132,7 @@ def _size_of(file: object) -> int | None:
 
 
 @contextmanager
-def _opened_to_write(file: FileToWrite) -> Iterator[SupportsWrite[bytes]]:
+def opened_to_write(file: FileToWrite) -> Iterator[SupportsWrite[bytes]]:
     """Open a path so that its file appears complete at the end; pass on a file that is open."""
     if not isinstance(file, str | os.PathLike):
         _refuse_text(file, "write", "wb")

@@ -11,7 +11,7 @@ from io import TextIOWrapper
 import click
 
 import cshelve
-from cshelve.cli import configurations, reading, writing
+from cshelve.cli import configurations, exchange, reading, transfers, writing
 from cshelve.cli.browse import browse
 from cshelve.cli.shelves import KEY_IS_MISSING, is_debugging
 
@@ -37,6 +37,7 @@ def program() -> None:
 COMMANDS = (
     *(reading.ls, reading.get, reading.cat, reading.stat, reading.du),
     *(writing.put, writing.rm, writing.expire, writing.rewrite),
+    *(transfers.cp, exchange.export, exchange.import_),
     *(configurations.check, configurations.init, configurations.keygen),
     browse,
 )

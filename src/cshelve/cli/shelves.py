@@ -109,14 +109,17 @@ stdin_option = click.option(
 
 
 @contextmanager
-def opened(name: str, flag: str) -> Iterator[cshelve.CloudShelf[Any]]:
-    """Open a shelf; at the end, close it and print its statistics if they are wanted."""
+def opened(name: str, flag: str, role: str = "") -> Iterator[cshelve.CloudShelf[Any]]:
+    """Open a shelf; at the end, close it and print its statistics if they are wanted.
+
+    `role` says which of two shelves they are about.
+    """
     with cshelve.open(name, flag) as db:
         try:
             yield db
         finally:
             if click.get_current_context().meta.get("cshelve.stats"):
-                click.echo(stats_line(db.stats), err=True)
+                click.echo(f"{role}: " * bool(role) + stats_line(db.stats), err=True)
 
 
 def without_code(db: cshelve.CloudShelf[Any]) -> None:

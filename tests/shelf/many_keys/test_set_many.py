@@ -91,6 +91,14 @@ class TestSetMany:
                 db.set_many(numbered())
         assert caught.value.failures == errors
 
+    def test_the_error_has_the_numbers_of_keys(self, failing: FailingProvider) -> None:
+        with shelf_over(failing) as db:
+            failing.fail("put", cshelve.StorageError("full"), name="b")
+            with pytest.raises(cshelve.BulkError) as caught:
+                db.set_many({"a": 1, "b": 2, "c": 3})
+        error = caught.value
+        assert (error.stored, error.failed, error.not_attempted) == (2, 1, 0)
+
     def test_the_first_failure_is_the_cause(self, failing: FailingProvider) -> None:
         first, second = cshelve.AuthError("first"), cshelve.AuthError("second")
         with shelf_over(failing) as db:
