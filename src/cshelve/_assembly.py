@@ -208,7 +208,9 @@ def _finished(
             provider.location,
         )
     read_only = config.flag.startswith("r")
-    values = _values_class(provider)(provider, serializer, codec, read_only=read_only)
+    # `LocalValues` opens the file that it reads.
+    values_class = _values_class(provider) if is_prepared else Values
+    values = values_class(provider, serializer, codec, read_only=read_only)
     pickled = None
     if reopen is not None:
         open_again, arguments = reopen

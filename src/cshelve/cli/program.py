@@ -13,6 +13,7 @@ import click
 import cshelve
 from cshelve.cli import configurations, reading, writing
 from cshelve.cli.browse import browse
+from cshelve.cli.doctor.command import doctor
 from cshelve.cli.policy import policy
 from cshelve.cli.shelves import KEY_IS_MISSING, is_debugging
 
@@ -40,7 +41,7 @@ COMMANDS = (
     *(writing.put, writing.rm, writing.expire, writing.rewrite),
     *(configurations.check, configurations.init, configurations.keygen),
     browse,
-    policy,
+    *(doctor, policy),
 )
 for command in COMMANDS:
     program.add_command(command)
