@@ -168,9 +168,16 @@ class TestCredentials:
         with s3.proxy.inject(refused, operation="ListObjectsV2", times=None):
             found = doctor(s3_shelf(tmp_path, s3), status=1)
         assert with_status(found, "failed") == ["list"]
-        assert with_status(found, "warning") == ["place"]
+        assert with_status(found, "warning") == ["open"]
         assert found["write"]["status"] == "ok"
         assert keys_of_doctor(s3) == []
+
+    def test_those_that_need_not_list(self, s3: rigs.S3Rig, tmp_path: Path) -> None:
+        shelf = s3_shelf(tmp_path, s3, missing_on_forbidden="true")
+        refused = Answer(403, "AccessDenied")
+        with s3.proxy.inject(refused, operation="ListObjectsV2", times=None):
+            found = doctor(shelf, "r", status=0)
+        assert with_status(found, "warning") == ["list"]
 
     def test_those_that_cannot_delete(self, s3: rigs.S3Rig, tmp_path: Path) -> None:
         """What could not be removed again is not written."""
@@ -215,8 +222,8 @@ class TestPlace:
     def test_an_absent_bucket(self, s3: rigs.S3Rig, tmp_path: Path, flag: str) -> None:
         shelf = s3_shelf(tmp_path, s3, bucket_name="no-such-bucket")
         found = doctor(shelf, flag, status=1)
-        assert with_status(found, "failed") == ["place"]
-        assert "flag c" in found["place"]["advice"]
+        assert with_status(found, "failed") == ["open"]
+        assert "flag c" in found["open"]["advice"]
 
     @pytest.mark.parametrize("flag", "cn")
     def test_an_absent_bucket_is_not_created(
@@ -225,8 +232,8 @@ class TestPlace:
         shelf = s3_shelf(tmp_path, s3, bucket_name="no-such-bucket")
         found = doctor(shelf, flag, status=1)
         assert with_status(found, "failed") == []
-        assert "in the region us-east-1" in found["place"]["detail"]
-        assert "s3:CreateBucket" in found["place"]["detail"]
+        assert "in the region us-east-1" in found["open"]["detail"]
+        assert "s3:CreateBucket" in found["open"]["detail"]
         assert found["write"]["status"] == "skipped"
         names = {each["Name"] for each in s3.client.list_buckets()["Buckets"]}
         assert "no-such-bucket" not in names

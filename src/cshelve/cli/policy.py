@@ -8,6 +8,7 @@ import click
 
 from cshelve._assembly import OpenArguments, provider_class_of
 from cshelve._open import sections_of
+from cshelve.cli.output import line
 from cshelve.cli.shelves import program_options, shelf_argument
 from cshelve.exceptions import ConfigurationError
 from cshelve.options import PROVIDER
@@ -45,4 +46,4 @@ def policy(name: str, flag: str) -> None:
             f"is {config.take(PROVIDER)}."
         )
     document = permissions.policy(flag, permissions.scope_from(config))
-    click.echo(json.dumps(document, indent=2))
+    line(json.dumps(document, indent=2))

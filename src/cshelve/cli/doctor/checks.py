@@ -68,6 +68,8 @@ class Own(NamedTuple):
     """More checks that write; they run after the key of the doctor was written."""
     advice: Callable[[Subject, str, Exception], str] = lambda _subject, _check, _error: ""
     """Returns what to change after the error of a check; empty to leave it to the check."""
+    needless: Callable[[Subject], frozenset[str]] = lambda _subject: frozenset()
+    """Returns the checks whose failure does not matter, as the options make up for it."""
     creation: Callable[[Subject], str] = lambda _subject: ""
     """Returns how the place of the shelf would be created, as the end of a sentence."""
 
@@ -144,7 +146,9 @@ def _finding(subject: Subject, check: Check) -> Finding:
     except FAILURES as error:
         advice = subject.own.advice(subject, check.name, error) or check.advice
         detail = " ".join(str(error).split()) or type(error).__name__
-        return Finding(check.name, Result("failed", detail, advice), error)
+        is_needless = check.name in subject.own.needless(subject)
+        status: Status = "warning" if is_needless else "failed"
+        return Finding(check.name, Result(status, detail, advice), error)
 
 
 @contextmanager

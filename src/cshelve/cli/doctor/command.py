@@ -12,8 +12,8 @@ import click
 
 from cshelve.cli.doctor.checks import Check, Finding, Own, Result, Subject, findings
 from cshelve.cli.doctor.common import CONFIGURING, checks_of_store
-from cshelve.cli.output import print_json, printable, stats_line
-from cshelve.cli.shelves import is_debugging, program_options, shelf_argument
+from cshelve.cli.output import line, print_json, printable, stats_line
+from cshelve.cli.shelves import is_debugging, json_option, program_options, shelf_argument
 from cshelve.options import PROVIDER
 from cshelve.providers.base import FLAGS
 
@@ -34,7 +34,7 @@ COLOURS = {"ok": "green", "warning": "yellow", "failed": "bold red", "skipped": 
     show_default=True,
     help="Check what cshelve.open needs with this flag.",
 )
-@click.option("--json", "as_json", is_flag=True, help="Print one JSON object a check.")
+@json_option
 @program_options
 def doctor(name: str, flag: str, as_json: bool) -> int:
     """Check whether a shelf can be used, and say what to change if not.
@@ -56,7 +56,8 @@ def doctor(name: str, flag: str, as_json: bool) -> int:
             if as_json:
                 print_json(_fields(finding))
             elif not sys.stdout.isatty():
-                click.echo(_lines(finding))
+                line(_lines(finding))
+            sys.stdout.flush()
             if is_debugging() and finding.error is not None:
                 traceback.print_exception(finding.error)
     return _conclusion(subject, found)
@@ -136,8 +137,8 @@ def _table(found: list[Finding]) -> RenderableType:
 
 def _lines(finding: Finding) -> str:
     result = finding.result
-    line = f"{result.status:<8} {finding.check}: {printable(result.detail)}"
-    return f"{line}\n         to change: {printable(result.advice)}" if result.advice else line
+    found = f"{result.status:<8} {finding.check}: {printable(result.detail)}"
+    return f"{found}\n         to change: {printable(result.advice)}" if result.advice else found
 
 
 def _fields(finding: Finding) -> dict[str, object]:

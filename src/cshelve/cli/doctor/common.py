@@ -100,8 +100,8 @@ def _nothing() -> Any:
     yield from ()
 
 
-def place(subject: Subject) -> Result:
-    """Check whether the bucket, folder or file exists; create nothing."""
+def opening(subject: Subject) -> Result:
+    """Check whether the shelf can be opened, without creating or emptying it."""
     provider = subject.provider
     if subject.flag in "cn" and isinstance(provider, InMemory):
         provider.create()  # It ends with this process.
@@ -114,9 +114,9 @@ def place(subject: Subject) -> Result:
             raise
         # What does not need a listing can still be tried.
         return Result(
-            "warning", f"{provider.location}: listing is refused, so it is not known to exist"
+            "warning", f"{provider.location}: opening it needs a listing, which is refused"
         )
-    return ok(f"{provider.location} exists")
+    return ok(f"{provider.location} can be opened")
 
 
 def _absent(subject: Subject, error: Exception) -> Result:
@@ -301,16 +301,16 @@ def checks_of_store(subject: Subject) -> Iterator[Check]:
     yield Check("flag", flag, ("configuration",), "use another flag")
     yield from own.before
     way = ("configuration", *(check.name for check in own.before))
-    yield Check("place", place, way, "see the message")
-    yield Check("list", listing, ("place",), "let these credentials list it")
-    yield Check("read", reading, ("place",), "let these credentials read it")
-    yield Check("missing key", missing_key, ("place", "read"), "let these credentials list it")
-    yield Check("read latency", read_latency, ("place", "read"), "let these credentials read it")
+    yield Check("open", opening, way, "see the message")
+    yield Check("list", listing, ("open",), "let these credentials list it")
+    yield Check("read", reading, ("open",), "let these credentials read it")
+    yield Check("missing key", missing_key, ("open", "read"), "let these credentials list it")
+    yield Check("read latency", read_latency, ("open", "read"), "let these credentials read it")
     if subject.flag == "r":
         return
-    yield Check("delete", deleting, ("place",), "let these credentials delete there")
-    yield Check("write", writing, ("place",), "let these credentials write there")
-    after = "place", "read", "delete", "write"
+    yield Check("delete", deleting, ("open",), "let these credentials delete there")
+    yield Check("write", writing, ("open",), "let these credentials write there")
+    after = "open", "read", "delete", "write"
     allow = "let these credentials read, write and delete there"
     yield Check("write latency", write_latency, after, allow)
     yield from own.writing

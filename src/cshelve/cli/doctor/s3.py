@@ -35,7 +35,7 @@ MOST_SKEW_SECONDS = 15 * 60
 SOME_SKEW_SECONDS = 60
 # The permission that each check tries.
 PERMISSIONS = {
-    "place": "s3:ListBucket",
+    "open": "s3:ListBucket",
     "list": "s3:ListBucket",
     "missing key": "s3:ListBucket, without a condition that this request does not meet",
     "read": "s3:GetObject",
@@ -82,9 +82,9 @@ class Facts:
 
 def facts_of(subject: Subject) -> Facts:
     """Return the facts about a subject, whose provider is S3's."""
-    facts = subject.facts.setdefault("s3", None) or Facts(cast(AwsS3, subject.provider))
-    subject.facts["s3"] = facts
-    return cast(Facts, facts)
+    if "s3" not in subject.facts:
+        subject.facts["s3"] = Facts(cast(AwsS3, subject.provider))
+    return cast(Facts, subject.facts["s3"])
 
 
 def engine(subject: Subject) -> Result:
@@ -368,6 +368,12 @@ def advice(subject: Subject, check: str, error: Exception) -> str:
     return f"grant {PERMISSIONS[check]}; {policy}"
 
 
+def needless(subject: Subject) -> frozenset[str]:
+    """Return the checks that may fail: some credentials are not meant to list."""
+    forbids = facts_of(subject).provider._settings.missing_on_forbidden
+    return frozenset({"list"}) if forbids else frozenset()
+
+
 def creation(subject: Subject) -> str:
     """Return in which region the bucket would be created, and the permission for that."""
     where = examining.region_of(facts_of(subject).provider)
@@ -387,9 +393,10 @@ OWN = Own(
         Check("signature", signature, ("response", "credentials", "clock", "region")),
     ),
     writing=(
-        Check("abort upload", abort_upload, ("place",)),
-        Check("checksums", checksums, ("place", "read", "delete", "write")),
+        Check("abort upload", abort_upload, ("open",)),
+        Check("checksums", checksums, ("open", "read", "delete", "write")),
     ),
     advice=advice,
+    needless=needless,
     creation=creation,
 )
