@@ -1,6 +1,7 @@
-"""Moto as the S3 server: exact listing order and any key, but no check of signatures."""
+"""Moto as the S3 server: exact listing order and any key; it trusts all callers unless told."""
 
 import sys
+import urllib.request
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -37,6 +38,14 @@ class Moto(LocalServer):
     def client(self, identity: Identity | None = None, **settings: Any) -> "S3Client":
         """Return a boto3 client; settings are passed to boto3."""
         return s3_client(self.endpoint_url, identity or self.admin, settings)
+
+    def enforce_policies(self) -> None:
+        """From now on, check signatures and the policies of IAM's users, which have to exist."""
+        url = f"{self.endpoint_url}/moto-api/reset-auth"
+        # The number of requests that are still let through. As a form, it would not arrive.
+        request = urllib.request.Request(url, b"0", {"Content-Type": "text/plain"})
+        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
+        opener.open(request, timeout=_READY_SECONDS).close()
 
     def _launch(self, directory: Path) -> ServerProcess:
         [self._port] = free_ports(1)

@@ -38,7 +38,15 @@ from cshelve.providers.base import Provider
 if TYPE_CHECKING:
     import logging
 
-__all__ = ["OpenArguments", "Parts", "assembled", "shelf_from_sections", "shelf_over_provider"]
+__all__ = [
+    "OpenArguments",
+    "Parts",
+    "assembled",
+    "provider_class_of",
+    "shelf_from_sections",
+    "shelf_over_provider",
+    "unprepared_shelf",
+]
 
 
 WHY_LIKE_SHELVE = (
@@ -95,16 +103,37 @@ def shelf_over_provider(
         return _finished(provider, sections, parts)
 
 
-def _opened(config: Sections, arguments: OpenArguments) -> CloudShelf[Any]:
+def unprepared_shelf(config: Sections) -> CloudShelf[Any]:
+    """Return the shelf that a configuration describes, although its place may not exist.
+
+    Sends nothing, and creates and empties nothing, whatever the flag.
+    """
+    return _opened(config, OpenArguments(protocol=5), is_prepared=False)
+
+
+def _opened(
+    config: Sections, arguments: OpenArguments, *, is_prepared: bool = True
+) -> CloudShelf[Any]:
     """Open the shelf that a configuration describes, and return it."""
     provider, parts = assembled(config, arguments)
     with _closed_on_failure(provider):
         reopen = (_opened, arguments) if provider.can_be_reopened else None
-        return _finished(provider, config, parts, reopen)
+        return _finished(provider, config, parts, reopen, is_prepared=is_prepared)
 
 
 def assembled(config: Sections, arguments: OpenArguments) -> tuple[Provider, Parts]:
     """Return the parts of the shelf that a configuration describes, without sending anything."""
+    provider_class = provider_class_of(config, arguments)
+    # Errors that do not depend on the provider are raised before it is created.
+    parts = _parts(config, arguments, like_shelve=provider_class.like_shelve)
+    return provider_class.from_config(config), parts
+
+
+def provider_class_of(config: Sections, arguments: OpenArguments) -> type[Provider]:
+    """Return the class of the provider that a configuration chooses, and declare its options.
+
+    Raises `ConfigurationError` for an unknown section or option, but reads no other value.
+    """
     config.declare(SHELF_OPTIONS)
     name = config.take(PROVIDER)
     provider_class = load(name, config.where(PROVIDER))
@@ -115,9 +144,7 @@ def assembled(config: Sections, arguments: OpenArguments) -> tuple[Provider, Par
     if provider_class.like_shelve:
         _refuse_what_shelve_lacks(config, arguments)
     config.refuse_unknown(owners_of)
-    # Errors that do not depend on the provider are raised before it is created.
-    parts = _parts(config, arguments, like_shelve=provider_class.like_shelve)
-    return provider_class.from_config(config), parts
+    return provider_class
 
 
 def _sort_own_sections(config: Sections, chosen: str, provider_class: type[Provider]) -> None:
@@ -158,14 +185,20 @@ def _finished(
     config: Sections,
     parts: Parts,
     reopen: tuple[Callable[[Sections, OpenArguments], CloudShelf], OpenArguments] | None = None,
+    *,
+    is_prepared: bool = True,
 ) -> CloudShelf[Any]:
-    """Do what the flag demands, and return the shelf; `reopen` opens it again after unpickling."""
+    """Do what the flag demands, and return the shelf; `reopen` opens it again after unpickling.
+
+    Without `is_prepared`, the place of the shelf is left as it is.
+    """
     serializer, codec, cache, atomic = parts
     if serializer.content_type is not None and not codec.versioned:
         provider.content_type = serializer.content_type
     if codec.reads_records:
         provider.expiry_of = expiry_of
-    provider.prepare(config.flag)
+    if is_prepared:
+        provider.prepare(config.flag)
     runs_code = isinstance(serializer, PickleSerializer) and serializer.only is None
     if runs_code and provider.is_shared and not codec.is_protected:
         config.logger.info(
@@ -175,7 +208,9 @@ def _finished(
             provider.location,
         )
     read_only = config.flag.startswith("r")
-    values = _values_class(provider)(provider, serializer, codec, read_only=read_only)
+    # `LocalValues` opens the file that it reads.
+    values_class = _values_class(provider) if is_prepared else Values
+    values = values_class(provider, serializer, codec, read_only=read_only)
     pickled = None
     if reopen is not None:
         open_again, arguments = reopen

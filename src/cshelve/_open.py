@@ -18,6 +18,8 @@ if TYPE_CHECKING:
     import logging
     from typing import Any
 
+    from cshelve._config.names import Kind
+    from cshelve._config.sections import Sections
     from cshelve._shelf.shelf import CloudShelf
     from cshelve._values.serializers import Deserialize, Serialize
     from cshelve.providers.base import Provider
@@ -55,48 +57,63 @@ def open(
         with cshelve.open("aws-s3.ini") as db:
             db["greeting"] = "hello"
     """
+    from cshelve._assembly import OpenArguments, shelf_from_sections
+    from cshelve._config.names import Kind
+
+    kind, source, contents = _read(filename, flag)
+    if kind is Kind.LOCAL:
+        for parameter, value in (
+            ("provider_params", provider_params),
+            ("serializer", serializer),
+            ("deserializer", deserializer),
+        ):
+            if value is not None:
+                raise ConfigurationError(
+                    f"{os.fspath(filename)!r} is a local shelf, which has no {parameter}. "
+                    "(The name of a configuration ends in .ini.)"
+                )
+    return shelf_from_sections(
+        contents,
+        source,
+        flag,
+        OpenArguments(protocol, writeback, serializer, deserializer),
+        provider_params,
+        logger,
+        from_file=kind is Kind.FILE,
+        from_url=kind is Kind.URL,
+    )
+
+
+def sections_of(filename: str | os.PathLike[str], flag: str) -> Sections:
+    """Return the configuration that a name for `open` stands for; nothing is checked yet."""
+    from cshelve._config.names import Kind
+    from cshelve._config.sections import Sections
+
+    kind, source, contents = _read(filename, flag)
+    return Sections(
+        source, contents, from_file=kind is Kind.FILE, from_url=kind is Kind.URL, flag=flag
+    )
+
+
+def _read(
+    filename: str | os.PathLike[str], flag: str
+) -> tuple[Kind, str, dict[str, dict[str, object]]]:
+    """Return the kind of a name for `open`, where its options come from, and the options."""
     from cshelve._config.names import Kind, kind_of
 
     name, kind = kind_of(filename)
-    if kind is not Kind.LOCAL:
-        from cshelve._assembly import OpenArguments, shelf_from_sections
+    if kind is Kind.URL:
+        from cshelve._config.url import sections_from_url
 
-        if kind is Kind.URL:
-            from cshelve._config.url import sections_from_url
+        return kind, *sections_from_url(name, flag)
+    if kind is Kind.FILE:
+        from cshelve._config.ini import sections_from_file
 
-            source, contents = sections_from_url(name, flag)
-        else:
-            from cshelve._config.ini import sections_from_file
-
-            source, contents = name, sections_from_file(name)
-        return shelf_from_sections(
-            contents,
-            source,
-            flag,
-            OpenArguments(protocol, writeback, serializer, deserializer),
-            provider_params,
-            logger,
-            from_file=kind is Kind.FILE,
-            from_url=kind is Kind.URL,
-        )
-    for parameter, value in (
-        ("provider_params", provider_params),
-        ("serializer", serializer),
-        ("deserializer", deserializer),
-    ):
-        if value is not None:
-            raise ConfigurationError(
-                f"{name!r} is a local shelf, which has no {parameter}. "
-                "(The name of a configuration ends in .ini.)"
-            )
-    from cshelve._assembly import OpenArguments, shelf_from_sections
-
+        return kind, name, sections_from_file(name)
     # An absolute path, so that a pickle of the shelf leads to the same place. It begins with a
     # slash, so it cannot refer to an environment variable either.
     path = name if os.path.isabs(name) else os.path.join(os.getcwd(), name)
-    contents = {"default": {"provider": "dbm", "path": path}}
-    arguments = OpenArguments(protocol, writeback)
-    return shelf_from_sections(contents, "the call to open", flag, arguments, None, logger)
+    return kind, "the call to open", {"default": {"provider": "dbm", "path": path}}
 
 
 def open_from_dict(

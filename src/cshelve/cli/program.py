@@ -13,6 +13,8 @@ import click
 import cshelve
 from cshelve.cli import configurations, exchange, reading, transfers, writing
 from cshelve.cli.browse import browse
+from cshelve.cli.doctor.command import doctor
+from cshelve.cli.policy import policy
 from cshelve.cli.shelves import KEY_IS_MISSING, is_debugging
 
 __all__ = ["program", "run"]
@@ -40,6 +42,7 @@ COMMANDS = (
     *(transfers.cp, exchange.export, exchange.import_),
     *(configurations.check, configurations.init, configurations.keygen),
     browse,
+    *(doctor, policy),
 )
 for command in COMMANDS:
     program.add_command(command)

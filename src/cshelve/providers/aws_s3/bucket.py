@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     *("EXPIRES", "LONGEST_KEY", "NO_VERSION", "PROBE", "TOKEN"),
-    *("Bucket", "etag_of", "expiry_in", "given_endpoint"),
+    *("Bucket", "etag_of", "expiry_in", "given_endpoint", "origin_of_credentials"),
 ]
 
 # In bytes of UTF-8: https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
@@ -46,7 +46,7 @@ class Bucket:
         """The user's parameters for each operation, from `[put_params]`."""
         self.sends_checksums = True
         """Whether requests carry checksums that S3 does not require."""
-        self._credentials = _origin_of_credentials(settings)
+        self._credentials = origin_of_credentials(settings)
         self._address = given_endpoint(settings) or "the network, endpoint_url and region_name"
         self.content_type: str | None = None
         """The media type of every object, unless `[put_params]` sets another one."""
@@ -104,7 +104,7 @@ class Bucket:
         return asked
 
 
-def _origin_of_credentials(settings: S3Settings) -> str:
+def origin_of_credentials(settings: S3Settings) -> str:
     """Return where the credentials come from, for messages about wrong credentials."""
     if settings.auth_type == "access_key":
         return "[default] key_id and key_secret"

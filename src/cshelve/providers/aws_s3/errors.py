@@ -20,7 +20,8 @@ from cshelve.exceptions import (
 )
 
 __all__ = [
-    *("TRANSIENT", "WRONG_REGION", "AnswerLostError", "Place", "RefusalError"),
+    *("EXPIRED_CREDENTIALS", "TRANSIENT", "WRONG_CREDENTIALS", "WRONG_REGION"),
+    *("AnswerLostError", "Place", "RefusalError"),
     *("code_of", "did_nothing", "failures", "fits_in_xml", "is_404_without_code", "is_absent"),
     *("is_answer_lost", "is_key_refused", "is_throttled", "lacks_bulk_delete"),
     *("refuses_conditions", "status_of", "translated"),

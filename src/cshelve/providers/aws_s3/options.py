@@ -19,7 +19,14 @@ from cshelve.providers.aws_s3.client_parameters import (
 )
 from cshelve.providers.base import DEFAULT_CONCURRENCY, MOST_CONCURRENCY
 
-__all__ = ["OPTIONS", "ClientConfig", "S3Settings", "settings_from"]
+__all__ = [
+    "OPTIONS",
+    "ClientConfig",
+    "S3Settings",
+    "bucket_name_from",
+    "prefix_from",
+    "settings_from",
+]
 
 BUCKET_NAME = Option(
     "bucket_name", text, "", "The bucket, or the ARN of an access point.", required=True
@@ -148,8 +155,8 @@ class S3Settings:
 
 def settings_from(config: Sections) -> S3Settings:
     """Read and check every option of the provider; raise `ConfigurationError` for a wrong one."""
-    bucket_name = _bucket_name(config)
-    prefix = _prefix(config)
+    bucket_name = bucket_name_from(config)
+    prefix = prefix_from(config)
     auth_type, credentials = _authentication(config)
     concurrency = config.take(CONCURRENCY)
     missing_on_forbidden = config.take(MISSING_ON_FORBIDDEN)
@@ -190,7 +197,7 @@ def settings_from(config: Sections) -> S3Settings:
     )
 
 
-def _bucket_name(config: Sections) -> str:
+def bucket_name_from(config: Sections) -> str:
     """Return the value of `bucket_name`; raise an error if it is a URL or a path."""
     name = config.take(BUCKET_NAME)
     if not name.startswith("arn:") and not USUAL_BUCKET_NAME.fullmatch(name):
@@ -202,7 +209,7 @@ def _bucket_name(config: Sections) -> str:
     return name
 
 
-def _prefix(config: Sections) -> str:
+def prefix_from(config: Sections) -> str:
     """Return the value of `key_prefix` with exactly one slash at its end; empty if it is not set.
 
     Raises an error for a slash at the beginning: in S3, `/x` is not the same as `x`, and hardly

@@ -168,6 +168,11 @@ class AwsS3(Provider):
         return str(self.stats.engine)
 
     @property
+    def engine_reason(self) -> str:
+        """Why this engine is in use."""
+        return self._requests.reason
+
+    @property
     def content_type(self) -> str | None:
         return self._bucket.content_type
 
