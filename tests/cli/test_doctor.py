@@ -380,6 +380,16 @@ class TestPromises:
 
 @s3_only
 class TestInterrupts:
+    # Before the others, whose programs may leave a late request behind.
+    def test_a_key_that_cannot_be_removed_is_named(self, s3: rigs.S3Rig, tmp_path: Path) -> None:
+        refused = Answer(403, "AccessDenied")
+        # The first deletion is that of a key that does not exist.
+        with s3.proxy.inject(refused, operation="DeleteObject", times=None, after=1):
+            found = doctor(s3_shelf(tmp_path, s3), status=1)
+        [key] = keys_of_doctor(s3)
+        assert key.rpartition("/")[2] in found["clean-up"]["detail"]
+        s3.client.delete_object(Bucket=s3.bucket, Key=key)
+
     @pytest.mark.parametrize("fault", [Hang(forward_first=True), Delay(0.5)])
     def test_the_key_is_removed(self, s3: rigs.S3Rig, tmp_path: Path, fault: Fault) -> None:
         """The write that Ctrl-C ends has arrived, or it arrives only after that."""
@@ -395,15 +405,6 @@ class TestInterrupts:
             assert child.exitstatus == 130
         rule.remove()
         assert keys_of_doctor(s3) == []
-
-    def test_a_key_that_cannot_be_removed_is_named(self, s3: rigs.S3Rig, tmp_path: Path) -> None:
-        refused = Answer(403, "AccessDenied")
-        # The first deletion is that of a key that does not exist.
-        with s3.proxy.inject(refused, operation="DeleteObject", times=None, after=1):
-            found = doctor(s3_shelf(tmp_path, s3), status=1)
-        [key] = keys_of_doctor(s3)
-        assert key.rpartition("/")[2] in found["clean-up"]["detail"]
-        s3.client.delete_object(Bucket=s3.bucket, Key=key)
 
 
 class TestConfiguration:
