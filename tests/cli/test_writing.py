@@ -54,7 +54,8 @@ def test_a_file_is_streamed_into_a_shelf_of_plain_bytes(s3: rigs.S3Rig, tmp_path
 
 def test_put_creates_a_shelf_only_when_asked(tmp_path: Path) -> None:
     url = f"file://{tmp_path}/nosuch"
-    assert "does not exist" in errors("put", url, "k", "v")
+    assert "--create" in errors("put", url, "k", "v")
+    assert "check the name" in errors("ls", url)
     assert list(tmp_path.iterdir()) == []
     output("put", url, "k", "v", "--create")
     assert keys_of(url) == ["k"]

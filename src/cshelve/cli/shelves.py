@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 import click
 
 import cshelve
-from cshelve import KeyNotFoundError
+from cshelve import DBDoesNotExistsError, KeyNotFoundError
 from cshelve._values.serializers import PickleSerializer
 from cshelve.cli.output import printable, stats_line
 
@@ -114,7 +114,13 @@ def opened(name: str, flag: str, role: str = "") -> Iterator[cshelve.CloudShelf[
 
     `role` says which of two shelves they are about.
     """
-    with cshelve.open(name, flag) as db:
+    try:
+        shelf = cshelve.open(name, flag)
+    except DBDoesNotExistsError as error:
+        params = (each.name for each in click.get_current_context().command.params)
+        hint = "here, that is --create" if "create" in params else "check the name"
+        raise DBDoesNotExistsError(f"{str(error).rstrip('.')} ({hint})") from error
+    with shelf as db:
         try:
             yield db
         finally:
