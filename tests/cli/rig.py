@@ -3,21 +3,29 @@
 from __future__ import annotations
 
 import json
+import multiprocessing
 import os
 import re
 import subprocess
 import sys
+import tempfile
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from multiprocessing.reduction import DupFd
 from pathlib import Path
 from typing import Any
 
 import pexpect
 
+from cshelve.cli import main
 from tests import rigs
 
 # In the folder of the interpreter, where pip installs it.
 PROGRAM = str(Path(sys.executable).with_name("cshelve"))
+FORKS = multiprocessing.get_context("forkserver")
+PRELOADED = ["cshelve.cli.program", "boto3.session", "rich.table", "tests.cli.rig"]
+FORKS.set_forkserver_preload(PRELOADED)
 # What a terminal understands besides text: colours, and the position of the cursor.
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -30,16 +38,55 @@ def environment(**more: str) -> dict[str, str]:
 def run(
     *args: object, stdin: bytes = b"", env: dict[str, str] | None = None, cwd: Path | None = None
 ) -> subprocess.CompletedProcess[bytes]:
-    """Run the program with its output in pipes, and return what it printed and its status."""
-    return subprocess.run(
-        [PROGRAM, *map(str, args)],
-        input=stdin,
-        capture_output=True,
-        env=environment(**(env or {})),
-        cwd=cwd,
-        timeout=120,
-        check=False,
+    """Run the program with its output in pipes, and return what it printed and its status.
+
+    The process is forked from one that has imported everything, which saves most of its time. With
+    a `PYTHONPATH` of its own, the installed program is started.
+    """
+    command = [PROGRAM, *map(str, args)]
+    if env and "PYTHONPATH" in env:
+        return subprocess.run(
+            command,
+            input=stdin,
+            capture_output=True,
+            env=environment(**env),
+            cwd=cwd,
+            timeout=120,
+            check=False,
+        )
+    with ExitStack() as stack:
+        files = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(3)]
+        files[0].write(stdin)
+        files[0].seek(0)
+        streams = [DupFd(file.fileno()) for file in files]
+        settings = environment(**(env or {}))
+        program = FORKS.Process(target=_main, args=(command, settings, str(cwd or "."), streams))
+        program.start()
+        program.join(120)
+        status = program.exitcode
+        program.close()
+        for file in files:
+            file.seek(0)
+        return subprocess.CompletedProcess(command, status or 0, files[1].read(), files[2].read())
+
+
+def _main(
+    command: list[str], settings: dict[str, str], cwd: str, streams: list[Any]
+) -> None:  # pragma: no cover  # in another process
+    """Become the program: take its arguments, environment, folder, and standard streams."""
+    for number, stream in enumerate(streams):
+        os.dup2(stream.detach(), number)
+    sys.stdin, sys.stdout, sys.stderr = (
+        open(number, mode, encoding="utf-8", closefd=False)  # noqa: SIM115  # until the end
+        for number, mode in enumerate(("r", "w", "w"))
     )
+    sys.argv = command
+    os.environ.clear()
+    os.environ.update(settings)
+    os.chdir(cwd)
+    # A warning is not an error for the users of the program.
+    warnings.resetwarnings()
+    main()
 
 
 def output(*args: object, status: int = 0, **options: Any) -> str:

@@ -149,7 +149,7 @@ def test_wrong_usage_has_a_status_of_its_own(tmp_path: Path) -> None:
 
 def test_the_end_of_a_pipe_ends_it_without_a_message(tmp_path: Path) -> None:
     with cshelve.open(f"file://{tmp_path}/shelf") as db:
-        db.update({f"{number:0100}": number for number in range(3000)})
+        db.update({f"{number:0100}": number for number in range(1000)})
     program = subprocess.Popen(
         [PROGRAM, "ls", f"file://{tmp_path}/shelf"],
         stdout=subprocess.PIPE,

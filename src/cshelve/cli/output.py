@@ -28,7 +28,7 @@ __all__ = [
     "write_bytes",
 ]
 
-MOST_PARTS = 5_000_000
+MOST_PARTS = 1_000_000
 MOST_LEVELS = 100
 UNITS = ("B", "KiB", "MiB", "GiB", "TiB")
 
