@@ -90,20 +90,23 @@ def _server(site: Site, port: int) -> Server:
 
 
 def _serve(server: Server, *, opens_browser: bool) -> None:
-    click.echo(server.address)
-    sys.stdout.flush()
-    click.echo("cshelve: press Ctrl-C to stop", err=True)
-    if opens_browser and _has_browser():
-        import webbrowser
-
-        # In a thread, since some browsers are waited for, and need the server meanwhile.
-        threading.Thread(
-            target=webbrowser.open, args=(server.address_to_open,), daemon=True
-        ).start()
+    """Announce the address, and serve until Ctrl-C, whenever that comes."""
     try:
+        click.echo(server.address)
+        sys.stdout.flush()
+        click.echo("cshelve: press Ctrl-C to stop", err=True)
+        if opens_browser and _has_browser():
+            _open_browser(server.address_to_open)
         server.serve_forever()
     except KeyboardInterrupt:
         click.echo("cshelve: stopped", err=True)
+
+
+def _open_browser(address: str) -> None:
+    import webbrowser
+
+    # In a thread, since some browsers are waited for, and need the server meanwhile.
+    threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
 
 
 def _has_browser() -> bool:
