@@ -24,6 +24,24 @@ FOREIGN_SETTINGS = (
     *("GOOGLE_", "GCLOUD_", "STORAGE_EMULATOR_HOST"),
 )
 
+# The suites that a store of `place` runs: those whose result depends on the store. (The others test
+# what lies above a provider, and run in memory, in a folder and in S3.)
+SUITES_OF = {
+    "gcs": (
+        "tests/behaviour/many_writers/",
+        "tests/shelf/copying/",
+        "tests/shelf/expiry/",
+        "tests/shelf/files/",
+        "tests/shelf/looking/",
+        "tests/shelf/many_keys/test_delete_many",
+        "tests/shelf/many_keys/test_get_many",
+        "tests/shelf/many_keys/test_set_many",
+        "tests/shelf/many_keys/test_update",
+        "tests/shelf/rewrite/",
+        "tests/shelf/test_shelf",
+    )
+}
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _only_loopback() -> Iterator[None]:
@@ -50,6 +68,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         params = item.callspec.params if hasattr(item, "callspec") else {}
         if "engine" in params or {"direct", "boto3"}.intersection(map(str, params.values())):
             item.add_marker(pytest.mark.once)
+    items[:] = [item for item in items if _is_of_its_store(item)]
+
+
+def _is_of_its_store(item: pytest.Item) -> bool:
+    """Return whether the store that a test runs in, if any, is one for its suite."""
+    params = item.callspec.params if hasattr(item, "callspec") else {}
+    suites = SUITES_OF.get(str(params.get("place")))
+    return suites is None or item.nodeid.startswith(suites)
 
 
 @pytest.fixture(scope="session")
@@ -122,6 +148,7 @@ def gcs(gcs_rig: rigs.GcsRig) -> Iterator[rigs.GcsRig]:
         "in-memory",
         "filesystem",
         pytest.param("aws-s3", marks=[pytest.mark.s3, pytest.mark.once]),
+        pytest.param("gcs", marks=pytest.mark.gcs),
     ],
 )
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[rigs.Place]:
@@ -134,6 +161,8 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[rigs.Place
             config = rigs.memory_config()
         case "dbm":
             config = rigs.local_config(tmp_path / "shelf")
+        case "gcs":
+            config = request.getfixturevalue("gcs").config()
         case "filesystem":
             config = rigs.folder_config(tmp_path / "shelf")
         case _:

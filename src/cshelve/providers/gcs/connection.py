@@ -44,16 +44,26 @@ class Connection:
             raise ConfigurationError(f"gs://{settings.bucket_name}: {error}") from error
         self.project: str | None = project
         self.base_url: str = self.client.api_endpoint.rstrip("/")
-        self.session: Any = AuthorizedSession(credentials)
-        # The default of requests is 10: it would open a new connection for each request above.
-        adapter = HTTPAdapter(pool_maxsize=settings.concurrency)
-        self.session.mount("https://", adapter)
-        self.session.mount("http://", adapter)
+        self.session = _session(credentials, self.base_url, settings.concurrency)
 
     def close(self) -> None:
         """Close the connections to the server."""
         self.session.close()
         self.client.close()
+
+
+def _session(credentials: Any, base_url: str, concurrency: int) -> Any:
+    session = AuthorizedSession(credentials)
+    # The default of requests is 10: it would open a new connection for each request above.
+    adapter = HTTPAdapter(pool_maxsize=concurrency)
+    session.mount("https://", adapter)
+    session.mount("http://", adapter)
+    # Read the proxies and certificates of the environment once: requests would do so for each
+    # request, which takes as long as all else, and look for a password in ~/.netrc.
+    found = session.merge_environment_settings(base_url, {}, None, None, None)
+    session.proxies, session.verify = found["proxies"], found["verify"]
+    session.trust_env = False
+    return session
 
 
 def _credentials(settings: GcsSettings) -> tuple[Any, str | None]:
