@@ -12,9 +12,10 @@ from typing import Any
 import google.auth
 from google.auth.credentials import AnonymousCredentials
 from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
-from google.auth.transport.requests import AuthorizedSession
+from google.auth.transport.requests import AuthorizedSession, Request
 from google.cloud.storage import Client
 from google.oauth2 import service_account
+from requests import Session
 from requests.adapters import HTTPAdapter
 
 from cshelve.exceptions import AuthArgumentError, ConfigurationError
@@ -44,16 +45,33 @@ class Connection:
             raise ConfigurationError(f"gs://{settings.bucket_name}: {error}") from error
         self.project: str | None = project
         self.base_url: str = self.client.api_endpoint.rstrip("/")
-        self.session = _session(credentials, self.base_url, settings.concurrency)
+        self._credentials = credentials
+        self._token_session = Session()
+        self._token_session.mount("https://", HTTPAdapter(max_retries=3))
+        self._ask_for_token = Request(self._token_session)
+        self._session = _session(
+            credentials, self._ask_for_token, self.base_url, settings.concurrency
+        )
+
+    def request(self, method: str, url: str, **parameters: Any) -> Any:
+        """Send a request, and once more if its token is refused, with a new one."""
+        response = self._session.request(method, url, **parameters)
+        if response.status_code != 401 or isinstance(self._credentials, AnonymousCredentials):
+            return response
+        # google-auth would do that too, but leave the connection of the first response open.
+        response.close()
+        self._credentials.refresh(self._ask_for_token)
+        return self._session.request(method, url, **parameters)
 
     def close(self) -> None:
         """Close the connections to the server."""
-        self.session.close()
+        self._session.close()
+        self._token_session.close()
         self.client.close()
 
 
-def _session(credentials: Any, base_url: str, concurrency: int) -> Any:
-    session = AuthorizedSession(credentials)
+def _session(credentials: Any, ask_for_token: Any, base_url: str, concurrency: int) -> Any:
+    session = AuthorizedSession(credentials, refresh_status_codes=(), auth_request=ask_for_token)
     # The default of requests is 10: it would open a new connection for each request above.
     adapter = HTTPAdapter(pool_maxsize=concurrency)
     session.mount("https://", adapter)

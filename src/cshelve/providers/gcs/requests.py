@@ -238,7 +238,7 @@ class Requests:
         url = call.url if "://" in call.url else connection.base_url + call.url
         if call.query:
             url += "?" + urlencode(call.query)
-        return connection.session.request(
+        return connection.request(
             call.method,
             url,
             # Without a body, requests sends the length 0 for a POST, which the server demands.

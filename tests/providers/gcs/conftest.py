@@ -1,0 +1,21 @@
+"""Servers for the tests of `gcs`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.providers.gcs.wire import Wire, quick, wire
+
+
+@pytest.fixture
+def server() -> Iterator[Wire]:
+    pytest.importorskip("google.cloud.storage", reason="the extra gcs is not installed")
+    with wire() as found:
+        yield found
+
+
+@pytest.fixture
+def no_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    quick(monkeypatch)
