@@ -29,6 +29,7 @@ FOREIGN_SETTINGS = (
 SUITES_OF = {
     "gcs": (
         "tests/behaviour/many_writers/",
+        "tests/behaviour/test_forks",
         "tests/shelf/copying/",
         "tests/shelf/expiry/",
         "tests/shelf/files/",

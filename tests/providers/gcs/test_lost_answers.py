@@ -6,8 +6,6 @@ the refusal of the second one for another writer.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
 import cshelve
@@ -16,7 +14,6 @@ from tests.providers.gcs.wire import (
     NO_OBJECT,
     NOT_HELD,
     Asked,
-    Wire,
     asked_by,
     error,
     response,
@@ -80,11 +77,6 @@ def lost(request: pytest.FixtureRequest) -> Answer:
     pytest.importorskip("google.cloud.storage", reason="the extra gcs is not installed")
     found: Answer = request.param
     return found
-
-
-def served(store: Store) -> Iterator[Wire]:
-    with wire(store) as found:
-        yield found
 
 
 class TestConditionalPuts:
