@@ -8,7 +8,7 @@ from datetime import datetime
 from itertools import dropwhile
 from typing import Any
 
-from cshelve.exceptions import KeyNotFoundError, StorageError
+from cshelve.exceptions import ConflictError, KeyNotFoundError, StorageError
 from cshelve.providers.base import Details, Entry
 from cshelve.providers.gcs.errors import FailureError, NoCredentialsError
 from cshelve.providers.gcs.options import LONGEST_NAME
@@ -188,7 +188,7 @@ def _refuse_to_continue(requests: Requests, call: Call, error: FailureError, wri
         return
     if not written:
         raise KeyNotFoundError(call.name) from None
-    raise StorageError(
+    raise ConflictError(
         f"{requests.place(call.operation, call.name)}: the value was replaced or deleted while it "
         "was downloaded, after a connection broke; download it again."
     ) from error
