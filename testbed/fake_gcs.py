@@ -16,11 +16,12 @@ from __future__ import annotations
 
 import importlib.util
 import json
+import os
 import stat
 from pathlib import Path
 from threading import Lock
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote
 
 from testbed.exchange import Upstream
 from testbed.fault_proxy import FaultProxy
@@ -58,7 +59,8 @@ class FakeGcs(LocalServer):
         path = emulator_path()
         if path is None:
             raise RuntimeError(f"the package {PACKAGE} is not installed")
-        path.chmod(path.stat().st_mode | stat.S_IXUSR)
+        if not os.access(path, os.X_OK):
+            path.chmod(path.stat().st_mode | stat.S_IXUSR)
         [self._port] = free_ports(1)
         options = {
             "scheme": "http",
@@ -133,8 +135,6 @@ class _Corrected(Upstream):
             return
         [upload] = parse_qs(location.partition("?")[2])["upload_id"]
         if "ifGenerationMatch" in query:
-            from urllib.parse import quote
-
             name = quote(json.loads(request.body)["name"], safe="")
             path = request.path.removeprefix("/upload")
             self._proxy._uploads[upload] = f"{path}/{name} {query['ifGenerationMatch'][0]}"

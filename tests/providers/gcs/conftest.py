@@ -9,9 +9,13 @@ import pytest
 from tests.providers.gcs.wire import Wire, quick, wire
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _sdk() -> None:
+    pytest.importorskip("google.cloud.storage", reason="the extra gcs is not installed")
+
+
 @pytest.fixture
 def server() -> Iterator[Wire]:
-    pytest.importorskip("google.cloud.storage", reason="the extra gcs is not installed")
     with wire() as found:
         yield found
 

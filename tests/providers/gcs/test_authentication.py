@@ -51,7 +51,6 @@ class Google:
 
 @pytest.fixture
 def google() -> Google:
-    pytest.importorskip("google.cloud.storage", reason="the extra gcs is not installed")
     return Google()
 
 
@@ -63,7 +62,6 @@ def server(google: Google) -> Iterator[ScriptedServer]:
 
 @pytest.fixture(scope="module")
 def private_key() -> str:
-    pytest.importorskip("google.cloud.storage", reason="the extra gcs is not installed")
     from cryptography.hazmat.primitives import serialization
     from cryptography.hazmat.primitives.asymmetric import rsa
 
@@ -237,7 +235,6 @@ class TestOptions:
     def test_that_are_wrong_are_named(
         self, options: dict[str, Any], kind: type[cshelve.Error], problem: str
     ) -> None:
-        pytest.importorskip("google.cloud.storage", reason="the extra gcs is not installed")
         config = {"default": {"provider": "gcs", "bucket_name": "bucket", **options}}
         with pytest.raises(kind, match=problem):
             cshelve.open_from_dict(config)
@@ -252,7 +249,6 @@ class TestOptions:
         ],
     )
     def test_of_the_client_are_checked_too(self, parameters: dict[str, Any], problem: str) -> None:
-        pytest.importorskip("google.cloud.storage", reason="the extra gcs is not installed")
         config = {
             "default": {"provider": "gcs", "bucket_name": "bucket"},
             "provider_params": parameters,

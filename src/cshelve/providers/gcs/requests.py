@@ -19,6 +19,7 @@ from cshelve._concurrency.parallel import refuse_if_stopped
 from cshelve._concurrency.per_process import PerProcess
 from cshelve._concurrency.permits import Permit, Permits
 from cshelve._concurrency.signals import is_from_signal_handler
+from cshelve.exceptions import MissingDependencyError
 from cshelve.providers.gcs.errors import (
     FailureError,
     NoCredentialsError,
@@ -250,8 +251,14 @@ class Requests:
         )
 
     def _connect(self) -> Connection:
-        from cshelve.providers.gcs.connection import Connection  # It imports the SDK.
-
+        try:
+            from cshelve.providers.gcs.connection import Connection  # It imports the SDK.
+        except ModuleNotFoundError as error:
+            # If a configuration chooses the provider, this has been found out earlier.
+            raise MissingDependencyError(
+                f"the provider gcs needs the package {error.name}: pip install 'cshelve[gcs]'",
+                name=error.name,
+            ) from error
         return Connection(self.settings)
 
 
