@@ -90,6 +90,7 @@ class TestConditionalPuts:
         with wire(store) as server:
             assert server.provider.put("k", b"new", if_version="7") == "8"
             assert server.methods == ["POST", "GET", "POST"]
+            assert server.provider.stats.retries == 1
 
     def test_of_an_absent_name_too(self, lost: Answer) -> None:
         for acts, methods in ((True, ["POST", "GET"]), (False, ["POST", "GET", "POST"])):

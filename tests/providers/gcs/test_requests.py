@@ -158,6 +158,13 @@ class TestWriting:
             server.provider.put("k", b"value", if_version="7")
         assert [asked.query["ifGenerationMatch"] for asked in server.asked] == ["7", "7"]
 
+    def test_an_absent_object_does_not_have_that_generation(self, server: Wire) -> None:
+        server.answers(error(404, NO_OBJECT), error(404, NO_BUCKET))
+        with pytest.raises(cshelve.ConflictError, match="deleted since"):
+            server.provider.put("k", b"value", if_version="7")
+        with pytest.raises(cshelve.DBDoesNotExistsError):
+            server.provider.put("k", b"value", if_version="7")
+
     @pytest.mark.parametrize("version", ["", "0", "*", "-1", "7&x=1", '"etag"', "9" * 20])
     def test_what_is_no_generation_is_never_sent_as_one(self, version: str, server: Wire) -> None:
         with pytest.raises(cshelve.ConflictError, match="not a generation"):
@@ -247,6 +254,12 @@ class TestLargeValues:
         with pytest.raises(cshelve.StorageError, match="changed its size"):
             server.provider.upload("k", source)
         assert server.methods == ["POST", "PUT", "DELETE"]
+
+    def test_a_server_that_ends_an_upload_early_is_an_error(self, server: Wire) -> None:
+        # As fake-gcs-server does when it is asked what has arrived.
+        server.answers(self.begun(server), response(503), written(9), response(499))
+        with pytest.raises(cshelve.StorageError, match="before its last chunk"):
+            server.provider.put("k", self.DATA)
 
     def test_a_server_that_loses_bytes_is_an_error(self, server: Wire) -> None:
         server.answers(

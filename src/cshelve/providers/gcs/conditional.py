@@ -32,8 +32,8 @@ def put_if(
     token = secrets.token_hex(16)
     query = _condition(requests, "objects.insert", name, if_version)
 
-    def send() -> str:
-        return uploads.put(name, data, query, {TOKEN: token}, attempts=1)
+    def send(number: int) -> str:
+        return uploads.put(name, data, query, {TOKEN: token}, once=number)
 
     return _settled(requests, _Write(requests, "objects.insert", name, send, if_version, token))
 
@@ -43,8 +43,8 @@ def delete_if(requests: Requests, name: str, if_version: str) -> bool:
     query = _condition(requests, "objects.delete", name, if_version)
     call = Call("objects.delete", "DELETE", requests.object_url(name), name, query)
 
-    def send() -> str:
-        requests.send(call, attempts=1)
+    def send(number: int) -> str:
+        requests.send(call, once=number)
         return ""
 
     try:
@@ -66,7 +66,7 @@ class _Write(ConditionalRequest):
         requests: Requests,
         operation: str,
         name: str,
-        send: Callable[[], str],
+        send: Callable[[int], str],
         if_version: str | None,
         token: str | None,
     ) -> None:
@@ -77,7 +77,7 @@ class _Write(ConditionalRequest):
         self._send = send
 
     def send(self, number: int) -> str:
-        return self._send()
+        return self._send(number)
 
     def failures(self) -> tuple[type[Exception], ...]:
         return (FailureError,)
@@ -106,7 +106,7 @@ class _Write(ConditionalRequest):
 
     def refusal(self, failure: Exception) -> Error:
         assert isinstance(failure, FailureError)
-        if self.token is None and failure.status == 404:
+        if failure.status == 404:
             call = self._requests.metadata(self._name, "generation")
             if self._requests.is_absent(failure, call):
                 return _AbsentError(f"{self._place}: it was deleted since it was read.")

@@ -69,8 +69,6 @@ class Answer(NamedTuple):
     status: int
     headers: Mapping[str, str]
     body: bytes
-    is_after_loss: bool
-    """Whether an earlier attempt may have been carried out."""
 
     def json(self) -> dict[str, Any]:
         """Return the JSON object in the body; raise `ValueError` if there is none."""
@@ -147,21 +145,21 @@ class Requests:
         """Return the request for some properties of an object."""
         return Call("objects.get", "GET", self.object_url(name), name, {"fields": fields})
 
-    def send(self, call: Call, *, attempts: int | None = None) -> Answer:
+    def send(self, call: Call, *, once: int | None = None) -> Answer:
         """Send a request until it succeeds, and return the response.
 
-        Raises `FailureError` or `NoCredentialsError`.
+        With `once`, send it only once; this is the number of attempts before, which the caller has
+        made. Raises `FailureError` or `NoCredentialsError`.
         """
-        attempts = attempts or self.settings.attempts
+        numbers = range(self.settings.attempts) if once is None else range(once, once + 1)
         was_lost = False
-        for number in range(attempts):
+        for number in numbers:
             try:
                 with self.exchange(call, number) as response:
-                    body = response.read()
-                    return Answer(response.status, response.headers, body, was_lost)
+                    return Answer(response.status, response.headers, response.read())
             except FailureError as error:
                 error.attempts, error.lost_before = number + 1, was_lost
-                if not error.is_transient or number == attempts - 1:
+                if not error.is_transient or number == numbers[-1]:
                     raise
                 was_lost = was_lost or error.is_lost
                 pause(number, error)
@@ -199,14 +197,15 @@ class Requests:
         """Send a request once, yield the response, and close it. The body is still to be read.
 
         Raises `FailureError` for a failure of the transport, also while the body is read, and for a
-        status that the call does not accept. Holds a permit until the end.
+        status that the call does not accept. Holds a permit until the end. `number` counts the
+        attempts from 0.
         """
         refuse_if_stopped()
         connection = self.connection
         response = Response()
-        began = time.monotonic()
         failure: BaseException | None = None
         with Permit(self._permits.get()):
+            began = time.monotonic()
             try:
                 response.begin(self._begun(connection, call), call)
                 if response.status not in call.accepts:

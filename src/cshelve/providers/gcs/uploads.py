@@ -43,16 +43,16 @@ class Uploads:
         query: Mapping[str, str] | None = None,
         metadata: Mapping[str, str] | None = None,
         *,
-        attempts: int | None = None,
+        once: int | None = None,
     ) -> str:
         """Store data with some metadata, and return the generation.
 
-        `query` has the condition. Raises `FailureError`.
+        `query` has the condition, and `once` is that of `Requests.send`. Raises `FailureError`.
         """
         if len(data) > CHUNK_BYTES:
             view = memoryview(data)
             chunks = (view[at : at + CHUNK_BYTES] for at in range(0, len(data), CHUNK_BYTES))
-            return self.put_chunks(name, chunks, query, metadata, attempts=attempts)
+            return self.put_chunks(name, chunks, query, metadata, once=once)
         boundary = secrets.token_hex(16)
         properties = self._properties(name, metadata)
         if checksum := crc32c_of(data):
@@ -62,7 +62,7 @@ class Uploads:
             body=_in_two_parts(boundary, properties, self._media_type, data),
             value_bytes=len(data),
         )
-        return _generation_in(self._requests.send(call, attempts=attempts))
+        return _generation_in(self._requests.send(call, once=once))
 
     def put_chunks(
         self,
@@ -71,7 +71,7 @@ class Uploads:
         query: Mapping[str, str] | None = None,
         metadata: Mapping[str, str] | None = None,
         *,
-        attempts: int | None = None,
+        once: int | None = None,
         moved: Callable[[int], object] = lambda _: None,
     ) -> str:
         """Store the chunks, of which only the last may be shorter, and return the generation.
@@ -85,7 +85,7 @@ class Uploads:
             },
             body=json.dumps(self._properties(name, metadata)).encode(),
         )
-        url = self._requests.send(begin, attempts=attempts).headers.get("Location", "")
+        url = self._requests.send(begin, once=once).headers.get("Location", "")
         if not url:
             raise FailureError("the response has no address for the upload", 200)
         call = Call("objects.insert", "PUT", url, name, accepts=OF_CHUNK)
@@ -121,15 +121,16 @@ class Uploads:
             headers = {"Content-Range": f"bytes {span}/{total}"}
             sending = call._replace(headers=headers, body=rest, value_bytes=len(rest))
             try:
-                answer = self._requests.send(sending, attempts=1)
+                answer = self._requests.send(sending, once=number)
             except FailureError as error:
                 if not error.is_transient or number == attempts - 1:
-                    error.attempts = number + 1
                     raise
                 pause(number, error)
                 asking = call._replace(headers={"Content-Range": f"bytes */{total}"})
                 answer = self._requests.send(asking)
             if answer.status != 308:
+                if not is_last:
+                    raise FailureError("the upload ended before its last chunk", answer.status)
                 return answer
             arrived = _arrived(answer) - start
             if not 0 <= arrived <= len(chunk):
@@ -143,7 +144,7 @@ class Uploads:
         """Tell the server to drop an upload; it does so itself after a week."""
         cancelling = call._replace(method="DELETE", accepts=CANCELLED)
         with unstoppable(), suppress(FailureError, NoCredentialsError):
-            self._requests.send(cancelling, attempts=1)
+            self._requests.send(cancelling, once=0)
 
     @property
     def _media_type(self) -> str:
