@@ -6,6 +6,7 @@ import json
 import pickle
 import threading
 from collections.abc import Iterator
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -113,6 +114,23 @@ class TestAServiceAccount:
             google.issued = 5
             assert db.provider.get("a").data == b"value"
         assert google.authorizations[-2:] == ["Bearer token-1", "Bearer token-6"]
+
+    def test_gets_one_token_for_all_threads(
+        self, google: Google, server: ScriptedServer, key_file: Path
+    ) -> None:
+        provider = Gcs(
+            "bucket",
+            auth_type="service_account",
+            credentials_file=str(key_file),
+            api_endpoint=server.endpoint_url,
+        )
+        for issued in (1, 2):
+            found = list(provider.get_many(f"k{number}" for number in range(50)))
+            assert {item and item.data for _, item in found} == {b"value"}
+            assert google.issued == issued
+            # Of the past: google-auth renews it before the next request.
+            provider._requests.connection._credentials.expiry = datetime(2020, 1, 1)
+        provider.close()
 
     def test_of_the_environment_is_the_default(
         self,

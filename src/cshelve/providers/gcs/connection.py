@@ -7,6 +7,7 @@ module imports the SDK, and is itself imported when the first request is sent.
 from __future__ import annotations
 
 import os
+import threading
 from typing import Any
 
 import google.auth
@@ -46,6 +47,7 @@ class Connection:
         self.project: str | None = project
         self.base_url: str = self.client.api_endpoint.rstrip("/")
         self._credentials = credentials
+        self._renewing = threading.Lock()
         self._token_session = Session()
         self._token_session.mount("https://", HTTPAdapter(max_retries=3))
         self._ask_for_token = Request(self._token_session)
@@ -55,13 +57,22 @@ class Connection:
 
     def request(self, method: str, url: str, **parameters: Any) -> Any:
         """Send a request, and once more if its token is refused, with a new one."""
+        if not self._credentials.valid:
+            self._renew(self._credentials.token)
+        token = self._credentials.token
         response = self._session.request(method, url, **parameters)
         if response.status_code != 401 or isinstance(self._credentials, AnonymousCredentials):
             return response
         # google-auth would do that too, but leave the connection of the first response open.
         response.close()
-        self._credentials.refresh(self._ask_for_token)
+        self._renew(token)
         return self._session.request(method, url, **parameters)
+
+    def _renew(self, token: str | None) -> None:
+        """Replace a token, unless another thread has; google-auth would do so in every thread."""
+        with self._renewing:
+            if self._credentials.token == token:
+                self._credentials.refresh(self._ask_for_token)
 
     def close(self) -> None:
         """Close the connections to the server."""
