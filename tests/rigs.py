@@ -5,12 +5,16 @@ from __future__ import annotations
 import ast
 import importlib
 import itertools
+import json
 import os
 import threading
 from collections.abc import Callable, Generator, Iterator
+from contextlib import closing
 from dataclasses import dataclass, field
+from http.client import HTTPConnection
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -23,6 +27,7 @@ from cshelve.testing import shelf_over
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
 
+    from testbed.fake_gcs import FakeGcs, GcsProxy
     from testbed.fault_proxy import FaultProxy
     from testbed.seaweedfs import Identity, SeaweedFS
 
@@ -155,6 +160,42 @@ class S3Rig:
         """Write the configuration of a shelf under a prefix of its own, behind the proxy."""
         who = identity or self.server.admin
         return s3_config(who, self.proxy.endpoint_url, **default)
+
+
+@dataclass
+class GcsRig:
+    """One bucket of the emulator of Google Cloud Storage, seen through the proxy."""
+
+    server: FakeGcs
+    proxy: GcsProxy
+    bucket: str = BUCKET
+
+    def config(self, **default: Any) -> dict[str, dict[str, Any]]:
+        """Write the configuration of a shelf under a prefix of its own, behind the proxy."""
+        options = {
+            "provider": "gcs",
+            "bucket_name": self.bucket,
+            "auth_type": "anonymous",
+            "key_prefix": unique_name(),
+            **default,
+        }
+        return {
+            "default": {name: value for name, value in options.items() if value is not None},
+            "provider_params": {
+                "client_options.api_endpoint": self.proxy.endpoint_url,
+                "project": "tests",
+            },
+        }
+
+    def create_bucket(self) -> None:
+        self.request("POST", "/storage/v1/b?project=tests", json.dumps({"name": self.bucket}))
+
+    def request(self, method: str, path: str, body: str | bytes = b"") -> tuple[int, bytes]:
+        """Send a request to the emulator itself: round the code under test and the proxy."""
+        with closing(HTTPConnection(urlsplit(self.server.endpoint_url).netloc)) as connection:
+            connection.request(method, path, body)
+            answer = connection.getresponse()
+            return answer.status, answer.read()
 
 
 def finish(outcomes: Generator[Outcome]) -> None:

@@ -24,7 +24,13 @@ pytestmark = MARKS
 
 
 shared_by_processes = pytest.mark.parametrize(
-    "place", ["filesystem", pytest.param("aws-s3", marks=pytest.mark.s3)], indirect=True
+    "place",
+    [
+        "filesystem",
+        pytest.param("aws-s3", marks=pytest.mark.s3),
+        pytest.param("gcs", marks=pytest.mark.gcs),
+    ],
+    indirect=True,
 )
 
 

@@ -99,10 +99,10 @@ def test_is_taken_where_there_is_a_local_shelf_of_that_name(name: str) -> None:
 
 
 def test_a_scheme_that_there_is_not_may_be_the_name_of_a_local_shelf(folder: Path) -> None:
-    (folder / "gs:").mkdir()
-    with shelve.open("gs://shelf") as db:
+    (folder / "gopher:").mkdir()
+    with shelve.open("gopher://shelf") as db:
         db["k"] = 1
-    with cshelve.open("gs://shelf") as db:
+    with cshelve.open("gopher://shelf") as db:
         assert db["k"] == 1
 
 

@@ -6,7 +6,8 @@ import pytest
 
 from tools.configuration_reference import COMMAND, PAGE, updated
 
-pytestmark = pytest.mark.s3  # The page has the options of aws-s3, which need its package.
+# The page has the options of aws-s3 and gcs, which need their packages.
+pytestmark = [pytest.mark.s3, pytest.mark.gcs]
 
 
 def test_the_page_is_up_to_date() -> None:

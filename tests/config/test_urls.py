@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 import cshelve
+from cshelve._config.names import FORMS
 from cshelve._config.url import sections_from_url
 from tests.rigs import provider_of, unique_name
 
@@ -42,6 +43,19 @@ class TestPlaces:
         }
         assert "key_prefix" not in default_of("s3://bucket")
         assert "key_prefix" not in default_of("s3://bucket/")
+
+    def test_gs_is_a_bucket_and_a_prefix_too(self) -> None:
+        assert default_of("gs://bucket/a/b?auth_type=anonymous") == {
+            "provider": "gcs",
+            "bucket_name": "bucket",
+            "key_prefix": "a/b",
+            "auth_type": "anonymous",
+        }
+        assert default_of("gs://bucket")["auth_type"] == "default"
+        with pytest.raises(cshelve.ConfigurationError, match=r"Write gs://bucket/prefix .*whole"):
+            sections_from_url("gs://bucket", "n")
+        _, contents = sections_from_url("gs://bucket?whole_bucket=true", "n")
+        assert "whole_bucket" not in contents["default"]
 
     @pytest.mark.parametrize("host", ["", "localhost"])
     def test_file_is_a_folder(self, host: str, tmp_path: Path) -> None:
@@ -82,6 +96,7 @@ class TestPlaces:
         [
             ("s3://", "names no bucket: write s3://bucket/prefix"),
             ("s3:///prefix", "names no bucket"),
+            ("gs://", "names no bucket: write gs://bucket/prefix"),
             ("memory://", "names no shelf: write memory://name"),
             ("file://", "names no path: write file:///folder"),
             ("file:///", "names no path"),
@@ -95,11 +110,12 @@ class TestPlaces:
         with pytest.raises(cshelve.ConfigurationError, match=problem):
             cshelve.open(url)
 
-    @pytest.mark.parametrize("scheme", ["gs", "s3a", "az", "sftp", "redis", "http"])
+    @pytest.mark.parametrize("scheme", ["s3a", "az", "sftp", "redis", "http"])
     def test_a_scheme_that_there_is_not_says_which_there_are(self, scheme: str) -> None:
         said = refusal_of(f"{scheme}://user:{SECRET}@place/path")
         assert f"no scheme {scheme}://" in said
-        assert "there are s3://, file://, memory://, dbm://" in said
+        assert f"there are {', '.join(f'{each}://' for each in FORMS)}" in said
+        assert {"s3", "gs", "file", "memory", "dbm"} <= set(FORMS)
         assert SECRET not in said
 
     @pytest.mark.parametrize(

@@ -55,7 +55,9 @@ def test_an_unknown_name_says_which_there_are(folder: Path) -> None:
     with pytest.raises(cshelve.UnknownProviderError) as caught:
         cshelve.open_from_dict(config_of("our"))
     assert "did you mean ours?" in str(caught.value)
-    assert "there are aws-s3, dbm, filesystem, in-memory, ours" in str(caught.value)
+    known = [*cshelve.providers.names()]
+    assert {"aws-s3", "dbm", "filesystem", "gcs", "in-memory", "ours"} <= set(known)
+    assert f"there are {', '.join(known)}" in str(caught.value)
 
 
 @pytest.mark.parametrize("name", ["azure-blob", "sftp"])
@@ -108,3 +110,13 @@ def test_what_authors_need_is_under_one_roof(name: str) -> None:
 def test_a_name_that_there_is_not_is_an_attribute_error() -> None:
     with pytest.raises(AttributeError, match="has no attribute 'Azure'"):
         _ = cshelve.providers.Azure  # type: ignore[attr-defined]  # as it should be
+
+
+def test_a_package_within_a_package_that_is_missing_is_named_too(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    for module in [name for name in sys.modules if name.split(".")[0] == "google"]:
+        monkeypatch.delitem(sys.modules, module)
+    monkeypatch.setitem(sys.modules, "google", None)
+    with pytest.raises(cshelve.MissingDependencyError, match=r"cshelve\[gcs\]"):
+        cshelve.open("gs://bucket/prefix")

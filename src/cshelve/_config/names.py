@@ -20,6 +20,7 @@ AROUND_A_NAME = " \u00a0\u200b\u200c\u200d\u2060\ufeff\"'`"
 # The provider that each scheme stands for, and an example of its URLs.
 FORMS = {
     "s3": ("aws-s3", "s3://bucket/prefix"),
+    "gs": ("gcs", "gs://bucket/prefix"),
     "file": ("filesystem", "file:///folder"),
     "memory": ("in-memory", "memory://name"),
     "dbm": ("dbm", "dbm:///path"),

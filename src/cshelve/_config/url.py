@@ -53,16 +53,16 @@ def sections_from_url(url: str, flag: str) -> tuple[str, Contents]:
     options = _place(before, scheme, place, form)
     contents: Contents = {"default": {"provider": provider, **options}}
     _add_options(before, query, contents)
-    if provider == "aws-s3":
+    if scheme in ("s3", "gs"):
         contents["default"].setdefault("auth_type", "default")
-        _check_whole_bucket(before, flag, contents["default"])
+        _check_whole_bucket(before, flag, contents["default"], form)
     return before, sections_from_dict(contents, before)
 
 
 def _place(source: str, scheme: str, place: str, form: str) -> dict[str, object]:
     """Return the options for the place of the shelf; raise an error if the URL has none."""
     host, slash, rest = place.partition("/")
-    if scheme == "s3":
+    if scheme in ("s3", "gs"):
         if not host:
             raise ConfigurationError(f"{source!r} names no bucket: write {form}.")
         bucket = {"bucket_name": _decoded(source, host)}
@@ -104,7 +104,7 @@ def _add_options(source: str, query: str, contents: Contents) -> None:
         options[option] = _decoded(source, value)
 
 
-def _check_whole_bucket(source: str, flag: str, options: dict[str, object]) -> None:
+def _check_whole_bucket(source: str, flag: str, options: dict[str, object], form: str) -> None:
     """Remove the option `whole_bucket`; raise an error if flag `n` needs it and it is not set."""
     try:
         is_meant = boolean(options.pop(WHOLE_BUCKET, "false"))
@@ -116,7 +116,7 @@ def _check_whole_bucket(source: str, flag: str, options: dict[str, object]) -> N
     elif flag == "n" and not is_meant:
         raise ConfigurationError(
             f"{source}: flag 'n' would delete every object of the bucket, even those of other "
-            "programs. Write s3://bucket/prefix for a shelf in a part of it, or, to empty the "
+            f"programs. Write {form} for a shelf in a part of it, or, to empty the "
             f"whole bucket, {source}?{WHOLE_BUCKET}=true."
         )
 

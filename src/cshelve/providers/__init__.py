@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from cshelve.providers.base import Capabilities, Details, Entry, Item, Provider
     from cshelve.providers.dbm import Dbm
     from cshelve.providers.filesystem.provider import Filesystem
+    from cshelve.providers.gcs.provider import Gcs
     from cshelve.providers.in_memory import InMemory
     from cshelve.providers.stats import Stats
     from cshelve.providers.streams import Source, Target
@@ -39,6 +40,7 @@ __all__ = [
     "Details",
     "Entry",
     "Filesystem",
+    "Gcs",
     "InMemory",
     "Item",
     "Option",
@@ -77,6 +79,7 @@ _TABLE = {
     "aws-s3": _Where("cshelve.providers.aws_s3.provider", "AwsS3", "aws-s3", "boto3"),
     "dbm": _Where("cshelve.providers.dbm", "Dbm"),
     "filesystem": _Where("cshelve.providers.filesystem.provider", "Filesystem"),
+    "gcs": _Where("cshelve.providers.gcs.provider", "Gcs", "gcs", "google.cloud.storage"),
     "in-memory": _Where("cshelve.providers.in_memory", "InMemory"),
 }
 
@@ -90,6 +93,7 @@ _MODULES = {
     "Details": "cshelve.providers.base",
     "Entry": "cshelve.providers.base",
     "Filesystem": "cshelve.providers.filesystem.provider",
+    "Gcs": "cshelve.providers.gcs.provider",
     "InMemory": "cshelve.providers.in_memory",
     "Item": "cshelve.providers.base",
     "Option": "cshelve._config.options",
@@ -218,7 +222,10 @@ def _entry_points() -> Any:
 def _is_installed(package: str) -> bool:
     if package in sys.modules:
         return sys.modules[package] is not None
-    return importlib.util.find_spec(package) is not None
+    try:
+        return importlib.util.find_spec(package) is not None
+    except ModuleNotFoundError:  # Of the package around it.
+        return False
 
 
 # Type checkers know the names from the imports above. With this, they would accept any other name.

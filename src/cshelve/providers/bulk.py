@@ -10,9 +10,11 @@ from cshelve._concurrency.parallel import map_in_order
 from cshelve.exceptions import KeyNotFoundError
 
 if TYPE_CHECKING:
+    import logging
+
     from cshelve.providers.base import Item, Provider
 
-__all__ = ["delete_each", "get_each", "put_each"]
+__all__ = ["delete_each", "get_each", "put_each", "warn_of_whole_bucket"]
 
 T = TypeVar("T")
 
@@ -46,6 +48,27 @@ def delete_each(provider: Provider, names: Iterable[str]) -> Generator[Outcome]:
         return outcome_of(name, provider.location, lambda: provider.delete(name))
 
     return _outcomes(remove, names, provider.concurrency)
+
+
+def warn_of_whole_bucket(
+    deleting: Generator[Outcome], logger: logging.Logger, location: str
+) -> Generator[Outcome]:
+    """Yield the outcomes of deleting all objects of a bucket, and log a warning at the end."""
+    deleted = 0
+    try:
+        for outcome in deleting:
+            deleted += outcome.failure is None
+            yield outcome
+    finally:
+        deleting.close()
+        if deleted:
+            objects = "1 object was" if deleted == 1 else f"{deleted} objects were"
+            logger.warning(
+                "%s: the shelf is the whole bucket, and %s deleted from it; key_prefix limits "
+                "a shelf to a part of a bucket",
+                location,
+                objects,
+            )
 
 
 def _outcomes(

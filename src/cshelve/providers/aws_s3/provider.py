@@ -48,7 +48,7 @@ from cshelve.providers.base import (
     Outcome,
     Provider,
 )
-from cshelve.providers.bulk import delete_each, get_each
+from cshelve.providers.bulk import delete_each, get_each, warn_of_whole_bucket
 
 if TYPE_CHECKING:
     import logging
@@ -396,23 +396,8 @@ class AwsS3(Provider):
     def guard_purge(self, deleting: Generator[Outcome]) -> Generator[Outcome]:
         """Log a warning at the end if this deletes the objects of a whole bucket."""
         if self._bucket.prefix:
-            yield from deleting
-            return
-        deleted = 0
-        try:
-            for outcome in deleting:
-                deleted += outcome.failure is None
-                yield outcome
-        finally:
-            deleting.close()
-            if deleted:
-                objects = "1 object was" if deleted == 1 else f"{deleted} objects were"
-                self._logger.warning(
-                    "%s: the shelf is the whole bucket, and %s deleted from it; key_prefix limits "
-                    "a shelf to a part of a bucket",
-                    self.location,
-                    objects,
-                )
+            return deleting
+        return warn_of_whole_bucket(deleting, self._logger, self.location)
 
     @cached_property
     def _bulk_delete(self) -> BulkDelete:

@@ -1,0 +1,1 @@
+"""The provider `gcs`: shelves in Google Cloud Storage."""
