@@ -11,16 +11,18 @@ from pathlib import Path
 
 import pytest
 
+from testbed.azurite import ACCESS_KEY, Azurite
 from testbed.fake_gcs import FakeGcs, GcsProxy, emulator_path
 from testbed.fault_proxy import FaultProxy
 from testbed.loopback import refuse_other_hosts
 from testbed.moto import Moto
 from testbed.seaweedfs import SeaweedFS
 from tests import rigs
+from tests.providers.azure_blob.rig import CONTAINER, AzureRig
 
 # Credentials and settings of whoever runs the tests must not reach the SDKs.
 FOREIGN_SETTINGS = (
-    *("AWS_", "BOTO_", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"),
+    *("AWS_", "AZURE_", "BOTO_", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"),
     *("GOOGLE_", "GCLOUD_", "STORAGE_EMULATOR_HOST"),
 )
 
@@ -171,6 +173,36 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[rigs.Place
     place = rigs.Place(config)
     yield place
     place.close()
+
+
+@pytest.fixture(scope="session")
+def azurite() -> Iterator[Azurite]:
+    try:
+        server = Azurite()
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+    with server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def azure_rig(azurite: Azurite) -> Iterator[AzureRig]:
+    """One container of the server, through the proxy; each configuration has its own prefix."""
+    from azure.storage.blob import BlobServiceClient
+
+    with (
+        FaultProxy(azurite.account_url) as proxy,
+        BlobServiceClient(azurite.account_url, credential=ACCESS_KEY) as service,
+    ):
+        service.create_container(CONTAINER)
+        yield AzureRig(azurite, proxy, service)
+
+
+@pytest.fixture
+def azure(azure_rig: AzureRig) -> Iterator[AzureRig]:
+    """The rig, without the faults of the test before."""
+    yield azure_rig
+    azure_rig.proxy.clear()
 
 
 @pytest.fixture(params=rigs.DBM_BACKENDS)
