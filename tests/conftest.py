@@ -29,6 +29,21 @@ FOREIGN_SETTINGS = (
 # The suites that a store of `place` runs: those whose result depends on the store. (The others test
 # what lies above a provider, and run in memory, in a folder and in S3.)
 SUITES_OF = {
+    "azure-blob": (
+        "tests/behaviour/many_writers/",
+        "tests/behaviour/test_parity_with_shelve",
+        "tests/shelf/copying/",
+        "tests/shelf/expiry/",
+        "tests/shelf/files/",
+        "tests/shelf/looking/",
+        "tests/shelf/many_keys/test_delete_many",
+        "tests/shelf/many_keys/test_get_many",
+        "tests/shelf/many_keys/test_set_many",
+        "tests/shelf/many_keys/test_update",
+        "tests/shelf/prefix/test_views",
+        "tests/shelf/rewrite/",
+        "tests/shelf/test_shelf",
+    ),
     "gcs": (
         "tests/behaviour/many_writers/",
         "tests/behaviour/test_forks",
@@ -42,7 +57,7 @@ SUITES_OF = {
         "tests/shelf/many_keys/test_update",
         "tests/shelf/rewrite/",
         "tests/shelf/test_shelf",
-    )
+    ),
 }
 
 
@@ -151,6 +166,7 @@ def gcs(gcs_rig: rigs.GcsRig) -> Iterator[rigs.GcsRig]:
         "in-memory",
         "filesystem",
         pytest.param("aws-s3", marks=[pytest.mark.s3, pytest.mark.once]),
+        pytest.param("azure-blob", marks=pytest.mark.azure),
         pytest.param("gcs", marks=pytest.mark.gcs),
     ],
 )
@@ -168,6 +184,8 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[rigs.Place
             config = request.getfixturevalue("gcs").config()
         case "filesystem":
             config = rigs.folder_config(tmp_path / "shelf")
+        case "azure-blob":
+            config = request.getfixturevalue("azure").config()
         case _:
             config = request.getfixturevalue("s3").config()
     place = rigs.Place(config)
