@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import json
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,6 +16,7 @@ from testbed.azurite import ACCESS_KEY, ACCOUNT
 from tests.rigs import unique_name
 
 if TYPE_CHECKING:
+    from azure.core.credentials import AccessToken
     from azure.storage.blob import BlobServiceClient, ContainerClient
 
     from testbed.azurite import Azurite
@@ -67,3 +71,32 @@ def without_pauses() -> Iterator[None]:
         patch.setattr("cshelve.providers.azure_blob.requests.PAUSE_SECONDS", 0)
         patch.setattr("cshelve.providers.azure_blob.requests.THROTTLED_PAUSE_SECONDS", 0)
         yield
+
+
+class FakeCredential:
+    """A credential whose tokens Azurite accepts: it does not check their signature."""
+
+    def __init__(self, audience: str = "https://storage.azure.com") -> None:
+        self._audience = audience
+        self.asked = 0
+
+    def get_token(self, *_: str, **__: Any) -> AccessToken:
+        from azure.core.credentials import AccessToken
+
+        self.asked += 1
+        now = int(time.time())
+        claims = {
+            "aud": self._audience,
+            "iss": "https://sts.windows.net/ab1f708d-50f6-404c-a006-d71b2ac7a606/",
+            "iat": now - 60,
+            "nbf": now - 60,
+            "exp": now + 3600,
+            "ver": "1.0",
+        }
+        parts = [{"alg": "HS256", "typ": "JWT"}, claims, "no signature"]
+        token = ".".join(_encoded(json.dumps(part)) for part in parts)
+        return AccessToken(token, now + 3600)
+
+
+def _encoded(text: str) -> str:
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")

@@ -135,7 +135,8 @@ def _is_about_shelf(error: AzureError) -> bool:
     """Return whether requests about other blobs would fail, too."""
     if not status_of(error):
         return isinstance(error, ClientAuthenticationError) or _is_about_connection(error)
-    return code_of(error) in WRONG_SECRET | THROTTLED or status_of(error) in {401, 429, 503}
+    is_of_all = code_of(error) in WRONG_SECRET | THROTTLED or status_of(error) in {401, 429, 503}
+    return is_of_all or "failed to authenticate" in _said(error)
 
 
 def _of(error: AzureError, place: Place) -> Error:
@@ -169,7 +170,8 @@ def _of_answer(error: AzureError, place: Place) -> Error:
             f"{place}: there is no such container ({code}); flag 'c' creates it when the shelf is "
             "opened."
         )
-    if code in NO_PUBLIC_ACCESS and place.auth_type == "anonymous":
+    is_refused = status in {401, 403} or code in NO_PUBLIC_ACCESS
+    if place.auth_type == "anonymous" and is_refused and place.operation in READING:
         return AuthError(
             f"{place}: the container does not exist, or does not allow anonymous requests ({said})."
         )
@@ -211,7 +213,8 @@ ADVICE = {
 
 
 def _refused(code: str, said: str, place: Place) -> AuthError:
-    if code in WRONG_SECRET:
+    # Azurite has another code for it.
+    if code in WRONG_SECRET or "failed to authenticate" in said:
         return AuthError(
             f"{place}: the secret or token is wrong or has expired ({said}); check "
             f"{place.credentials}, [default] account_url, and this machine's clock."
