@@ -118,7 +118,7 @@ class PlainSession(requests.Session):
                 f"{slash}{path}",
                 body=data,
                 headers=headers,
-                timeout=Timeout(connect, read),
+                timeout=Timeout(connect=connect, read=read),
                 retries=False,
                 redirect=False,
                 decode_content=False,
