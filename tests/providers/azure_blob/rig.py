@@ -51,7 +51,7 @@ class AzureRig:
         return azure_config(self.account_url, **default)
 
 
-def azure_config(account_url: str, **default: Any) -> dict[str, dict[str, Any]]:
+def azure_config(account_url: str, /, **default: Any) -> dict[str, dict[str, Any]]:
     options = {
         "provider": "azure-blob",
         "account_url": account_url,

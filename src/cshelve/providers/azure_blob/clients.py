@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING, Any
 
 from azure.storage.blob import BlobServiceClient
@@ -33,7 +34,7 @@ def build_clients(
         "max_single_put_size": settings.single_put_bytes,
         "max_single_get_size": max(settings.single_get_bytes, settings.range_bytes),
     }
-    problem = ""
+    problem = None
     try:
         if settings.auth_type == "connection_string":
             assert settings.secret is not None
@@ -43,9 +44,9 @@ def build_clients(
             service = BlobServiceClient(settings.account_url, credential=credential, **params)
         container = service.get_container_client(settings.container_name)
     except (ValueError, TypeError) as error:
-        # Not raised here: the client's error may quote the secret.
-        problem = type(error).__name__ if settings.secret else str(error)
-    if problem:
+        problem = _without(settings.secret, error)
+    # Not raised in the `except`: the client's error, which may quote the secret, would be seen.
+    if problem is not None:
         kind = AuthArgumentError if settings.secret else ConfigurationError
         raise kind(
             f"{settings.account or 'azure-blob'}: Azure's client cannot be created ({problem}); "
@@ -67,6 +68,13 @@ def _credential(settings: AzureSettings) -> Any:
             return _default_credential(logs=settings.logs_credentials)
         case _:
             return None
+
+
+def _without(secret: str | None, error: Exception) -> str:
+    """Return the text of an error, or only its class if the text contains a part of a secret."""
+    parts = [part for part in re.split("[;=&?]", secret or "") if len(part) > 5]
+    said = str(error)
+    return type(error).__name__ if any(part in said for part in parts) else said
 
 
 def _default_credential(*, logs: bool) -> Any:

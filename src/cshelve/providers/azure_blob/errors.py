@@ -184,7 +184,7 @@ def _of_answer(error: AzureError, place: Place) -> Error:
     if code == "InvalidBlockList":
         return StorageError(
             f"{place}: another writer stored this key while its blocks were sent, and Azure "
-            "removed them; nothing was stored. Write it again."
+            "removed them. Write it again."
         )
     if advice := ADVICE.get(code):
         return StorageError(f"{place}: {advice} ({code}).")

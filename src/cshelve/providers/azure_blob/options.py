@@ -6,16 +6,18 @@ import os
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from cshelve._config.options import Option, any_value, boolean, integer, number, text, word
 from cshelve._config.sections import Sections
-from cshelve.exceptions import AuthArgumentError, AuthTypeError, ConfigurationError
+from cshelve.exceptions import AuthArgumentError, AuthTypeError
 from cshelve.providers.azure_blob.names import LONGEST_NAME, problem_of
 from cshelve.providers.base import DEFAULT_CONCURRENCY, MOST_CONCURRENCY
 
 __all__ = ["OBJECTS", "OPTIONS", "AzureSettings", "settings_from"]
+
+T = TypeVar("T")
 
 CONTAINER_NAME = Option("container_name", text, "", "The container.", required=True)
 KEY_PREFIX = Option(
@@ -73,11 +75,32 @@ def boolean_or_text(value: object) -> object:
         return value
 
 
+# What one request can store: https://learn.microsoft.com/azure/storage/blobs/scalability-targets
+MOST_PUT_BYTES = 5000 << 20
+MOST_BLOCK_BYTES = 4000 << 20
+
+
+def _size(name: str, default: int, meaning: str, most: int | None = None) -> Option[int]:
+    return Option(name, integer, default, meaning, "provider_params", least=1, most=most)
+
+
+SINGLE_PUT = _size(
+    "max_single_put_size", 16 << 20, "Store larger values in blocks, in bytes.", MOST_PUT_BYTES
+)
+BLOCK = _size(
+    "max_block_size", 8 << 20, "The size of each block except the last.", MOST_BLOCK_BYTES
+)
+SINGLE_GET = _size("max_single_get_size", 16 << 20, "Read larger values in ranges, in bytes.")
+RANGE = _size("max_chunk_get_size", 8 << 20, "The size of each range except the first.")
+RETRIES = Option(
+    "retry_total",
+    integer,
+    None,
+    "The most attempts after the first, instead of `total_max_attempts`.",
+    "provider_params",
+    least=0,
+)
 _PARAMETERS: tuple[tuple[str, Callable[[object], Any], Any, str], ...] = (
-    ("max_single_put_size", integer, 16 << 20, "Store larger values in blocks, in bytes."),
-    ("max_block_size", integer, 8 << 20, "The size of each block except the last, in bytes."),
-    ("max_single_get_size", integer, 16 << 20, "Read larger values in ranges, in bytes."),
-    ("max_chunk_get_size", integer, 8 << 20, "The size of each range except the first, in bytes."),
     ("connection_timeout", number, 20.0, "How many seconds to wait for a connection."),
     ("read_timeout", number, 60.0, "How many seconds to wait for more bytes from the server."),
     ("connection_verify", boolean_or_text, True, "Whether to verify certificates, or a CA bundle."),
@@ -91,26 +114,23 @@ _PARAMETERS: tuple[tuple[str, Callable[[object], Any], Any, str], ...] = (
     ("logging_enable", boolean, None, "The same as `[logging] http`."),
     ("logging_body", boolean, None, "Whether the log contains bodies, too."),
     ("secondary_hostname", text, None, "The host of the secondary endpoint, which is not used."),
-    ("retry_total", integer, None, "The most attempts after the first, as `total_max_attempts`."),
 )
-PARAMETERS: dict[str, Option[Any]] = {
-    name: Option(name, kind, default, meaning, "provider_params")
+# Those that are passed on to the client; the provider uses the others itself.
+PARAMETERS: tuple[Option[Any], ...] = tuple(
+    Option(name, kind, default, meaning, "provider_params")
     for name, kind, default, meaning in _PARAMETERS
-}
+)
+OF_PROVIDER: tuple[Option[Any], ...] = (SINGLE_PUT, BLOCK, SINGLE_GET, RANGE, RETRIES)
 OPTIONS: tuple[Option[Any], ...] = (
     *(ACCOUNT_URL, CONTAINER_NAME, KEY_PREFIX, AUTH_TYPE, ENVIRONMENT_KEY, *SECRETS),
     *(CHECK_CONTAINER, TOTAL_MAX_ATTEMPTS, CONCURRENCY),
-    *(*PARAMETERS.values(), LOGS_HTTP, LOGS_CREDENTIALS),
+    *(*OF_PROVIDER, *PARAMETERS, LOGS_HTTP, LOGS_CREDENTIALS),
 )
 
 # Objects that a program makes, which no configuration can contain.
 OBJECTS = frozenset({"transport", "credential"})
-# Those that the provider uses itself, and does not pass on.
-SIZES = ("max_single_put_size", "max_block_size", "max_single_get_size", "max_chunk_get_size")
 # https://learn.microsoft.com/rest/api/storageservices/naming-and-referencing-containers--blobs--and-metadata
 USUAL_CONTAINER_NAME = re.compile(r"(?=.{3,63}$)[a-z0-9]+(-[a-z0-9]+)*|\$(root|web|logs)")
-MOST_BLOCK_BYTES = 4000 << 20
-MOST_PUT_BYTES = 5000 << 20
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,22 +169,21 @@ def settings_from(config: Sections) -> AzureSettings:
     auth_type = config.take(AUTH_TYPE, error=AuthTypeError)
     secret, origin = _secret(config, auth_type)
     account_url = _account_url(config, auth_type)
-    params = _parameters(config)
+    params = {
+        option.name: value
+        for option in PARAMETERS
+        if (value := _parameter(config, option)) is not None
+    }
     if params.get("credential") is not None and auth_type != "passwordless":
         raise AuthArgumentError(
             f"{config.call.where('credential')}goes with auth_type = passwordless, and not with "
             f"{auth_type}."
         )
-    attempts = config.take(TOTAL_MAX_ATTEMPTS)
-    retries = params.pop("retry_total", None)
-    logs_http = config.take(LOGS_HTTP)
-    params.setdefault("logging_enable", logs_http)
-    concurrency = config.take(CONCURRENCY)
-    single_put, block, single_get, each_range = (params.pop(name) for name in SIZES)
-    address = account_url if account_url else _address_in(secret or "")
+    params.setdefault("logging_enable", config.take(LOGS_HTTP))
+    attempts, retries = config.take(TOTAL_MAX_ATTEMPTS), _parameter(config, RETRIES)
     return AzureSettings(
         account_url=account_url,
-        account=_account_of(address),
+        account=_account_of(account_url or _address_in(secret or "")),
         container_name=container_name,
         prefix=prefix,
         auth_type=auth_type,
@@ -172,11 +191,11 @@ def settings_from(config: Sections) -> AzureSettings:
         origin_of_secret=origin,
         check_container=config.take(CHECK_CONTAINER),
         attempts=attempts if retries is None else retries + 1,
-        concurrency=concurrency,
-        single_put_bytes=single_put,
-        block_bytes=block,
-        single_get_bytes=single_get,
-        range_bytes=each_range,
+        concurrency=config.take(CONCURRENCY),
+        single_put_bytes=_parameter(config, SINGLE_PUT),
+        block_bytes=_parameter(config, BLOCK),
+        single_get_bytes=_parameter(config, SINGLE_GET),
+        range_bytes=_parameter(config, RANGE),
         client_params=params,
         logs_credentials=config.take(LOGS_CREDENTIALS),
     )
@@ -283,27 +302,14 @@ def _account_url(config: Sections, auth_type: str) -> str:
     return url.rstrip("/")
 
 
-def _parameters(config: Sections) -> dict[str, Any]:
-    """Return the arguments of the client; those in the configuration take precedence."""
-    found: dict[str, Any] = {}
-    for name, option in PARAMETERS.items():
-        section = config.section("provider_params")
-        in_call = name not in section.options()
-        if in_call:
-            section = config.call
-        elif name in OBJECTS:
-            raise section.error(name, "is an object, to pass in the provider_params of the call.")
-        value = section.take(option)
-        if value is not None:
-            found[name] = value
-    most = {"max_single_put_size": MOST_PUT_BYTES, "max_block_size": MOST_BLOCK_BYTES}
-    for name in SIZES:
-        if not 1 <= found[name] <= most.get(name, found[name]):
-            raise ConfigurationError(
-                f"{config.source}, [provider_params] {name}: must be between 1 and "
-                f"{most.get(name, MOST_PUT_BYTES):,}, not {found[name]}."
-            )
-    return found
+def _parameter(config: Sections, option: Option[T]) -> T:
+    """Return the value of a parameter; that in the configuration takes precedence."""
+    written = config.section(option.section)
+    if option.name not in written.options():
+        return config.call.take(option)
+    if option.name in OBJECTS:
+        raise written.error(option, "is an object, to pass in the provider_params of the call.")
+    return written.take(option)
 
 
 def _address_in(connection_string: str) -> str:
