@@ -30,7 +30,12 @@ ETAG = re.compile(r"[\x21\x23-\x29\x2b\x2d-\x7e]+")
 
 
 def unquoted(etag: object) -> str:
-    """Return an ETag without quotes: Azure writes them in headers, but not in listings."""
+    """Return an ETag without quotes: Azure writes them in headers, but not in listings.
+
+    Raises `ValueError` if there is none: then it is not known whether a value is stored.
+    """
+    if not etag:
+        raise ValueError("the response has no ETag")
     return str(etag).strip('"')
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from typing import NamedTuple
+from xml.etree.ElementTree import ParseError
 
 from azure.core.exceptions import (
     AzureError,
@@ -27,8 +28,10 @@ from cshelve.exceptions import (
 
 __all__ = [
     "ABSENT",
+    "UNREADABLE",
     "AzureError",
     "Place",
+    "UnreadableError",
     "code_of",
     "did_nothing",
     "is_absent",
@@ -62,6 +65,14 @@ NO_CONNECTION = ("NewConnectionError", "ConnectTimeoutError", "NameResolutionErr
 # The role with which a user, or an application, may do what an operation does.
 READER, CONTRIBUTOR = "Storage Blob Data Reader", "Storage Blob Data Contributor"
 READING = frozenset({"GetBlob", "GetBlobProperties", "ListBlobs"})
+
+
+# What the client raises for a response that is not like Azure's.
+UNREADABLE = (ValueError, KeyError, TypeError, AttributeError, ParseError)
+
+
+class UnreadableError(AzureError):
+    """Raised if the client cannot read a response."""
 
 
 class Place(NamedTuple):
@@ -114,6 +125,8 @@ def is_answer_lost(error: BaseException) -> bool:
     """Return whether a request may have been carried out although no response confirms it."""
     if did_nothing(error):
         return False
+    if isinstance(error, UnreadableError):
+        return True
     status = status_of(error)
     return (not status and _is_about_connection(error)) or (status >= 500 and status != 501)
 
@@ -145,6 +158,11 @@ def _of(error: AzureError, place: Place) -> Error:
             f"{place}: there are no usable credentials ({_first_line(error)}). Sign in with "
             "`az login`, set the variables AZURE_CLIENT_ID, AZURE_TENANT_ID and "
             "AZURE_CLIENT_SECRET, or choose another [default] auth_type."
+        )
+    if isinstance(error, UnreadableError):
+        return StorageError(
+            f"{place}: the response cannot be read ({_first_line(error)}); is [default] "
+            "account_url the address of Azure Blob Storage?"
         )
     if _was_never_sent(error):
         return StorageError(

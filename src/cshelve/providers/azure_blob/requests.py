@@ -10,11 +10,11 @@ from cshelve._concurrency.backoff import full_jitter
 from cshelve._concurrency.parallel import refuse_if_stopped
 from cshelve._concurrency.per_process import PerProcess
 from cshelve._concurrency.permits import Permit, Permits
+from cshelve.exceptions import Error
 
 if TYPE_CHECKING:
     from azure.storage.blob import BlobClient, ContainerClient
 
-    from cshelve.exceptions import Error
     from cshelve.providers.azure_blob.errors import Place
     from cshelve.providers.azure_blob.options import AzureSettings
     from cshelve.providers.azure_blob.transport import CountingTransport
@@ -78,13 +78,19 @@ class Requests:
         self, operation: str, name: str | None, call: Callable[[], T], number: int = 0
     ) -> T:
         """Call the client once; `number` counts the attempts from 0. Raises the client's errors."""
+        from cshelve.providers.azure_blob.errors import UNREADABLE, UnreadableError
         from cshelve.providers.azure_blob.transport import Sending
 
         blob = None if name is None else self.settings.prefix + name
         with Permit(self._permits.get()):
             refuse_if_stopped()
             self.clients.transport.now_sending(Sending(operation, blob, number + 1))
-            return call()
+            try:
+                return call()
+            except Error:
+                raise
+            except UNREADABLE as error:
+                raise UnreadableError(f"{type(error).__name__}: {error}") from error
 
     def send(self, operation: str, name: str | None, call: Callable[[], T]) -> T:
         """Call the client until it succeeds or fails for good; raise the client's last error.
