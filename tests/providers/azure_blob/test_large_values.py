@@ -89,19 +89,32 @@ def test_survive_lost_responses(
         provider.delete("k")
 
 
-def test_that_another_writer_removed_the_blocks_of_are_an_error(
-    azure: AzureRig, provider: AzureBlob
-) -> None:
+class TestWhoseBlocksAnotherWriterRemoved:
     # Azurite keeps blocks that Azure would remove.
-    fault = Answer(400, headers={"x-ms-error-code": "InvalidBlockList"})
-    for if_absent in (False, True):
-        with (
-            azure.proxy.inject(fault, method="PUT", after=8) as rule,
-            pytest.raises(cshelve.StorageError, match="another writer stored this key"),
-        ):
-            provider.put("k", VALUE, if_absent=if_absent)
+    REMOVED = Answer(400, headers={"x-ms-error-code": "InvalidBlockList"})
+
+    def test_are_sent_again(self, azure: AzureRig, provider: AzureBlob) -> None:
+        with azure.proxy.inject(self.REMOVED, method="PUT", after=8) as rule:
+            provider.put("k", VALUE)
         assert rule.hits == 1
-    assert not provider.contains("k")
+        assert requests_of(provider) == {"PutBlock": 16, "PutBlockList": 2}
+        assert provider.get("k").data == VALUE
+
+    def test_are_a_conflict_under_a_condition(self, azure: AzureRig, provider: AzureBlob) -> None:
+        with (
+            azure.proxy.inject(self.REMOVED, method="PUT", after=8),
+            pytest.raises(cshelve.ConflictError, match="another writer stored this key"),
+        ):
+            provider.put("k", VALUE, if_absent=True)
+        assert not provider.contains("k")
+
+    def test_are_an_error_of_an_upload(self, azure: AzureRig, provider: AzureBlob) -> None:
+        source = cshelve.providers.Source(io.BytesIO(VALUE))
+        with (
+            azure.proxy.inject(self.REMOVED, method="PUT", after=8),
+            pytest.raises(cshelve.StorageError, match="Write it again"),
+        ):
+            provider.upload("k", source)
 
 
 def test_that_are_replaced_while_they_are_read_are_read_again(

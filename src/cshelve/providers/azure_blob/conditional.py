@@ -10,7 +10,9 @@ from azure.core import MatchConditions
 
 from cshelve.exceptions import ConflictError, Error
 from cshelve.providers.azure_blob.errors import (
+    BLOCKS_REMOVED,
     AzureError,
+    code_of,
     did_nothing,
     is_absent,
     is_answer_lost,
@@ -98,4 +100,8 @@ class ConditionalWrite(ConditionalRequest):
         assert isinstance(failure, AzureError)
         if is_absent(failure):
             return ConflictError(f"{self._place}: it was deleted since it was read.")
-        return translated(failure, self._place)
+        refusal = translated(failure, self._place)
+        if code_of(failure) == BLOCKS_REMOVED:
+            # Somebody has written since the first block was sent, so after the version was read.
+            return ConflictError(str(refusal))
+        return refusal

@@ -28,6 +28,7 @@ from cshelve.exceptions import (
 
 __all__ = [
     "ABSENT",
+    "BLOCKS_REMOVED",
     "UNREADABLE",
     "AzureError",
     "Place",
@@ -48,6 +49,7 @@ ABSENT = "BlobNotFound"
 NO_CONTAINER = frozenset({"ContainerNotFound", "ContainerBeingDeleted", "ContainerDisabled"})
 THROTTLED = frozenset({"ServerBusy", "AccountBeingCreated"})
 CONFLICTS = frozenset({"ConditionNotMet", "BlobAlreadyExists", "SourceConditionNotMet"})
+BLOCKS_REMOVED = "InvalidBlockList"
 UNHOLDABLE_NAME = frozenset({"InvalidUri", "InvalidResourceName", "OutOfRangeInput"})
 WRONG_SECRET = frozenset({"AuthenticationFailed", "InvalidAuthenticationInfo"})
 LACKS_PERMISSION = frozenset(
@@ -90,7 +92,7 @@ class Place(NamedTuple):
         return f"{self.operation}{of} in {self.location}"
 
 
-def code_of(error: BaseException) -> str:
+def code_of(error: BaseException | None) -> str:
     """Return the error code in Azure's response; empty if there is none."""
     code = getattr(error, "error_code", None)
     return str(getattr(code, "value", code) or "")
@@ -199,7 +201,7 @@ def _of_answer(error: AzureError, place: Place) -> Error:
         return ConflictError(f"{place}: another writer was first ({said}).")
     if code in UNHOLDABLE_NAME and place.name is not None:
         return KeyNotStorableError(f"{place}: Azure cannot hold such a key ({said}).")
-    if code == "InvalidBlockList":
+    if code == BLOCKS_REMOVED:
         return StorageError(
             f"{place}: another writer stored this key while its blocks were sent, and Azure "
             "removed them. Write it again."

@@ -6,7 +6,7 @@ import secrets
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from cshelve.exceptions import ConflictError
+from cshelve.exceptions import ConflictError, StorageError
 from cshelve.providers.azure_blob.blocks import (
     MOST_AT_ONCE,
     block_bytes,
@@ -21,7 +21,7 @@ from cshelve.providers.azure_blob.conditional import (
     condition_on,
     unquoted,
 )
-from cshelve.providers.azure_blob.errors import AzureError, is_absent
+from cshelve.providers.azure_blob.errors import BLOCKS_REMOVED, AzureError, code_of, is_absent
 from cshelve.providers.settling import settle
 
 if TYPE_CHECKING:
@@ -34,12 +34,24 @@ def put(requests: Requests, name: str, data: bytes, properties: Mapping[str, Any
     """Store data under a name, and return the new version; `properties` are the client's."""
     settings = requests.settings
     if len(data) > settings.single_put_bytes:
-        pieces = pieces_of(data, block_bytes(settings.block_bytes, len(data)))
-        return put_blocks(requests, name, pieces, properties)
+        return _put_large(requests, name, data, properties)
     try:
         return requests.send("PutBlob", name, lambda: _put_once(requests, name, data, properties))
     except AzureError as error:
         raise requests.error(error, "PutBlob", name) from error
+
+
+def _put_large(requests: Requests, name: str, data: bytes, properties: Mapping[str, Any]) -> str:
+    """Store data in blocks; again from the first one if another writer made Azure remove them."""
+    settings = requests.settings
+    for number in range(settings.attempts):
+        pieces = pieces_of(data, block_bytes(settings.block_bytes, len(data)))
+        try:
+            return put_blocks(requests, name, pieces, properties)
+        except StorageError as error:
+            if code_of(error.__cause__) != BLOCKS_REMOVED or number + 1 == settings.attempts:
+                raise
+    raise AssertionError("there is at least one attempt")
 
 
 def put_if(
