@@ -244,7 +244,7 @@ class TestPasswordless:
                 raise CredentialUnavailableError(message="nothing was found")
 
         monkeypatch.setattr("azure.identity.DefaultAzureCredential", NoCredential)
-        with pytest.raises(cshelve.AuthError, match=r"nothing was found.*az login"):
+        with pytest.raises(cshelve.AuthError, match=r"no usable.*nothing was found.*az login"):
             cshelve.open_from_dict(config)
 
     def test_with_a_token_for_another_service_is_an_auth_error(

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import urllib.error
 import urllib.request
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 
 import cshelve
+from testbed.azurite import ACCESS_KEY, ACCOUNT
 from testbed.faults import Answer
-from tests.providers.azure_blob.rig import AzureRig
+from tests.providers.azure_blob.rig import CONTAINER, AzureRig
 from tests.rigs import unique_name
 
 pytestmark = pytest.mark.azure
@@ -59,6 +61,25 @@ def test_a_source_is_signed_for_so_that_azure_may_read_it(azure: AzureRig) -> No
     assert "sig=" in source
     assert "sp=r&" in source
     assert request.headers["x-ms-requires-sync"].lower() == "true"
+
+
+def test_a_source_has_the_signature_of_the_shelf(azure: AzureRig) -> None:
+    from azure.storage.blob import generate_container_sas
+
+    token = generate_container_sas(
+        ACCOUNT,
+        CONTAINER,
+        account_key=ACCESS_KEY,
+        permission="racwdl",
+        expiry=datetime.now(UTC) + timedelta(hours=1),
+    )
+    config = azure.config(auth_type="sas", access_key=None, sas_token=token)
+    with cshelve.open_from_dict(config) as db:
+        db["k"] = 1
+        with azure.proxy.counting() as count:
+            db.provider.copy("k", "l")
+    [request] = count.requests
+    assert request.headers["x-ms-copy-source"].endswith(f"/k?{token}")
 
 
 @pytest.mark.parametrize("status", [403, 409, 413, 501])

@@ -14,7 +14,7 @@ from azure.core import MatchConditions
 from cshelve.exceptions import KeyNotFoundError
 from cshelve.providers.azure_blob.conditional import unquoted
 from cshelve.providers.azure_blob.errors import AzureError, is_absent, is_conflict
-from cshelve.providers.azure_blob.links import READ_SECONDS, bearer_token, signed_url
+from cshelve.providers.azure_blob.links import READ_SECONDS, bearer_token, readable_url
 
 if TYPE_CHECKING:
     from cshelve.providers.azure_blob.requests import Requests
@@ -38,11 +38,9 @@ def copy_blob(
         options["source_match_condition"] = MatchConditions.IfNotModified
     blob = requests.blob(target)
     try:
-        url = signed_url(origin, source, READ_SECONDS)
-        if url is None:
-            url = origin.blob(source).url
-            if (token := bearer_token(origin)) is not None:
-                options["source_authorization"] = f"Bearer {token}"
+        url = readable_url(origin, source, READ_SECONDS)
+        if (token := bearer_token(origin)) is not None:
+            options["source_authorization"] = f"Bearer {token}"
         copied = requests.send(OPERATION, target, lambda: blob.start_copy_from_url(url, **options))
     except AzureError as error:
         if is_absent(error):

@@ -141,26 +141,31 @@ def is_transient(error: BaseException) -> bool:
 
 def translated(error: AzureError, place: Place) -> Error:
     """Return cshelve's error for a failure; the caller raises it `from` the failure."""
-    failure = _of_answer(error, place) if status_of(error) else _of(error, place)
+    is_of_storage = status_of(error) and not _is_about_credentials(error)
+    failure = _of_answer(error, place) if is_of_storage else _of(error, place)
     failure.about_shelf = failure.about_shelf or _is_about_shelf(error)
     return failure
 
 
 def _is_about_shelf(error: AzureError) -> bool:
     """Return whether requests about other blobs would fail, too."""
+    if _is_about_credentials(error):
+        return True
     if not status_of(error):
-        return isinstance(error, ClientAuthenticationError) or _is_about_connection(error)
+        return _is_about_connection(error)
     is_of_all = code_of(error) in WRONG_SECRET | THROTTLED or status_of(error) in {401, 429, 503}
     return is_of_all or "failed to authenticate" in _said(error)
 
 
 def _of(error: AzureError, place: Place) -> Error:
-    if isinstance(error, ClientAuthenticationError):
-        return AuthError(
-            f"{place}: there are no usable credentials ({_first_line(error)}). Sign in with "
-            "`az login`, set the variables AZURE_CLIENT_ID, AZURE_TENANT_ID and "
-            "AZURE_CLIENT_SECRET, or choose another [default] auth_type."
-        )
+    if _is_about_credentials(error):
+        advice = f"check {place.credentials}."
+        if place.auth_type == "passwordless":
+            advice = (
+                "sign in with `az login`, set the variables AZURE_CLIENT_ID, AZURE_TENANT_ID and "
+                "AZURE_CLIENT_SECRET, or choose another [default] auth_type."
+            )
+        return AuthError(f"{place}: no usable credentials ({_first_line(error)}); {advice}")
     if isinstance(error, UnreadableError):
         return StorageError(
             f"{place}: the response cannot be read ({_first_line(error)}); is [default] "
@@ -263,6 +268,12 @@ def _first_line(error: AzureError) -> str:
     """Return the beginning of a message, which may go on with a whole document."""
     lines = str(getattr(error, "message", None) or error).strip().splitlines()
     return re.sub(r"(sig|Signature)=[^&\s]+", r"\1=…", lines[0])[:300] if lines else ""
+
+
+def _is_about_credentials(error: BaseException) -> bool:
+    """Return whether there is no token or signature, so that nothing was sent to storage."""
+    # An error of storage has a code, also if it is of this class.
+    return isinstance(error, ClientAuthenticationError) and not code_of(error)
 
 
 def _is_about_connection(error: BaseException) -> bool:

@@ -14,7 +14,7 @@ from cshelve.providers.azure_blob.errors import AzureError
 if TYPE_CHECKING:
     from cshelve.providers.azure_blob.requests import Requests
 
-__all__ = ["READ_SECONDS", "bearer_token", "presigned_url", "signed_url"]
+__all__ = ["READ_SECONDS", "bearer_token", "presigned_url", "readable_url"]
 
 # How long Azure may read the source of a copy.
 READ_SECONDS = 3600.0
@@ -53,6 +53,15 @@ def signed_url(requests: Requests, name: str, expires_seconds: float) -> str | N
     """Return a link signed with the account's key; None if the key is not known."""
     key = getattr(requests.clients.service.credential, "account_key", None)
     return None if key is None else _url(requests, name, expires_seconds, account_key=key)
+
+
+def readable_url(requests: Requests, name: str, expires_seconds: float) -> str:
+    """Return an address with which Azure itself can read a blob, unless that needs a token."""
+    settings = requests.settings
+    if settings.auth_type == "sas":
+        assert settings.secret is not None
+        return f"{requests.blob(name).url}?{settings.secret.removeprefix('?')}"
+    return signed_url(requests, name, expires_seconds) or requests.blob(name).url
 
 
 def bearer_token(requests: Requests) -> str | None:
