@@ -31,7 +31,8 @@ FOREIGN_SETTINGS = (
 SUITES_OF = {
     "azure-blob": (
         "tests/behaviour/many_writers/",
-        "tests/behaviour/test_parity_with_shelve",
+        "tests/behaviour/test_parity_with_shelve.py::test_a_",
+        "tests/behaviour/test_parity_with_shelve.py::test_an_absent_shelf",
         "tests/shelf/copying/",
         "tests/shelf/expiry/",
         "tests/shelf/files/",

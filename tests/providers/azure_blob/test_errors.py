@@ -100,3 +100,23 @@ def test_a_container_that_another_program_creates_meanwhile_is_there(azure: Azur
     fault = Answer(409, headers={"x-ms-error-code": "ContainerAlreadyExists"})
     with azure.proxy.inject(fault, method="PUT"):
         cshelve.open_from_dict(azure.config(container_name="meanwhile")).close()
+
+
+class TestFlags:
+    def test_that_create_nothing_refuse_an_absent_container(self, azure: AzureRig) -> None:
+        for flag in ("r", "w"):
+            with pytest.raises(cshelve.DBDoesNotExistsError, match="flag 'c' would create it"):
+                cshelve.open_from_dict(azure.config(container_name="absent"), flag)
+        assert not azure.service.get_container_client("absent").exists()
+
+    def test_n_empties_the_shelf_and_no_other(self, azure: AzureRig) -> None:
+        one, other = azure.config(), azure.config()
+        for config in (one, other):
+            with cshelve.open_from_dict(config) as db:
+                db["k"] = 1
+        with cshelve.open_from_dict(one, "n") as db:
+            assert not db
+        with cshelve.open_from_dict(other, "r") as db:
+            assert dict(db) == {"k": 1}
+            with pytest.raises(cshelve.ReadOnlyError):
+                db["k"] = 2
