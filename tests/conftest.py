@@ -11,22 +11,40 @@ from pathlib import Path
 
 import pytest
 
+from testbed.azurite import ACCESS_KEY, Azurite
 from testbed.fake_gcs import FakeGcs, GcsProxy, emulator_path
 from testbed.fault_proxy import FaultProxy
 from testbed.loopback import refuse_other_hosts
 from testbed.moto import Moto
 from testbed.seaweedfs import SeaweedFS
 from tests import rigs
+from tests.providers.azure_blob.rig import CONTAINER, AzureRig
 
 # Credentials and settings of whoever runs the tests must not reach the SDKs.
 FOREIGN_SETTINGS = (
-    *("AWS_", "BOTO_", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"),
+    *("AWS_", "AZURE_", "BOTO_", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy"),
     *("GOOGLE_", "GCLOUD_", "STORAGE_EMULATOR_HOST"),
 )
 
 # The suites that a store of `place` runs: those whose result depends on the store. (The others test
 # what lies above a provider, and run in memory, in a folder and in S3.)
 SUITES_OF = {
+    "azure-blob": (
+        "tests/behaviour/many_writers/",
+        "tests/behaviour/test_parity_with_shelve.py::test_a_",
+        "tests/behaviour/test_parity_with_shelve.py::test_an_absent_shelf",
+        "tests/shelf/copying/",
+        "tests/shelf/expiry/",
+        "tests/shelf/files/",
+        "tests/shelf/looking/",
+        "tests/shelf/many_keys/test_delete_many",
+        "tests/shelf/many_keys/test_get_many",
+        "tests/shelf/many_keys/test_set_many",
+        "tests/shelf/many_keys/test_update",
+        "tests/shelf/prefix/test_views",
+        "tests/shelf/rewrite/",
+        "tests/shelf/test_shelf",
+    ),
     "gcs": (
         "tests/behaviour/many_writers/",
         "tests/behaviour/test_forks",
@@ -40,7 +58,7 @@ SUITES_OF = {
         "tests/shelf/many_keys/test_update",
         "tests/shelf/rewrite/",
         "tests/shelf/test_shelf",
-    )
+    ),
 }
 
 
@@ -149,6 +167,7 @@ def gcs(gcs_rig: rigs.GcsRig) -> Iterator[rigs.GcsRig]:
         "in-memory",
         "filesystem",
         pytest.param("aws-s3", marks=[pytest.mark.s3, pytest.mark.once]),
+        pytest.param("azure-blob", marks=pytest.mark.azure),
         pytest.param("gcs", marks=pytest.mark.gcs),
     ],
 )
@@ -166,11 +185,43 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[rigs.Place
             config = request.getfixturevalue("gcs").config()
         case "filesystem":
             config = rigs.folder_config(tmp_path / "shelf")
+        case "azure-blob":
+            config = request.getfixturevalue("azure").config()
         case _:
             config = request.getfixturevalue("s3").config()
     place = rigs.Place(config)
     yield place
     place.close()
+
+
+@pytest.fixture(scope="session")
+def azurite() -> Iterator[Azurite]:
+    try:
+        server = Azurite()
+    except FileNotFoundError as error:
+        pytest.skip(str(error))
+    with server:
+        yield server
+
+
+@pytest.fixture(scope="session")
+def azure_rig(azurite: Azurite) -> Iterator[AzureRig]:
+    """One container of the server, through the proxy; each configuration has its own prefix."""
+    from azure.storage.blob import BlobServiceClient
+
+    with (
+        FaultProxy(azurite.account_url) as proxy,
+        BlobServiceClient(azurite.account_url, credential=ACCESS_KEY) as service,
+    ):
+        service.create_container(CONTAINER)
+        yield AzureRig(azurite, proxy, service)
+
+
+@pytest.fixture
+def azure(azure_rig: AzureRig) -> Iterator[AzureRig]:
+    """The rig, without the faults of the test before."""
+    yield azure_rig
+    azure_rig.proxy.clear()
 
 
 @pytest.fixture(params=rigs.DBM_BACKENDS)

@@ -385,7 +385,7 @@ def test_an_absent_shelf_is_what_dbm_error_catches(
 
 def elsewhere(config: dict[str, dict[str, Any]]) -> dict[str, dict[str, Any]]:
     """Change a configuration to one of a store that does not exist."""
-    options = ("persist-key", "folder_path", "bucket_name")
+    options = ("persist-key", "folder_path", "bucket_name", "container_name")
     default = config["default"]
     return config | {
         "default": default | {o: f"{default[o]}-absent" for o in options if o in default}

@@ -57,6 +57,25 @@ class TestPlaces:
         _, contents = sections_from_url("gs://bucket?whole_bucket=true", "n")
         assert "whole_bucket" not in contents["default"]
 
+    def test_az_is_an_account_a_container_and_a_prefix(self) -> None:
+        assert default_of("az://account/box/a/b") == {
+            "provider": "azure-blob",
+            "account_url": "https://account.blob.core.windows.net",
+            "container_name": "box",
+            "key_prefix": "a/b",
+            "auth_type": "passwordless",
+        }
+        assert "key_prefix" not in default_of("az://account/box/")
+        other = "az://account/box?account_url=http://127.0.0.1:10000/account&auth_type=anonymous"
+        assert default_of(other)["account_url"] == "http://127.0.0.1:10000/account"
+        for url in ("az://", "az://account", "az://account/", "az:///box"):
+            assert "names no container" in refusal_of(url)
+
+    def test_emptying_a_whole_container_has_to_be_confirmed(self) -> None:
+        with pytest.raises(cshelve.ConfigurationError, match=r"whole_bucket=true\.$"):
+            sections_from_url("az://account/box", "n")
+        assert "whole_bucket" not in default_of("az://account/box?whole_bucket=true")
+
     @pytest.mark.parametrize("host", ["", "localhost"])
     def test_file_is_a_folder(self, host: str, tmp_path: Path) -> None:
         with cshelve.open(f"file://{host}{tmp_path}/shelf") as db:
@@ -110,12 +129,12 @@ class TestPlaces:
         with pytest.raises(cshelve.ConfigurationError, match=problem):
             cshelve.open(url)
 
-    @pytest.mark.parametrize("scheme", ["s3a", "az", "sftp", "redis", "http"])
+    @pytest.mark.parametrize("scheme", ["s3a", "abfs", "sftp", "redis", "http"])
     def test_a_scheme_that_there_is_not_says_which_there_are(self, scheme: str) -> None:
         said = refusal_of(f"{scheme}://user:{SECRET}@place/path")
         assert f"no scheme {scheme}://" in said
         assert f"there are {', '.join(f'{each}://' for each in FORMS)}" in said
-        assert {"s3", "gs", "file", "memory", "dbm"} <= set(FORMS)
+        assert {"s3", "gs", "az", "file", "memory", "dbm"} <= set(FORMS)
         assert SECRET not in said
 
     @pytest.mark.parametrize(

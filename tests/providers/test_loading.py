@@ -60,7 +60,7 @@ def test_an_unknown_name_says_which_there_are(folder: Path) -> None:
     assert f"there are {', '.join(known)}" in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["azure-blob", "sftp"])
+@pytest.mark.parametrize("name", ["sftp"])
 def test_a_name_of_1x_says_which_version_has_it(name: str) -> None:
     with pytest.raises(cshelve.UnknownProviderError) as caught:
         cshelve.open_from_dict(config_of(name))

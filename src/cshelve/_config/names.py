@@ -21,6 +21,7 @@ AROUND_A_NAME = " \u00a0\u200b\u200c\u200d\u2060\ufeff\"'`"
 FORMS = {
     "s3": ("aws-s3", "s3://bucket/prefix"),
     "gs": ("gcs", "gs://bucket/prefix"),
+    "az": ("azure-blob", "az://account/container/prefix"),
     "file": ("filesystem", "file:///folder"),
     "memory": ("in-memory", "memory://name"),
     "dbm": ("dbm", "dbm:///path"),

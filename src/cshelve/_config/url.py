@@ -19,6 +19,8 @@ __all__ = ["sections_from_url"]
 
 # Options that a URL has without their section, although they are not in `[default]`.
 SECTION_OF = {"endpoint_url": "provider_params"}
+# The way to authenticate in a store with buckets, unless the URL has another one.
+AUTH_TYPES = {"aws-s3": "default", "azure-blob": "passwordless", "gcs": "default"}
 WHOLE_BUCKET = "whole_bucket"
 MALFORMED_ESCAPE = re.compile("%(?![0-9a-fA-F]{2})")
 PATH_WITH_DRIVE = re.compile(r"/[a-zA-Z]:(?=/|$)")
@@ -53,9 +55,12 @@ def sections_from_url(url: str, flag: str) -> tuple[str, Contents]:
     options = _place(before, scheme, place, form)
     contents: Contents = {"default": {"provider": provider, **options}}
     _add_options(before, query, contents)
-    if scheme in ("s3", "gs"):
-        contents["default"].setdefault("auth_type", "default")
+    if provider in AUTH_TYPES:
+        contents["default"].setdefault("auth_type", AUTH_TYPES[provider])
         _check_whole_bucket(before, flag, contents["default"], form)
+    if provider == "azure-blob":
+        account = _decoded(before, place.partition("/")[0])
+        contents["default"].setdefault("account_url", f"https://{account}.blob.core.windows.net")
     return before, sections_from_dict(contents, before)
 
 
@@ -67,6 +72,12 @@ def _place(source: str, scheme: str, place: str, form: str) -> dict[str, object]
             raise ConfigurationError(f"{source!r} names no bucket: write {form}.")
         bucket = {"bucket_name": _decoded(source, host)}
         return {**bucket, "key_prefix": _decoded(source, rest)} if rest else {**bucket}
+    if scheme == "az":
+        container, _, prefix = rest.partition("/")
+        if not host or not container:
+            raise ConfigurationError(f"{source!r} names no container: write {form}.")
+        found = {"container_name": _decoded(source, container)}
+        return {**found, "key_prefix": _decoded(source, prefix)} if prefix else {**found}
     if scheme == "memory":
         if not place:
             raise ConfigurationError(f"{source!r} names no shelf: write {form}.")

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from cshelve._config.options import Option, boolean, integer, number, seconds, text, word
     from cshelve._config.sections import Section, Sections
     from cshelve.providers.aws_s3.provider import AwsS3
+    from cshelve.providers.azure_blob.provider import AzureBlob
     from cshelve.providers.base import Capabilities, Details, Entry, Item, Provider
     from cshelve.providers.dbm import Dbm
     from cshelve.providers.filesystem.provider import Filesystem
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AwsS3",
+    "AzureBlob",
     "Capabilities",
     "Dbm",
     "Details",
@@ -77,6 +79,9 @@ class _Where(NamedTuple):
 
 _TABLE = {
     "aws-s3": _Where("cshelve.providers.aws_s3.provider", "AwsS3", "aws-s3", "boto3"),
+    "azure-blob": _Where(
+        "cshelve.providers.azure_blob.provider", "AzureBlob", "azure-blob", "azure.storage.blob"
+    ),
     "dbm": _Where("cshelve.providers.dbm", "Dbm"),
     "filesystem": _Where("cshelve.providers.filesystem.provider", "Filesystem"),
     "gcs": _Where("cshelve.providers.gcs.provider", "Gcs", "gcs", "google.cloud.storage"),
@@ -84,10 +89,11 @@ _TABLE = {
 }
 
 # The other providers of 1.x.
-_OF_1X = frozenset({"azure-blob", "sftp"})
+_OF_1X = frozenset({"sftp"})
 
 _MODULES = {
     "AwsS3": "cshelve.providers.aws_s3.provider",
+    "AzureBlob": "cshelve.providers.azure_blob.provider",
     "Capabilities": "cshelve.providers.base",
     "Dbm": "cshelve.providers.dbm",
     "Details": "cshelve.providers.base",

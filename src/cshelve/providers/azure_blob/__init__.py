@@ -1,0 +1,1 @@
+"""`azure-blob`: a shelf in a container of Azure Blob Storage."""
