@@ -63,6 +63,7 @@ def test_init_refuses_what_is_misspelt_and_writes_nothing(tmp_path: Path) -> Non
     init = ("init", path, "--provider", "filesystem")
     assert "did you mean" in errors(*init, "folder_path=x", "serialiser=json")
     assert "pass path=" in errors("init", path, "--provider", "dbm", status=2)
+    assert "is one line" in errors(*init, "folder_path=x\n[encryption]", status=2)
     assert "ends in .ini" in errors("init", tmp_path / "shelf.toml", status=2)
     assert not path.exists()
 

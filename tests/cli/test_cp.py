@@ -125,7 +125,7 @@ def test_a_key_that_fails_is_reported_and_the_others_are_copied(tmp_path: Path) 
     done = run("cp", "--json", "--create", "--prefix", "x/", source, target)
     assert done.returncode == 1
     assert objects(done.stdout.decode()) == [{"copied": 1, "skipped": 0, "failed": 1}]
-    assert done.stderr.startswith(b"cshelve: 'x/1': ")
+    assert done.stderr.startswith(b"cshelve: 'x/1' in ")
     assert len(done.stderr.splitlines()) == 1
     assert contents(target) == {"x/2": 2}
 

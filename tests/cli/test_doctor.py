@@ -125,6 +125,11 @@ class TestHealthy:
         assert "What was found" in shown
         assert "read latency" in shown
 
+    def test_a_narrow_terminal_shows_what_was_found(self, tmp_path: Path) -> None:
+        absent = tmp_path / "absent.ini"
+        shown = screen("doctor", absent, status=1, env={"COLUMNS": "20"})
+        assert "there is no such file" in shown
+
     @pytest.mark.parametrize("serializer", ["json", "msgpack", "bytes"])
     def test_any_serializer_will_do(self, s3: rigs.S3Rig, tmp_path: Path, serializer: str) -> None:
         shelf = s3_ini(tmp_path / "shelf.ini", s3, serializer=serializer)

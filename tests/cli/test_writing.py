@@ -96,6 +96,21 @@ def test_rm_of_a_prefix_asks_first(shelf: str) -> None:
     assert keys_of(shelf) == []
 
 
+def test_put_creates_no_shelf_for_what_it_cannot_store(tmp_path: Path) -> None:
+    url = f"file://{tmp_path}/shelf"
+    deep = b"[" * 100_000 + b"]" * 100_000
+    for wrong, text in ((b"{", "not JSON"), (deep, "too many levels")):
+        message = errors("put", "--create", url, "k", "--type", "json", stdin=wrong)
+        assert text in message
+        assert len(message.splitlines()) == 1
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_rm_that_can_ask_nobody_sends_nothing(tmp_path: Path) -> None:
+    for each in ("--all", "--prefix=k", "--stdin"):
+        assert "--yes" in errors("rm", f"file://{tmp_path}/nosuch", each, status=2)
+
+
 def test_rm_wants_exactly_one_way_to_say_which_keys(shelf: str) -> None:
     for wrong in ([], ["k", "--all"], ["--all", "--prefix", "x"], ["--prefix", ""]):
         errors("rm", shelf, "--yes", *wrong, status=2)
@@ -105,6 +120,7 @@ def test_rm_wants_exactly_one_way_to_say_which_keys(shelf: str) -> None:
 def test_expire_deletes_what_is_over(shelf: str) -> None:
     output("put", shelf, "short", "v", "--expire-after-seconds", "0.001")
     assert output("expire", "--dry-run", shelf).split() == ["short"]
+    assert objects(output("expire", "--dry-run", "--json", shelf)) == [{"key": "short"}]
     assert "short" in keys_of(shelf)
     assert objects(output("expire", "--json", shelf)) == [{"expired": 1}]
     assert "short" not in keys_of(shelf)
@@ -114,7 +130,7 @@ def test_rewrite_stores_what_is_not_up_to_date(shelf: str) -> None:
     url = f"{shelf}?compression.algorithm=zlib"
     with cshelve.open(shelf) as db:
         db["june/1"] = "x" * 1000
-    assert b"values were rewritten" in run("rewrite", url).stderr
+    assert b"1 value rewritten" in run("rewrite", url).stderr
     assert objects(output("rewrite", "--json", url)) == [{"rewritten": 0}]
     with cshelve.open(url, "r") as db:
         assert db.info("june/1").compression == "zlib"

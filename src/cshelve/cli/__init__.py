@@ -12,6 +12,15 @@ __all__ = ["main"]
 def main() -> None:
     """Run the command line, and exit with its status; without the extra, say what to install."""
     try:
+        _main()
+    except KeyboardInterrupt:
+        # While modules are imported: `run` handles the others.
+        print("cshelve: interrupted", file=sys.stderr)
+        sys.exit(130)
+
+
+def _main() -> None:
+    try:
         import click
         import rich
     except ModuleNotFoundError as error:

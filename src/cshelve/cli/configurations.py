@@ -125,7 +125,8 @@ def _protection(parts: Parts) -> str:
 def init(path: Path, options: tuple[str, ...], provider: str) -> None:
     """Write a configuration file with the options that a shelf needs.
 
-    NAME=VALUE sets an option of [default], and SECTION.NAME=VALUE one of another section. On a
+    NAME=VALUE sets an option of [default], and SECTION.NAME=VALUE one of another section, such as
+    `provider_params.endpoint_url=http://localhost:9000` for a server that is not AWS. On a
     terminal, you are asked for what is missing. A file that exists is not overwritten.
 
     A value that begins with $ names an environment variable, which is the place for a secret. In a
@@ -151,6 +152,8 @@ def init(path: Path, options: tuple[str, ...], provider: str) -> None:
 
 
 def _given(text: str) -> tuple[tuple[str, str], str]:
+    if len(text.splitlines()) > 1:
+        raise click.UsageError(f"{text!r}: an option is one line.")
     name, equals, value = text.partition("=")
     if not name or not equals:
         raise click.UsageError(f"{text!r}: write an option as NAME=VALUE.")

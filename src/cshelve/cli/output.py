@@ -45,7 +45,7 @@ def print_json(fields: dict[str, Any]) -> None:
 
 def as_json(fields: dict[str, Any]) -> str:
     """Return an object as one line of JSON; times are in UTC, in the format of ISO 8601."""
-    return json.dumps(fields, ensure_ascii=False, default=_time_or_fail)
+    return json.dumps(fields, ensure_ascii=not _is_utf8(), default=_time_or_fail)
 
 
 def _time_or_fail(value: object) -> str:

@@ -54,6 +54,8 @@ def run() -> None:
 
 
 def _status() -> int:
+    _open_closed_streams()
+    _end_as_after_ctrl_c()
     # A character that the encoding of the output lacks is shown by its number.
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, TextIOWrapper):
@@ -65,17 +67,51 @@ def _status() -> int:
     except click.exceptions.Abort:
         print("cshelve: interrupted", file=sys.stderr)
         return INTERRUPTED
-    except click.ClickException as error:
+    except click.UsageError as error:
         error.show()
         return error.exit_code
+    except click.ClickException as error:
+        return _failed(error, error.exit_code)
     except BrokenPipeError:
-        # What reads the output, such as `head`, has ended. Python would complain about it at exit.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # What reads the output, such as `head`, has ended.
+        _flush_or_drop()
         return FAILED  # As click does, which meets it first if the output is long.
     except cshelve.KeyNotFoundError as error:
         return _failed(error, KEY_IS_MISSING)
-    except (cshelve.Error, OSError) as error:
+    except Exception as error:  # noqa: BLE001
+        # Broad because an error is one line here, also one of a kind that nobody expected.
+        _flush_or_drop()
         return _failed(error, FAILED)
+
+
+def _open_closed_streams() -> None:
+    """Open the standard streams that the caller has closed, as with `>&-`.
+
+    Else the next file or connection would get their number, and what is printed would go there.
+    Reading standard input and writing standard output fail then, as they would in other programs.
+    """
+    if sys.stdin is None:
+        sys.stdin = os.fdopen(os.open(os.devnull, os.O_WRONLY), encoding="utf-8")
+    if sys.stdout is None:
+        sys.stdout = os.fdopen(os.open(os.devnull, os.O_RDONLY), "w", encoding="utf-8")
+    if sys.stderr is None:
+        sys.stderr = os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8")
+
+
+def _end_as_after_ctrl_c() -> None:
+    """Let SIGTERM, and a terminal that is closed, remove what is half done, as Ctrl-C does."""
+    for name in ("SIGTERM", "SIGHUP"):
+        number = getattr(signal, name, None)
+        if number and signal.getsignal(number) is signal.SIG_DFL:  # `nohup` ignores SIGHUP.
+            signal.signal(number, signal.default_int_handler)
+
+
+def _flush_or_drop() -> None:
+    """Write the rest of the output, or drop it if that fails: Python would complain at exit."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _failed(error: Exception, status: int) -> int:
@@ -84,5 +120,15 @@ def _failed(error: Exception, status: int) -> int:
     elif isinstance(error, cshelve.KeyNotFoundError):
         print(f"cshelve: there is no key {error.args[0]!r}", file=sys.stderr)
     else:
-        print(f"cshelve: {' '.join(str(error).split())}", file=sys.stderr)
+        print(f"cshelve: {' '.join(_reason(error).split())}", file=sys.stderr)
     return status
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, cshelve.Error | click.ClickException):
+        return str(error)
+    if isinstance(error, OSError) and error.strerror:
+        name = f"{error.filename}: " if error.filename is not None else ""
+        return f"{name}{error.strerror}"
+    notes = "; ".join(["", *getattr(error, "__notes__", ())])
+    return f"{type(error).__name__}: {error}{notes} (--debug shows where)"

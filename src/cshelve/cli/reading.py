@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from typing import Any
 
@@ -125,11 +126,19 @@ def _print_values(db: Shelf, keys: Iterable[str], *, as_json: bool, unpickle: bo
 
     if not unpickle:
         without_code(db)
-    try:
+    with _explaining_unpickle():
         each_key(keys, show)
+
+
+@contextmanager
+def _explaining_unpickle() -> Iterator[None]:
+    try:
+        yield
     except UntrustedRecordError as error:
-        advice = "or pass --unpickle, if you trust everyone who can write to the shelf"
-        raise UntrustedRecordError(f"{error}, {advice}") from error
+        raise UntrustedRecordError(
+            f"{error}. `get --raw` writes the pickle, and `get --unpickle` runs its code: use it "
+            "only if you trust everyone who can write to the shelf"
+        ) from error
 
 
 @click.command()
@@ -140,12 +149,18 @@ def cat(name: str, keys: tuple[str, ...]) -> None:
     """Write the bytes or the text of values, one directly after the other."""
     with opened(name, "r") as db:
         without_code(db)
-        each_key(keys, lambda key: write_bytes(_bytes_of(key, db[key])))
+        with _explaining_unpickle():
+            each_key(keys, lambda key: write_bytes(_bytes_of(key, db[key])))
 
 
 def _bytes_of(key: str, value: Any) -> bytes:
     if isinstance(value, str):
-        return value.encode()
+        try:
+            return value.encode()
+        except UnicodeEncodeError:
+            raise click.ClickException(
+                f"the value of {key!r} is text that UTF-8 cannot represent: use `get --json`."
+            ) from None
     if isinstance(value, bytes | bytearray):
         return bytes(value)
     raise click.ClickException(

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import functools
 import json
+import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -30,6 +32,7 @@ __all__ = [
     "keys_from",
     "opened",
     "program_options",
+    "refuse_to_ask_nobody",
     "shelf_argument",
     "stdin_option",
     "unpickle_option",
@@ -117,15 +120,23 @@ def opened(name: str, flag: str, role: str = "") -> Iterator[cshelve.CloudShelf[
     try:
         shelf = cshelve.open(name, flag)
     except DBDoesNotExistsError as error:
-        params = (each.name for each in click.get_current_context().command.params)
-        hint = "here, that is --create" if "create" in params else "check the name"
-        raise DBDoesNotExistsError(f"{str(error).rstrip('.')} ({hint})") from error
+        # After the semicolon, the flags of `open` are explained, which nobody has passed here.
+        what = str(error).partition(";")[0]
+        raise DBDoesNotExistsError(f"{what}: {_hint(name)}") from error
     with shelf as db:
         try:
             yield db
         finally:
             if click.get_current_context().meta.get("cshelve.stats"):
                 click.echo(f"{role}: " * bool(role) + stats_line(db.stats), err=True)
+
+
+def _hint(name: str) -> str:
+    """Return what to do about a shelf that does not exist."""
+    if os.path.isdir(name):
+        return f"{name} is a folder, and a shelf in a folder is {Path(name).absolute().as_uri()}"
+    params = (each.name for each in click.get_current_context().command.params)
+    return "check the name" + ", or pass --create to create it" * ("create" in params)
 
 
 def without_code(db: cshelve.CloudShelf[Any]) -> None:
@@ -144,12 +155,16 @@ def without_code(db: cshelve.CloudShelf[Any]) -> None:
         values.serializer = PickleSerializer(only=UnpickleOnly(HARMLESS))
 
 
+def refuse_to_ask_nobody(*, yes: bool) -> None:
+    """Raise an error if there is a question, and nobody who can be asked."""
+    if not yes and not sys.stdin.isatty():
+        raise click.UsageError("nobody can be asked here: pass --yes to delete, or --dry-run.")
+
+
 def confirmed(question: str, *, yes: bool) -> bool:
-    """Return whether the user agrees; if nobody can be asked, raise an error."""
+    """Return whether the user agrees."""
     if yes:
         return True
-    if not sys.stdin.isatty():
-        raise click.UsageError(f"{question} Nobody can be asked here: pass --yes.")
     if click.confirm(printable(question), err=True):
         return True
     click.echo("Nothing was deleted.", err=True)

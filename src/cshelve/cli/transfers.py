@@ -16,7 +16,7 @@ from cshelve import BulkError, CloudShelf, DBDoesNotExistsError, Entry
 from cshelve._concurrency.outcomes import Progress
 from cshelve._concurrency.progress_bar import Bar, new_bar
 from cshelve.cli.output import line, print_json, printable, size_text
-from cshelve.cli.shelves import create_option, opened, program_options
+from cshelve.cli.shelves import create_option, opened, program_options, without_code
 
 __all__ = ["Transfer", "cp", "resumable"]
 
@@ -55,7 +55,9 @@ class Transfer(Bar):
             self.close()
         for key, failure in failures.items():
             reason = " ".join(str(failure).split())
-            click.echo(f"cshelve: {prefix + key!r}: {reason}", err=True)
+            # Most errors begin with the key.
+            name = "" if reason.startswith(repr(prefix + key)) else f"{prefix + key!r}: "
+            click.echo(f"cshelve: {name}{reason}", err=True)
         skipped = max(0, self._keys - stored - len(failures))
         self._summarize(stored, skipped, len(failures), as_json=as_json)
         return 1 if failures else 0
@@ -118,8 +120,9 @@ def cp(
     The two may be in any stores. Keys stay the same, also with --prefix. A key that both have is
     overwritten, and other keys of TARGET stay. Values are written as TARGET is configured:
     compressed, encrypted, signed. They keep the time when they expire; expired values are skipped.
-    Nothing is unpickled, unless the two shelves have different serializers. Within one S3 server,
-    the server copies by itself if it can.
+    Nothing is unpickled, unless the two shelves have different serializers; then a
+    pickle that needs a class fails, as in `get`. Within one S3 server, the server copies by itself
+    if it can.
 
     Each value is written as a whole or not at all. After an interruption, the same command with
     --resume continues: it lists the keys of TARGET, and copies the others. It compares keys only,
@@ -128,6 +131,7 @@ def cp(
     A key that fails is reported, the others are copied, and the exit status is 1.
     """
     with opened(source, "r", "source") as origin:
+        without_code(origin)
         if dry_run:
             existing = _keys_of(target, prefix, resume=resume, create=create)
             entries = origin.entries(prefix)

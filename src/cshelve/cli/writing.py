@@ -27,6 +27,7 @@ from cshelve.cli.shelves import (
     keys_from,
     opened,
     program_options,
+    refuse_to_ask_nobody,
     shelf_argument,
     stdin_option,
     yes_option,
@@ -84,12 +85,15 @@ def put(
     if if_absent and expire_after_seconds is not None:
         raise click.UsageError("--if-absent goes without --expire-after-seconds.")
     kind = kind or ("bytes" if value is None else "text")
+    uploads = path is not None and kind == "bytes" and not (if_absent or expire_after_seconds)
+    # Read before the shelf is opened, so that it is not created for what cannot be stored.
+    found = None if uploads else _value(value, path, kind)
     with opened(name, "c" if create else "w") as db:
-        if path and kind == "bytes" and not (if_absent or expire_after_seconds):
+        if uploads and path:
             with suppress(UnsupportedOperationError):  # Only a shelf of plain bytes can do that.
                 db.upload(key, path, progress=True)
                 return
-        found = _value(value, path, kind)
+            found = path.read_bytes()
         if if_absent:
             _put_new(db, key, found)
         else:
@@ -105,6 +109,8 @@ def _value(value: str | None, path: Path | None, kind: str) -> Any:
         return data
     try:
         return json.loads(data) if kind == "json" else data.decode()
+    except RecursionError:
+        raise click.ClickException("the value has too many levels of lists and objects.") from None
     except ValueError as error:
         what = "JSON" if kind == "json" else "text in UTF-8; pass --type bytes"
         raise click.ClickException(f"the value is not {what}: {error}") from None
@@ -145,6 +151,8 @@ def rm(
         raise click.UsageError("pass keys, --stdin, --prefix or --all; one of them.")
     if prefix == "":
         raise click.UsageError("the prefix is empty; pass --all to delete all keys.")
+    if not keys:
+        refuse_to_ask_nobody(yes=yes or dry_run)
     wanted = list(keys_from(keys, stdin=stdin)) if keys or stdin else None
     with opened(name, "r" if dry_run else "w") as db:
         if keys:
@@ -183,13 +191,16 @@ def _delete_listed(db: Shelf, prefix: str | None, *, yes: bool) -> None:
         part.clear(progress=True)
 
 
-def _print_keys(keys: Iterable[str]) -> None:
+def _print_keys(keys: Iterable[str], *, as_json: bool = False) -> None:
     for key in keys:
-        line(printable(key))
+        if as_json:
+            print_json({"key": key})
+        else:
+            line(printable(key))
 
 
-def _count(number: int) -> str:
-    return f"{number} key{'' if number == 1 else 's'}"
+def _count(number: int, what: str = "key") -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 @click.command()
@@ -206,10 +217,10 @@ def expire(name: str, as_json: bool, dry_run: bool, exclusive: bool) -> None:
     """
     with opened(name, "r" if dry_run else "w") as db:
         if dry_run:
-            _print_keys(_expired(db))
+            _print_keys(_expired(db), as_json=as_json)
             return
         number = db.expire(progress=True, exclusive=exclusive)
-        _report({"expired": number}, f"{number} expired values were deleted", as_json=as_json)
+        _report({"expired": number}, f"{_count(number, 'expired value')} deleted", as_json=as_json)
 
 
 def _expired(db: Shelf) -> Iterator[str]:
@@ -242,7 +253,7 @@ def rewrite(name: str, as_json: bool, exclusive: bool) -> None:
     """
     with opened(name, "w") as db:
         number = db.rewrite(progress=True, exclusive=exclusive)
-        _report({"rewritten": number}, f"{number} values were rewritten", as_json=as_json)
+        _report({"rewritten": number}, f"{_count(number, 'value')} rewritten", as_json=as_json)
 
 
 def _report(fields: dict[str, int], message: str, *, as_json: bool) -> None:

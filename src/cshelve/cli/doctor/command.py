@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import sys
 import traceback
 from collections.abc import Generator, Iterator
@@ -23,6 +24,8 @@ if TYPE_CHECKING:
 __all__ = ["doctor"]
 
 COLOURS = {"ok": "green", "warning": "yellow", "failed": "bold red", "skipped": "dim"}
+# On a narrower terminal, a table has no room for what was found.
+LEAST_COLUMNS = 60
 
 
 @click.command()
@@ -55,7 +58,7 @@ def doctor(name: str, flag: str, as_json: bool) -> int:
             found.append(finding)
             if as_json:
                 print_json(_fields(finding))
-            elif not sys.stdout.isatty():
+            elif not _has_table():
                 line(_lines(finding))
             sys.stdout.flush()
             if is_debugging() and finding.error is not None:
@@ -107,7 +110,7 @@ def _own_of(provider: str) -> Own:
 @contextmanager
 def _printing(found: list[Finding], *, as_json: bool) -> Iterator[None]:
     """On a terminal, show a table at the end, and until then that something happens."""
-    if as_json or not sys.stdout.isatty():
+    if as_json or not _has_table():
         yield
         return
     from rich.console import Console
@@ -118,6 +121,11 @@ def _printing(found: list[Finding], *, as_json: bool) -> Iterator[None]:
     finally:
         if found:
             Console().print(_table(found))
+
+
+def _has_table() -> bool:
+    """Return whether the output is a terminal that is wide enough for a table."""
+    return sys.stdout.isatty() and shutil.get_terminal_size().columns >= LEAST_COLUMNS
 
 
 def _table(found: list[Finding]) -> RenderableType:
