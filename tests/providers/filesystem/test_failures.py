@@ -139,3 +139,9 @@ def test_a_folder_that_may_not_be_looked_at_is_no_absent_one(tmp_path: Path) -> 
     finally:
         closed.chmod(0o755)
     assert result.stdout.split() == ["AuthError", "CreateRefusedError"] * 2
+
+
+@pytest.mark.skipif(not Path("/proc/self").exists(), reason="this system has no /proc")
+def test_a_file_system_that_says_that_every_parent_is_missing_is_an_error() -> None:
+    with pytest.raises(CanNotCreateDBError, match="/proc/no/such"):
+        Filesystem("/proc/no/such").create()

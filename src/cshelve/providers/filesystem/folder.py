@@ -54,6 +54,7 @@ NAME_REFUSED = frozenset({errno.ENAMETOOLONG, errno.EILSEQ})
 _DAY_SECONDS = 24 * 60 * 60
 # After losing a race this often in a row, something else must be wrong.
 ATTEMPTS = 1000
+MKDIR_ATTEMPTS = 20
 # Without O_NONBLOCK, opening a named pipe in the folder would block; without O_BINARY, Windows
 # would convert the ends of lines.
 _READ_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
@@ -421,16 +422,18 @@ def _mode(path: bytes) -> int:
         return 0
 
 
-def make_directory(path: bytes) -> None:
+def make_directory(path: bytes, attempts: int = MKDIR_ATTEMPTS) -> None:
     """Create a directory and its parents; `is_there` says why this is not `os.makedirs`."""
     try:
         os.mkdir(path)
     except FileNotFoundError:
         above = os.path.dirname(path)
-        if above == path:
+        # Another program may remove an empty parent again. But some file systems, such as /proc,
+        # say this whenever a directory cannot be created.
+        if above == path or not attempts:
             raise
-        make_directory(above)
-        make_directory(path)
+        make_directory(above, attempts)
+        make_directory(path, attempts - 1)
     except OSError as error:
         if is_from_signal_handler(error) or not is_directory(path):
             raise
