@@ -121,7 +121,7 @@ def sftp_config(server: OpenSSH, **default: Any) -> dict[str, dict[str, Any]]:
         "known_hosts": str(server.known_hosts),
         **default,
     }
-    options.setdefault("remote_path", str(server.new_folder()))
+    options.setdefault("remote_path", str(server.new_folder() / "new"))
     return {"default": options}
 
 

@@ -69,9 +69,7 @@ class EventLoop:
             with self._starting:
                 if self._started is None:
                     loop = asyncio.new_event_loop()
-                    thread = threading.Thread(
-                        target=_serve, args=(loop,), name="cshelve_sftp", daemon=True
-                    )
+                    thread = threading.Thread(target=_serve, args=(loop,), name="sftp", daemon=True)
                     thread.start()
                     self._started = loop, thread
                 started = self._started
