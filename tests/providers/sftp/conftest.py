@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,12 @@ import pytest
 
 from cshelve.providers.sftp.provider import Sftp
 from testbed.openssh import OpenSSH
-from tests.providers.sftp.rig import on_server
+
+if find_spec("asyncssh") is None:
+    collect_ignore_glob = ["test_*.py"]
+else:
+    from testbed.odd_sftp import OddSftp
+    from tests.providers.sftp.rig import on_odd_server, on_server
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -40,3 +46,17 @@ def opened(openssh: OpenSSH, folder: Path) -> Iterator[Callable[..., Sftp]]:
 @pytest.fixture
 def store(opened: Callable[..., Sftp]) -> Sftp:
     return opened()
+
+
+@pytest.fixture
+def odd(tmp_path: Path) -> Iterator[OddSftp]:
+    """asyncssh's server, with a folder `shelf`."""
+    (tmp_path / "shelf").mkdir()
+    with OddSftp(tmp_path) as server:
+        yield server
+
+
+@pytest.fixture
+def over_odd(odd: OddSftp) -> Iterator[Sftp]:
+    with closing(on_odd_server(odd, timeout=10)) as provider:
+        yield provider

@@ -8,6 +8,7 @@ from typing import Any
 
 from cshelve.providers.paths import encode, name_at
 from cshelve.providers.sftp.provider import Sftp
+from testbed.odd_sftp import PASSWORD, OddSftp
 from testbed.openssh import OpenSSH
 
 
@@ -22,6 +23,22 @@ def on_server(server: OpenSSH, remote_path: str, **options: Any) -> Sftp:
             "auth_type": "key_filename",
             "key_filename": str(server.key),
             "known_hosts": str(server.known_hosts),
+            **options,
+        }
+    )
+
+
+def on_odd_server(server: OddSftp, **options: Any) -> Sftp:
+    """Return a provider for the folder `shelf` of asyncssh's server."""
+    return Sftp(
+        **{
+            "hostname": server.hostname,
+            "port": server.port,
+            "username": server.username,
+            "remote_path": "/shelf",
+            "auth_type": "password",
+            "password": PASSWORD,
+            "host_key_fingerprint": server.fingerprint,
             **options,
         }
     )

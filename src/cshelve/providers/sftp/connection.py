@@ -281,16 +281,21 @@ class _Keys:
         self.found: list[Any] | None = None
 
     async def __aenter__(self) -> Self:
-        if self._settings.auth_type == "key_filename":
-            # A passphrase takes a while to check.
-            self.found = [await asyncio.to_thread(_private_key, self._settings)]
-        elif self._settings.auth_type == "agent":
-            self.found = await self._keys_of_agent()
+        try:
+            if self._settings.auth_type == "key_filename":
+                # A passphrase takes a while to check.
+                self.found = [await asyncio.to_thread(_private_key, self._settings)]
+            elif self._settings.auth_type == "agent":
+                self.found = await self._keys_of_agent()
+        except BaseException:
+            await self.__aexit__()
+            raise
         return self
 
     async def __aexit__(self, *_: object) -> None:
         if self._agent is not None:
             self._agent.close()
+            await self._agent.wait_closed()
 
     async def _keys_of_agent(self) -> list[Any]:
         """Return the keys of the agent; raise `AuthArgumentError` if there is none."""

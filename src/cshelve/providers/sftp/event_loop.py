@@ -98,6 +98,7 @@ class _Call(Generic[T]):
         self._coroutine = coroutine
         self._task: asyncio.Task[T] | None = None
         self._is_cancelled = False
+        self._is_over = False
         # A lock instead of an event: one call of it, written in C, does all.
         self._ended = threading.Lock()
         self._ended.acquire()
@@ -107,19 +108,24 @@ class _Call(Generic[T]):
         if self._is_cancelled:
             return
         self._task = asyncio.get_running_loop().create_task(self._coroutine)
-        self._task.add_done_callback(lambda _: self._ended.release())
+        self._task.add_done_callback(lambda _: self._end())
 
     def cancel(self) -> None:
         """Cancel the coroutine, started or not; the loop calls this."""
         self._is_cancelled = True
         if self._task is not None:
             self._task.cancel()
-        elif self._ended.locked():
+        elif not self._is_over:
             self._coroutine.close()
-            self._ended.release()
+            self._end()
 
     def wait(self) -> None:
-        self._ended.acquire()
+        # An interrupted call may have acquired the lock already.
+        if not self._is_over:
+            self._ended.acquire()
+
+    def _end(self) -> None:
+        self._is_over = True
         self._ended.release()
 
     def result(self) -> T:

@@ -169,9 +169,15 @@ class Folder:
         try:
             return await session.create(temporary)
         except ABSENT:
-            await self.require(session)
-            await session.make_directory(self.at(SCRATCH))
+            await self._make_scratch(session)
             return await session.create(temporary)
+
+    async def _make_scratch(self, session: Session) -> None:
+        """Create the directory for temporary files, unless another client was faster."""
+        await self.require(session)
+        refused = await session.make_directory(self.at(SCRATCH))
+        if refused is not None and await session.status(self.at(SCRATCH)) is None:
+            raise refused
 
     async def write_temporary(self, session: Session, temporary: bytes, data: bytes) -> None:
         """Write data to a new temporary file. If that fails, the file is removed."""
@@ -180,7 +186,7 @@ class Folder:
             await file.write(data)
             await file.finish()
         except BaseException:
-            await file.abandon()
+            file.abandon()
             raise
 
     async def copy_to_temporary(
@@ -199,14 +205,14 @@ class Folder:
         async def copy(session: Session, path: bytes) -> bool | None:
             return await session.copy(path, temporary, version) or None
 
-        # So that a missing directory is not taken for a missing source.
-        file = await self.new_file(session, temporary)
-        await file.abandon()
+        # Otherwise, this missing directory might be taken for a missing source.
+        if await session.status(self.at(SCRATCH)) is None:
+            await self._make_scratch(session)
         return await origin.find(session, source, copy) is not None
 
     async def give_up(self, session: Session, temporary: bytes, relative: bytes) -> None:
         """Remove what a write has left that failed before the value was in its place."""
-        await session.remove_quietly(temporary)
+        session.remove_later(temporary)
         await self.remove_empty_above(session, relative)
 
     async def bring_in(

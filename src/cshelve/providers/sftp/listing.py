@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from datetime import UTC, datetime
+from itertools import islice
 from typing import TYPE_CHECKING, NamedTuple
 
 from cshelve.providers.base import Entry
@@ -53,20 +54,29 @@ def listed(ask: Asking, prefix: str, start_after: str | None, limit: int | None)
     if limit is None:
         yield from _walk(ask, prefix, None)
         return
-    # A directory may be very long: at first, only its beginning is read.
-    few = limit + FEW
-    first: dict[str, Entry] = {}
-    if limit > 0:
-        for entry in _walk(ask, prefix, few):
-            first[entry.name] = entry
-            if len(first) == limit:
-                break
-    yield from first.values()
-    left = limit - len(first)
-    if left > 0 and first:
-        rest = (entry for entry in _walk(ask, prefix, None) if entry.name not in first)
-        for _, entry in zip(range(left), rest, strict=False):
-            yield entry
+    yield from _first_of(ask, prefix, limit)
+
+
+def _first_of(ask: Asking, prefix: str, limit: int) -> Iterator[Entry]:
+    """Yield as many entries as the limit allows.
+
+    A directory may be very long, so only its beginning is read, unless too few names are in it.
+    """
+    most, was_cut = limit + FEW, False
+
+    def entries(paths: Sequence[bytes], most: int | None) -> list[list[Found] | None]:
+        nonlocal was_cut
+        found = ask.entries(paths, most)
+        was_cut = was_cut or any(each is not None and len(each) == most for each in found)
+        return found
+
+    seen: set[str] = set()
+    for entry in islice(_walk(ask._replace(entries=entries), prefix, most), limit):
+        seen.add(entry.name)
+        yield entry
+    if len(seen) < limit and was_cut:
+        rest = (entry for entry in _walk(ask, prefix, None) if entry.name not in seen)
+        yield from islice(rest, limit - len(seen))
 
 
 def _walk(ask: Asking, prefix: str, most: int | None) -> Iterator[Entry]:

@@ -215,22 +215,14 @@ class Sftp(Provider):
         self, prefix: str = "", *, start_after: str | None = None, limit: int | None = None
     ) -> Iterator[Entry]:
         """Yield the entry of each file; this reads each directory, several at the same time."""
-        what = f"{self.location} could not be listed"
+        ask = partial(self._run, f"{self.location} could not be listed")
         asking = Asking(
-            lambda paths, most: self._run(
-                what, lambda it: partial(it.folder.directories, paths, most)
-            ),
-            lambda: self._run(what, lambda it: it.folder.staged),
-            lambda paths: self._run(what, lambda it: partial(it.folder.statuses, paths)),
+            lambda paths, most: ask(lambda it: partial(it.folder.directories, paths, most)),
+            lambda: ask(lambda it: it.folder.staged),
+            lambda paths: ask(lambda it: partial(it.folder.statuses, paths)),
             self.concurrency,
         )
-        return self._listed(asking, prefix, start_after, limit)
-
-    def _listed(
-        self, asking: Asking, prefix: str, start_after: str | None, limit: int | None
-    ) -> Iterator[Entry]:
-        self._run(self.location, lambda it: it.folder.require)
-        yield from listed(asking, prefix, start_after, limit)
+        return listed(asking, prefix, start_after, limit)
 
     def names(
         self, prefix: str = "", *, start_after: str | None = None, limit: int | None = None
@@ -267,7 +259,7 @@ class Sftp(Provider):
             self._wait(what, file.finish())
         except BaseException:
             with suppress(StorageError):
-                self._wait(what, file.abandon())
+                self._wait(what, file.abandoned())
             raise
         self._run(what, lambda it: it.moving_in(file, places))
         return hashed.hexdigest()

@@ -10,7 +10,7 @@ import asyncio
 import hashlib
 import time
 from collections.abc import Awaitable, Callable, Coroutine
-from contextlib import aclosing, suppress
+from contextlib import aclosing
 from typing import Any, NamedTuple, TypeVar
 
 import asyncssh
@@ -129,7 +129,7 @@ class Session:
             await file.write(data)
             await file.finish()
         except BaseException:
-            await file.abandon()
+            file.abandon()
             raise
 
     async def copy(self, source: bytes, target: bytes, version: str | None) -> bool:
@@ -149,7 +149,7 @@ class Session:
                 await self.ask("copy-data", self._sftp.remote_copy(opened.file, copy.file))
                 await copy.finish()
             except BaseException:
-                await copy.abandon()
+                copy.abandon()
                 raise
         finally:
             opened.close()
@@ -169,6 +169,10 @@ class Session:
             await self.ask("remove", self._sftp.remove(path))
         except (asyncssh.SFTPError, ConnectionLostError):
             return
+
+    def remove_later(self, path: bytes) -> None:
+        """Remove a file, without waiting for that: an interrupted caller should not have to."""
+        self._do_later(self.remove_quietly(path))
 
     async def remove_directory(self, path: bytes) -> bool:
         """Remove a directory; return False if it is not empty, or for any other reason."""
@@ -247,7 +251,7 @@ class Session:
         if not opening.cancelled() and opening.exception() is None:
             self.close_later(opening.result())
             if flags & asyncssh.FXF_CREAT:
-                self._do_later(self.remove_quietly(path))
+                self.remove_later(path)
 
     def close_later(self, file: asyncssh.SFTPClientFile) -> None:
         """Close a file without waiting for the response."""
@@ -423,12 +427,16 @@ class NewFile:
         syncing = [self._sync()] if self._session.has_fsync else []
         await all_of(*writes, *syncing, self._session.ask("close", self.file.close()))
 
-    async def abandon(self) -> None:
-        """Close and remove the file."""
-        with suppress(asyncssh.SFTPError, ConnectionLostError):
-            await self._settle()
+    def abandon(self) -> None:
+        """Close and remove the file, without waiting for that."""
+        for writing in self._writes:
+            writing.cancel()
         self._session.close_later(self.file)
-        await self._session.remove_quietly(self.path)
+        self._session.remove_later(self.path)
+
+    async def abandoned(self) -> None:
+        """Close and remove the file, for a caller in another thread."""
+        self.abandon()
 
     async def _settle(self) -> None:
         writes, self._writes = self._writes, []

@@ -163,5 +163,8 @@ class Creation(ConditionalRequest):
     def clean_up(self) -> None:
         """Remove the temporary name; after a failure, the next clean-up does it a day later."""
         if self._is_written:
-            with suppress(asyncssh.Error, ConnectionLostError, StorageError):
-                self._connection.once(lambda session: session.remove_quietly(self._temporary))
+            with suppress(ConnectionLostError, StorageError):
+                self._connection.once(self._remove)
+
+    async def _remove(self, session: Session) -> None:
+        session.remove_later(self._temporary)
