@@ -69,6 +69,15 @@ class OddSftp:
         """Do not carry out the next such operation, nor respond to others, before `release`."""
         self.rules[operation] = lambda *_: self._released.wait()
 
+    def hold(self, operation: str) -> None:
+        """Carry out the next such operation, and all others, only after `release`."""
+
+        async def act(_: object, carry_out: Callable[[], Any]) -> Any:
+            await self._released.wait()
+            return carry_out()
+
+        self.rules[operation] = act
+
     def release(self) -> None:
         """Respond again."""
         self._loop.call_soon_threadsafe(self._released.set)

@@ -191,3 +191,23 @@ def test_many_threads_share_one_connection(store: Sftp) -> None:
     in_threads(16, lambda number: store.put(f"{number}", b"value"))
     assert threads() == ["sftp"]
     assert len(list(store.names())) == 16
+
+
+@pytest.mark.parametrize("concurrency", [1, 8])
+def test_many_keys_are_read_at_once_and_no_more_than_allowed(
+    odd: OddSftp, concurrency: int
+) -> None:
+    with closing(on_odd_server(odd, concurrency=concurrency)) as provider:
+        provider.put("k", b"value")
+        odd.hold("open")
+        taken: list[int] = []
+        found: list[object] = []
+        reading = threading.Thread(target=lambda: found.extend(provider.get_many(["k"] * 30)))
+        reading.start()
+        wait_until(lambda: "open" not in odd.rules)
+        permits = provider._permits.get()
+        wait_until(lambda: permits.taken == concurrency)
+        taken.append(permits.taken)
+        odd.release()
+        reading.join(20)
+        assert (len(found), taken) == (30, [concurrency])
