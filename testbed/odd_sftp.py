@@ -13,10 +13,9 @@ from typing import IO, Any, Self
 
 import asyncssh
 
-__all__ = ["PASSWORD", "OddSftp"]
+__all__ = ["OddSftp"]
 
-PASSWORD = "the password of the user"
-USERNAME = "alice"
+USERNAME, PASSWORD = "alice", "the password of the user"
 
 
 class OddSftp:
@@ -27,11 +26,13 @@ class OddSftp:
 
     def __init__(self, root: Path, *, without: tuple[str, ...] = ()) -> None:
         self.root = root
-        self.hostname, self.port, self.username = "127.0.0.1", 0, USERNAME
+        self.hostname, self.port = "127.0.0.1", 0
+        self.username, self.password = USERNAME, PASSWORD
         self.seen: Counter[str] = Counter()
         self.rules: dict[str, Callable[[Any, Callable[[], Any]], Any]] = {}
         self.without = without
         self.hangs_at_authentication = False
+        self.ignores_case = False
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._server: asyncssh.SSHAcceptor | None = None
@@ -157,6 +158,9 @@ class _Server(asyncssh.SFTPServer):
     def __init__(self, channel: asyncssh.SSHServerChannel[bytes], odd: OddSftp) -> None:
         super().__init__(channel, chroot=os.fsencode(odd.root))
         self._odd = odd
+
+    def map_path(self, path: bytes) -> bytes:
+        return super().map_path(path.lower() if self._odd.ignores_case else path)
 
     def break_connection(self) -> None:
         self.connection.abort()

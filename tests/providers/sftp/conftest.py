@@ -4,20 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
-from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from cshelve.providers.sftp.provider import Sftp
 from testbed.openssh import OpenSSH
+from tests.providers.sftp.rig import on_odd_server, on_server
 
-if find_spec("asyncssh") is None:
-    collect_ignore_glob = ["test_*.py"]
-else:
+if TYPE_CHECKING:
     from testbed.odd_sftp import OddSftp
-    from tests.providers.sftp.rig import on_odd_server, on_server
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -51,6 +48,9 @@ def store(opened: Callable[..., Sftp]) -> Sftp:
 @pytest.fixture
 def odd(tmp_path: Path) -> Iterator[OddSftp]:
     """asyncssh's server, with a folder `shelf`."""
+    pytest.importorskip("asyncssh", reason="needs the extra sftp: pip install 'cshelve[sftp]'")
+    from testbed.odd_sftp import OddSftp
+
     (tmp_path / "shelf").mkdir()
     with OddSftp(tmp_path) as server:
         yield server

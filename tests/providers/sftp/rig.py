@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from cshelve.providers.paths import encode, name_at
 from cshelve.providers.sftp.provider import Sftp
-from testbed.odd_sftp import PASSWORD, OddSftp
 from testbed.openssh import OpenSSH
+
+if TYPE_CHECKING:
+    from testbed.odd_sftp import OddSftp
 
 
 def on_server(server: OpenSSH, remote_path: str, **options: Any) -> Sftp:
@@ -37,7 +39,7 @@ def on_odd_server(server: OddSftp, **options: Any) -> Sftp:
             "username": server.username,
             "remote_path": "/shelf",
             "auth_type": "password",
-            "password": PASSWORD,
+            "password": server.password,
             "host_key_fingerprint": server.fingerprint,
             **options,
         }

@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
+import io
 import os
 import pwd
 from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 import cshelve
 from cshelve.providers.sftp.provider import Sftp
+from cshelve.providers.streams import Source
 from cshelve.testing import shelf_over
 from cshelve.testing.contract._checks import in_threads
-from testbed.odd_sftp import OddSftp
 from testbed.openssh import OpenSSH
 from tests.providers.sftp.rig import on_odd_server, write
 from tests.rigs import finish, sftp_config
+
+if TYPE_CHECKING:
+    from testbed.odd_sftp import OddSftp
 
 Opened = Callable[..., Sftp]
 
@@ -153,6 +158,64 @@ class TestFlags:
             assert list(provider.names()) == ["k"]
             assert provider.delete("k")
             assert provider.exists()
+
+
+def test_keys_that_differ_only_in_case_never_share_a_file(odd: OddSftp) -> None:
+    odd.ignores_case = True
+    with closing(on_odd_server(odd)) as provider:
+        provider.put("users/ada", b"value")
+        for if_absent in (False, True):
+            with pytest.raises(cshelve.KeyNotStorableError, match="ignores case"):
+                provider.put("users/Ada", b"other", if_absent=if_absent)
+        assert provider.get("users/ada").data == b"value"
+        assert list(provider.names()) == ["users/ada"]
+
+
+def test_values_are_rewritten_and_expire_while_nobody_else_writes(openssh: OpenSSH) -> None:
+    config = sftp_config(openssh)
+    with cshelve.open_from_dict(config) as db:
+        db.set("over", 1, expire_after_seconds=1e-6)
+        db["stays"] = 2
+        with pytest.raises(cshelve.ConditionsNotSupportedError, match="exclusive=True"):
+            db.expire()
+        assert db.expire(exclusive=True) == 1
+        assert dict(db) == {"stays": 2}
+    config["compression"] = {"algorithm": "zlib"}
+    with cshelve.open_from_dict(config) as db:
+        db["stays"] = "x" * 5000
+        with pytest.raises(cshelve.ConditionsNotSupportedError, match="exclusive=True"):
+            db.rewrite()
+        db.rewrite(exclusive=True)
+        assert db["stays"] == "x" * 5000
+
+
+def test_the_server_copies_files_without_sending_them(
+    openssh: OpenSSH, opened: Opened, folder: Path
+) -> None:
+    other = openssh.new_folder()
+    source, target = opened(), opened(remote_path=str(other))
+    source.put("k", b"value" * 1000)
+    with target.stats.measuring() as used:
+        target.copy("k", "copies/k", origin=source)
+    assert (used.bytes_sent, used.bytes_received) == (0, 0)
+    assert (other / "copies/k").read_bytes() == b"value" * 1000
+    with pytest.raises(cshelve.KeyNotFoundError):
+        target.copy("absent", "copies/k", origin=source)
+
+
+def test_an_upload_whose_connection_breaks_stores_nothing(
+    openssh: OpenSSH, store: Sftp, folder: Path
+) -> None:
+    class Breaking(io.BytesIO):
+        def read(self, size: int | None = -1) -> bytes:
+            if self.tell() > 2_000_000:
+                openssh.drop_connections()
+            return super().read(size)
+
+    store.put("k", b"old")
+    with pytest.raises(cshelve.StorageError, match="'k' in sftp"):
+        store.upload("k", Source(Breaking(bytes(5_000_000))))
+    assert store.get("k").data == b"old"
 
 
 class TestRequests:

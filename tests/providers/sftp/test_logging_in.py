@@ -12,15 +12,17 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 import cshelve
 from cshelve.providers.sftp.provider import Sftp
-from testbed.odd_sftp import OddSftp
 from testbed.openssh import PASSPHRASE, OpenSSH
 from tests.providers.sftp.rig import on_odd_server
+
+if TYPE_CHECKING:
+    from testbed.odd_sftp import OddSftp
 
 Opened = Callable[..., Sftp]
 

@@ -4,14 +4,17 @@ from __future__ import annotations
 
 from contextlib import closing
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 import cshelve
 from cshelve.providers.sftp.provider import Sftp
-from testbed.odd_sftp import OddSftp
 from testbed.openssh import OpenSSH
 from tests.providers.sftp.rig import on_odd_server, on_server
+
+if TYPE_CHECKING:
+    from testbed.odd_sftp import OddSftp
 
 
 @pytest.mark.parametrize("operation", ["open", "write", "fsync", "posix_rename"])

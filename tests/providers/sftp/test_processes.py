@@ -10,17 +10,20 @@ import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 import cshelve
 from cshelve.providers.sftp.provider import Sftp
-from testbed.odd_sftp import OddSftp
 from testbed.openssh import OpenSSH
 from tests.forks import forks, in_child
 from tests.providers.sftp.rig import files_in, on_odd_server, on_server
 from tests.rigs import sftp_config, wait_until
 from tests.scripts import run_script
+
+if TYPE_CHECKING:
+    from testbed.odd_sftp import OddSftp
 
 
 class InterruptionError(Exception):

@@ -23,7 +23,7 @@ from typing import TypeVar
 
 import asyncssh
 
-from cshelve.exceptions import ConflictError, StorageError
+from cshelve.exceptions import ConflictError, KeyNotStorableError, StorageError
 from cshelve.providers.paths import INSIDE, MOVING, SCRATCH, TWO_STEPS, WHERE, staging_of
 from cshelve.providers.sftp.connection import Connection
 from cshelve.providers.sftp.errors import ABSENT, no_folder
@@ -66,6 +66,7 @@ class Folder:
         self._base = b"" if not written else written.removesuffix(b"/") + b"/"
         self._location = location
         self._connection = connection
+        self._ignores_case: bool | None = None
 
     def at(self, relative: bytes) -> bytes:
         """Return the path on the server of a path in the folder."""
@@ -157,6 +158,27 @@ class Folder:
             return opened
 
         return await self.find(session, places, look)
+
+    async def refuse_aliases(self, session: Session, places: Sequence[bytes]) -> None:
+        """Raise `KeyNotStorableError` if another key would have the same file on this server.
+
+        That happens if the server's file system ignores case, which the directory for temporary
+        files shows, if it exists: every write creates it.
+        """
+        if len(places) == 1:
+            return  # The path has no capitals.
+        if self._ignores_case is None:
+            scratch, in_capitals = await all_of(
+                session.status(self.at(SCRATCH)), session.status(self.at(SCRATCH.upper()))
+            )
+            if scratch is not None:
+                self._ignores_case = in_capitals is not None
+        if self._ignores_case:
+            raise KeyNotStorableError(
+                f"{places[0].decode()!r} cannot be a key in {self._location}: the file system of "
+                "the server ignores case, so another key could have the same file; use a key of "
+                "small letters, digits, and _ - . /"
+            )
 
     async def is_there(self, session: Session, places: Sequence[bytes]) -> bool:
         """Return whether a name has a value at one of these paths, or on its way to them."""

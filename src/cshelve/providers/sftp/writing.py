@@ -60,6 +60,7 @@ class Put:
         elif self._was_lost and await session.status(self._temporary) is None:
             return True  # The rename was carried out, although its response was lost.
         try:
+            await self._folder.refuse_aliases(session, self._places)
             await self._folder.bring_in(
                 session, self._temporary, self._places, may_be_done=self._was_lost
             )
@@ -105,10 +106,12 @@ class Creation(ConditionalRequest):
     async def _create(self, session: Session) -> None:
         if not self._is_written:
             if await self._folder.is_there(session, self._places):
+                await self._folder.refuse_aliases(session, self._places)
                 raise ConflictError("the name exists")
             self.token = os.fsdecode(self._folder.temporary())
             await self._folder.write_temporary(session, self._temporary, self._data)
             self._is_written = True
+        await self._folder.refuse_aliases(session, self._places)
         self._is_linking = True
         try:
             await self._folder.link_in(session, self._temporary, self._places)
