@@ -428,7 +428,7 @@ class Folder:
 
         async def read(directory: bytes) -> list[Found] | None:
             path = self.at(directory).removesuffix(b"/") or (b"/" if self._base else b".")
-            found = await session.list(path, most)
+            found = await session.entries(path, most)
             return None if found is None else await self._resolved(session, directory, found)
 
         return await all_of(*(read(directory) for directory in directories))
@@ -455,7 +455,7 @@ class Folder:
         if mark is None:
             return []
         found = []
-        for entry in await session.list(self.at(SCRATCH)) or ():
+        for entry in await session.entries(self.at(SCRATCH)) or ():
             if entry.name.startswith(MOVING):
                 staging = SCRATCH + b"/" + entry.name
                 where, value = await all_of(
@@ -472,7 +472,7 @@ class Folder:
         A temporary file is removed if its modification time is more than a day ago.
         """
         try:
-            entries = await session.list(self.at(SCRATCH)) or []
+            entries = await session.entries(self.at(SCRATCH)) or []
         except asyncssh.SFTPError:
             return  # Perhaps this user may not: then there is nothing to clean up either.
         oldest = time.time() - _DAY_SECONDS

@@ -54,7 +54,7 @@ ACCEPT_UNKNOWN = Option(
     "Whether to connect, with a warning, to a server whose host key is unknown.",
 )
 TIMEOUT = Option(
-    "timeout", seconds, 30.0, "Seconds to wait for the connection, and for each response."
+    "timeout", seconds, 30.0, "Seconds to wait for the connection, and for the next response."
 )
 BANNER_TIMEOUT = Option(
     "banner_timeout", seconds, 15.0, "Seconds to wait for the SSH banner of the server."

@@ -17,6 +17,7 @@ import asyncssh
 
 from cshelve.exceptions import ConflictError
 from cshelve.providers.sftp.errors import ABSENT, LOST, ConnectionLostError
+from cshelve.providers.sftp.watch import Watch
 from cshelve.providers.stats import Stats
 
 __all__ = [
@@ -31,6 +32,10 @@ WINDOW = 16
 # What every server accepts, if it does not announce its limit.
 SAFE_BYTES = 32_768
 LARGEST_BYTES = 2**18
+# The size of the parts of a file that the server copies by itself.
+COPIED_BYTES = 2**26
+# The bytes that its disk writes in a second, at least.
+SLOWEST_DISK = 2**22
 _TYPE_BITS, _FILE, _DIRECTORY, _LINK = 0o170000, 0o100000, 0o040000, 0o120000
 
 
@@ -55,6 +60,8 @@ class Session:
         self._sftp = sftp
         self._stats = stats
         self._timeout = timeout
+        # A late response would not be awaited by anybody.
+        self._watch = Watch(timeout, connection.abort)
         limits = sftp.limits
         self.read_bytes = min(limits.max_read_len or SAFE_BYTES, LARGEST_BYTES)
         self.write_bytes = min(limits.max_write_len or SAFE_BYTES, LARGEST_BYTES)
@@ -146,7 +153,7 @@ class Session:
                 raise ConflictError("the source was changed since it was read")
             copy = await self.create(target)
             try:
-                await self.ask("copy-data", self._sftp.remote_copy(opened.file, copy.file))
+                await copy.fill_from(opened)
                 await copy.finish()
             except BaseException:
                 copy.abandon()
@@ -154,6 +161,17 @@ class Session:
         finally:
             opened.close()
         return True
+
+    async def copy_range(
+        self,
+        source: asyncssh.SFTPClientFile,
+        target: asyncssh.SFTPClientFile,
+        offset: int,
+        size: int,
+    ) -> None:
+        """Let the server copy a part of a file to the same place in another one."""
+        copying = self._sftp.remote_copy(source, target, offset, size, offset)
+        await self.ask("copy-data", copying, more_seconds=size / SLOWEST_DISK)
 
     async def remove(self, path: bytes) -> bool:
         """Remove a file; return whether it existed."""
@@ -206,7 +224,7 @@ class Session:
         """Set the modification time of a file."""
         await self.ask("setstat", self._sftp.utime(path, (seconds, seconds)))
 
-    async def list(self, path: bytes, most: int | None = None) -> list[Found] | None:
+    async def entries(self, path: bytes, most: int | None = None) -> list[Found] | None:
         """Return the entries of a directory, at least `most` if there are; None if it is absent.
 
         The attributes of a link are those of the link.
@@ -215,24 +233,21 @@ class Session:
         # An async generator: it closes the directory when it is closed.
         entries: Any = self._sftp.scandir(path)
         try:
-            async with asyncio.timeout(self._timeout) as limit, aclosing(entries):
-                async for entry in entries:
-                    if entry.filename not in (b".", b".."):
-                        found.append(Found(entry.filename, entry.attrs))
-                    if most is not None and len(found) >= most:
-                        break
-                    if len(found) % 100 == 0:
-                        # Responses contain a hundred entries or so.
-                        limit.reschedule(asyncio.get_running_loop().time() + self._timeout)
+            await self._answered(self._list_into(found, entries, most))
         except ABSENT:
             return None
-        except TimeoutError:
-            raise self._timed_out() from None
-        except LOST as error:
-            raise _broken(error) from error
         finally:
             self._stats.count("list")
         return found
+
+    async def _list_into(self, found: list[Found], entries: Any, most: int | None) -> None:
+        async with aclosing(entries):
+            async for entry in entries:
+                if entry.filename not in (b".", b".."):
+                    found.append(Found(entry.filename, entry.attrs))
+                if most is not None and len(found) >= most:
+                    break
+                self._watch.progress()
 
     async def _opened(self, path: bytes, flags: int) -> asyncssh.SFTPClientFile:
         """Open a file, and close it again if that is cancelled meanwhile."""
@@ -269,9 +284,10 @@ class Session:
         task.add_done_callback(self._closing.discard)
 
     async def finish(self) -> None:
-        """Wait until the files are closed that need not be waited for."""
+        """Wait until the files are closed that need not be waited for, and watch no longer."""
         if self._closing:
             await asyncio.wait(self._closing, timeout=1)
+        self._watch.stop()
 
     async def ask(
         self,
@@ -280,12 +296,13 @@ class Session:
         *,
         sent: int = 0,
         received: Callable[[T], int] = lambda _: 0,
+        more_seconds: float = 0.0,
     ) -> T:
         """Wait for the response to a request, and count it."""
         began = time.monotonic()
         size, failure = 0, None
         try:
-            result = await self._answered(doing)
+            result = await self._answered(doing, more_seconds)
             size = received(result)
         except Exception as error:
             failure = error
@@ -300,19 +317,16 @@ class Session:
             )
         return result
 
-    async def _answered(self, doing: Awaitable[T]) -> T:
+    async def _answered(self, doing: Awaitable[T], more_seconds: float = 0.0) -> T:
+        self._watch.begin(more_seconds)
         try:
-            async with asyncio.timeout(self._timeout):
-                return await doing
-        except TimeoutError:
-            raise self._timed_out() from None
+            return await doing
         except LOST as error:
-            raise _broken(error) from error
-
-    def _timed_out(self) -> ConnectionLostError:
-        # A late response would not be awaited by anybody.
-        self.connection.abort()
-        return ConnectionLostError(f"no response in {self._timeout:g} seconds")
+            if self._watch.has_struck:
+                raise ConnectionLostError(f"no response in {self._timeout:g} seconds") from error
+            raise ConnectionLostError(f"the connection broke ({error})") from error
+        finally:
+            self._watch.end()
 
 
 class OpenedFile:
@@ -418,6 +432,13 @@ class NewFile:
             self._writes.append(asyncio.ensure_future(writing))
             self._offset += len(chunk)
 
+    async def fill_from(self, source: OpenedFile) -> None:
+        """Let the server copy another file, a part after the other."""
+        while self._offset < source.size:
+            size = min(COPIED_BYTES, source.size - self._offset)
+            await self._session.copy_range(source.file, self.file, self._offset, size)
+            self._offset += size
+
     async def finish(self) -> None:
         """Close the file after the server has written it to its disk, if the server can do that.
 
@@ -444,17 +465,14 @@ class NewFile:
 
     async def _sync(self) -> None:
         try:
-            await self._session.ask("fsync", self.file.fsync())
+            more_seconds = self._offset / SLOWEST_DISK
+            await self._session.ask("fsync", self.file.fsync(), more_seconds=more_seconds)
         except asyncssh.SFTPOpUnsupported:
             self._session.has_fsync = False
 
 
 class CutShortError(Exception):
     """A file became shorter while it was read: another program writes to it in place."""
-
-
-def _broken(error: Exception) -> ConnectionLostError:
-    return ConnectionLostError(f"the connection broke ({error})")
 
 
 async def all_of(*doing: Awaitable[Any]) -> list[Any]:
