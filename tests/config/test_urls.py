@@ -407,4 +407,7 @@ class TestSftp:
         said = refusal_of(f"sftp://alice:{SECRET}@host/srv")
         assert "contains a password" in said
         assert SECRET not in said
+
+    @pytest.mark.sftp
+    def test_never_has_a_password_as_an_option(self) -> None:
         assert "no place in a URL" in refusal_of("sftp://a@h/srv?auth_type=password&password=x")
