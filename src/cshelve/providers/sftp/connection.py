@@ -7,6 +7,7 @@ import logging
 import socket
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from functools import partial
 from typing import Any, Self, TypeVar
 
 import asyncssh
@@ -51,18 +52,18 @@ class Connection:
         If the connection breaks meanwhile, `act` is called once more, with a new connection. It has
         to find out by itself what the first call has done.
         """
-        return self.loop.run(self._run(act, attempts=2))
+        return self.loop.run(partial(self._run, act, attempts=2))
 
     def once(self, act: Callable[[Session], Awaitable[T]]) -> T:
         """Call `act` with a session, and return its result; raise `ConnectionLostError`."""
-        return self.loop.run(self._run(act, attempts=1))
+        return self.loop.run(partial(self._run, act, attempts=1))
 
     def close(self) -> None:
         """Close the connection and end the thread; a second call does nothing."""
         if self.loop.is_started:
             # It fails if the program is ending: then nothing needs to be closed.
             with suppress(StorageError):
-                self.loop.run(self._close())
+                self.loop.run(self._close)
             self.loop.stop()
 
     async def _run(self, act: Callable[[Session], Awaitable[T]], attempts: int) -> T:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import Any, Generic, TypeVar
 
 from cshelve.exceptions import StorageError
@@ -25,23 +25,24 @@ class EventLoop:
         self._starting = threading.Lock()
         self._started: tuple[asyncio.AbstractEventLoop, threading.Thread] | None = None
 
-    def run(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine to its end, and return its result or raise its error.
+    def run(self, act: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Run the coroutine that `act` returns, and return its result or raise its error.
+
+        The loop calls `act`: an interruption may strike at any moment, and Python warns of a
+        coroutine that never runs.
 
         If the calling thread is interrupted, by Ctrl-C for example, the coroutine is cancelled, and
         this waits until it has ended. A second interruption ends the waiting.
         """
         if sys.is_finalizing():
-            coroutine.close()
             raise StorageError("the program is ending: no more requests can be sent")
         loop = self._loop()
-        call = _Call(coroutine)
+        call = _Call(act)
         try:
             loop.call_soon_threadsafe(call.begin)
             call.wait()
         except BaseException as error:
             if loop.is_closed():
-                coroutine.close()
                 raise StorageError("the shelf was closed meanwhile") from error
             loop.call_soon_threadsafe(call.cancel)
             call.wait()
@@ -94,8 +95,8 @@ def _serve(loop: asyncio.AbstractEventLoop) -> None:
 class _Call(Generic[T]):
     """A coroutine that another thread waits for."""
 
-    def __init__(self, coroutine: Coroutine[Any, Any, T]) -> None:
-        self._coroutine = coroutine
+    def __init__(self, act: Callable[[], Coroutine[Any, Any, T]]) -> None:
+        self._act = act
         self._task: asyncio.Task[T] | None = None
         self._is_cancelled = False
         self._is_over = False
@@ -107,7 +108,7 @@ class _Call(Generic[T]):
         """Start the coroutine; the loop calls this."""
         if self._is_cancelled:
             return
-        self._task = asyncio.get_running_loop().create_task(self._coroutine)
+        self._task = asyncio.get_running_loop().create_task(self._act())
         self._task.add_done_callback(lambda _: self._end())
 
     def cancel(self) -> None:
@@ -116,7 +117,6 @@ class _Call(Generic[T]):
         if self._task is not None:
             self._task.cancel()
         elif not self._is_over:
-            self._coroutine.close()
             self._end()
 
     def wait(self) -> None:

@@ -254,12 +254,12 @@ class Sftp(Provider):
         try:
             for piece in source.pieces():
                 hashed.update(piece)
-                self._wait(what, file.write(piece))
+                self._wait(what, partial(file.write, piece))
                 source.moved(len(piece))
-            self._wait(what, file.finish())
+            self._wait(what, file.finish)
         except BaseException:
             with suppress(StorageError):
-                self._wait(what, file.abandoned())
+                self._wait(what, file.abandoned)
             raise
         self._run(what, lambda it: it.moving_in(file, places))
         return hashed.hexdigest()
@@ -273,11 +273,11 @@ class Sftp(Provider):
         try:
             target.begun(file.size)
             target.write(file.head)
-            while pieces := self._wait(what, file.more()):
+            while pieces := self._wait(what, file.more):
                 for piece in pieces:
                     target.write(piece)
         finally:
-            self._wait(what, file.ended())
+            self._wait(what, file.ended)
 
     def shares_store(self, other: Provider) -> bool:
         """Return whether another provider logs in to the same server as the same user."""
@@ -334,9 +334,9 @@ class Sftp(Provider):
             remote = self._remotes.get()
             return remote.run(what, choose(remote))
 
-    def _wait(self, what: str, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Run a coroutine of a file that is open, in the same connection."""
-        return self._remotes.get().wait(what, coroutine)
+    def _wait(self, what: str, act: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Run a coroutine method of a file that is open, in the same connection."""
+        return self._remotes.get().wait(what, act)
 
     def _permit(self) -> Permit:
         return Permit(self._permits.get())

@@ -46,10 +46,10 @@ class Remote:
         except _FAILURES as error:
             raise failure_of(error, what) from error
 
-    def wait(self, what: str, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Return the result of a coroutine of a file that is open."""
+    def wait(self, what: str, act: Callable[[], Coroutine[Any, Any, T]]) -> T:
+        """Return the result of a coroutine method of a file that is open."""
         try:
-            return self._connection.loop.run(coroutine)
+            return self._connection.loop.run(act)
         except _FAILURES as error:
             raise failure_of(error, what) from error
 

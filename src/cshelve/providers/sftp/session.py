@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable
 from contextlib import aclosing
+from functools import partial
 from typing import Any, NamedTuple, TypeVar
 
 import asyncssh
@@ -76,7 +77,7 @@ class Session:
     async def status(self, path: bytes) -> asyncssh.SFTPAttrs | None:
         """Return the attributes of a path, links followed; None if it does not exist."""
         try:
-            return await self.ask("stat", self._sftp.stat(path))
+            return await self.ask("stat", partial(self._sftp.stat, path))
         except ABSENT:
             return None
 
@@ -170,13 +171,13 @@ class Session:
         size: int,
     ) -> None:
         """Let the server copy a part of a file to the same place in another one."""
-        copying = self._sftp.remote_copy(source, target, offset, size, offset)
+        copying = partial(self._sftp.remote_copy, source, target, offset, size, offset)
         await self.ask("copy-data", copying, more_seconds=size / SLOWEST_DISK)
 
     async def remove(self, path: bytes) -> bool:
         """Remove a file; return whether it existed."""
         try:
-            await self.ask("remove", self._sftp.remove(path))
+            await self.ask("remove", partial(self._sftp.remove, path))
         except ABSENT:
             return False
         return True
@@ -184,7 +185,7 @@ class Session:
     async def remove_quietly(self, path: bytes) -> None:
         """Remove a file if possible: a day later, the next clean-up would."""
         try:
-            await self.ask("remove", self._sftp.remove(path))
+            await self.ask("remove", partial(self._sftp.remove, path))
         except (asyncssh.SFTPError, ConnectionLostError):
             return
 
@@ -195,7 +196,7 @@ class Session:
     async def remove_directory(self, path: bytes) -> bool:
         """Remove a directory; return False if it is not empty, or for any other reason."""
         try:
-            await self.ask("rmdir", self._sftp.rmdir(path))
+            await self.ask("rmdir", partial(self._sftp.rmdir, path))
         except asyncssh.SFTPError:
             return False
         return True
@@ -203,26 +204,26 @@ class Session:
     async def make_directory(self, path: bytes) -> asyncssh.SFTPError | None:
         """Create a directory; return the error if the server refuses to, or None."""
         try:
-            await self.ask("mkdir", self._sftp.mkdir(path))
+            await self.ask("mkdir", partial(self._sftp.mkdir, path))
         except asyncssh.SFTPError as error:
             return error
         return None
 
     async def replace(self, old: bytes, new: bytes) -> None:
         """Rename a file, atomically, even if there is a file with the new name."""
-        await self.ask("rename", self._sftp.posix_rename(old, new))
+        await self.ask("rename", partial(self._sftp.posix_rename, old, new))
 
     async def rename(self, old: bytes, new: bytes) -> None:
         """Rename a file or directory if nothing has the new name; otherwise raise an error."""
-        await self.ask("rename", self._sftp.rename(old, new))
+        await self.ask("rename", partial(self._sftp.rename, old, new))
 
     async def link(self, old: bytes, new: bytes) -> None:
         """Create a hard link, if nothing has the new name; otherwise raise an error."""
-        await self.ask("link", self._sftp.link(old, new))
+        await self.ask("link", partial(self._sftp.link, old, new))
 
     async def set_time(self, path: bytes, seconds: int) -> None:
         """Set the modification time of a file."""
-        await self.ask("setstat", self._sftp.utime(path, (seconds, seconds)))
+        await self.ask("setstat", partial(self._sftp.utime, path, (seconds, seconds)))
 
     async def entries(self, path: bytes, most: int | None = None) -> list[Found] | None:
         """Return the entries of a directory, at least `most` if there are; None if it is absent.
@@ -252,7 +253,7 @@ class Session:
     async def _opened(self, path: bytes, flags: int) -> asyncssh.SFTPClientFile:
         """Open a file, and close it again if that is cancelled meanwhile."""
         opening = asyncio.ensure_future(
-            self.ask("open", self._sftp.open(path, flags, encoding=None, block_size=0))
+            self.ask("open", partial(self._sftp.open, path, flags, encoding=None, block_size=0))
         )
         try:
             return await asyncio.shield(opening)
@@ -274,7 +275,7 @@ class Session:
 
     async def _close(self, file: asyncssh.SFTPClientFile) -> None:
         try:
-            await self.ask("close", file.close())
+            await self.ask("close", file.close)
         except (asyncssh.SFTPError, ConnectionLostError):
             return  # Nothing depends on it: the file was only read, or is removed.
 
@@ -292,17 +293,21 @@ class Session:
     async def ask(
         self,
         operation: str,
-        doing: Awaitable[T],
+        send: Callable[[], Awaitable[T]],
         *,
         sent: int = 0,
         received: Callable[[T], int] = lambda _: 0,
         more_seconds: float = 0.0,
     ) -> T:
-        """Wait for the response to a request, and count it."""
+        """Send a request, wait for the response, and count it.
+
+        `send` is called late: Python warns of a coroutine that is made and never awaited, if the
+        task that should await it is cancelled first.
+        """
         began = time.monotonic()
         size, failure = 0, None
         try:
-            result = await self._answered(doing, more_seconds)
+            result = await self._answered(send(), more_seconds)
             size = received(result)
         except Exception as error:
             failure = error
@@ -350,7 +355,7 @@ class OpenedFile:
         Raises `IsADirectoryError` for a directory.
         """
         self.attrs, head = await all_of(
-            self._session.ask("fstat", self.file.stat()), self._read_or_error(size)
+            self._session.ask("fstat", self.file.stat), self._read_or_error(size)
         )
         if is_directory(self.attrs):
             raise IsADirectoryError
@@ -403,10 +408,8 @@ class OpenedFile:
         return data
 
     async def _read(self, offset: int, size: int) -> bytes:
-        # Without an encoding, it returns bytes.
-        reading: Coroutine[Any, Any, Any] = self.file.read(size, offset)
-        data: bytes = await self._session.ask("read", reading, received=len)
-        return data
+        read: Callable[..., Awaitable[bytes]] = self.file.read  # Without an encoding, bytes.
+        return await self._session.ask("read", partial(read, size, offset), received=len)
 
 
 class NewFile:
@@ -427,7 +430,7 @@ class NewFile:
                 await self._settle()
             chunk = data[start : start + step]
             writing = self._session.ask(
-                "write", self.file.write(chunk, self._offset), sent=len(chunk)
+                "write", partial(self.file.write, chunk, self._offset), sent=len(chunk)
             )
             self._writes.append(asyncio.ensure_future(writing))
             self._offset += len(chunk)
@@ -446,7 +449,7 @@ class NewFile:
         """
         writes, self._writes = self._writes, []
         syncing = [self._sync()] if self._session.has_fsync else []
-        await all_of(*writes, *syncing, self._session.ask("close", self.file.close()))
+        await all_of(*writes, *syncing, self._session.ask("close", self.file.close))
 
     def abandon(self) -> None:
         """Close and remove the file, without waiting for that."""
@@ -466,7 +469,7 @@ class NewFile:
     async def _sync(self) -> None:
         try:
             more_seconds = self._offset / SLOWEST_DISK
-            await self._session.ask("fsync", self.file.fsync(), more_seconds=more_seconds)
+            await self._session.ask("fsync", self.file.fsync, more_seconds=more_seconds)
         except asyncssh.SFTPOpUnsupported:
             self._session.has_fsync = False
 
