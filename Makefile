@@ -58,7 +58,7 @@ $(READY): pyproject.toml
 
 $(OLD_READY): Makefile
 	$(PYTHON) -m venv $(OLD_VENV)
-	$(OLD_VENV)/bin/python -m pip install --quiet "cshelve[aws-s3,azure-blob,encryption]==1.6.0"
+	$(OLD_VENV)/bin/python -m pip install --quiet "cshelve[aws-s3,azure-blob,encryption,sftp]==1.6.0"
 	@touch $(OLD_READY)
 
 $(AZURITE_READY): Makefile | $(READY)

@@ -13,9 +13,11 @@ nox.options.download_python = "never"
 
 PROJECT = nox.project.load_toml("pyproject.toml")
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
-OF_STORES = ("aws_s3", "azure_blob", "gcs")
+OF_STORES = ("aws_s3", "azure_blob", "gcs", "sftp")
 WITHOUT_SERVERS = [f"--ignore=tests/providers/{name}" for name in OF_STORES]
 WITHOUT_SERVERS += ["-m"]
+# The markers of tests that need a server, or 1.6.
+SERVERS = ("s3", "azure", "gcs", "sftp", "old")
 # As `make test` has them: two processes, each with servers of its own.
 WITH_SERVERS = ["--numprocesses", "2", "--max-worker-restart", "0"]
 WITH_SERVERS += ["--dist", "loadscope", "--no-loadscope-reorder", "-m"]
@@ -41,18 +43,16 @@ def lint(session: nox.Session) -> None:
 def tests(session: nox.Session) -> None:
     """Run the tests that need no server, with every extra, on each Python that is installed."""
     session.install(".[all]", *packages_of("test"))
-    needs_none = "not s3 and not azure and not gcs and not old"
-    session.run("pytest", *WITHOUT_SERVERS, needs_none, *session.posargs)
+    needs_no_server = " and ".join(f"not {marker}" for marker in SERVERS)
+    session.run("pytest", *WITHOUT_SERVERS, needs_no_server, *session.posargs)
 
 
 @nox.session
 def bare(session: nox.Session) -> None:
     """Install a wheel without extras, and run what needs none of them."""
     session.install(".", *packages_of("test"))
-    needs_nothing = (
-        "not s3 and not azure and not gcs and not encryption and not compression and not msgpack "
-        "and not old"
-    )
+    markers = (*SERVERS, "encryption", "compression", "msgpack")
+    needs_nothing = " and ".join(f"not {marker}" for marker in markers)
     arguments = ["--ignore", "tests/cli", *WITHOUT_SERVERS, needs_nothing, *session.posargs]
     session.run("pytest", *arguments)
 

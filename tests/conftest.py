@@ -16,6 +16,7 @@ from testbed.fake_gcs import FakeGcs, GcsProxy, emulator_path
 from testbed.fault_proxy import FaultProxy
 from testbed.loopback import refuse_other_hosts
 from testbed.moto import Moto
+from testbed.openssh import OpenSSH, find_sshd
 from testbed.seaweedfs import SeaweedFS
 from tests import rigs
 from tests.providers.azure_blob.rig import CONTAINER, AzureRig
@@ -58,6 +59,22 @@ SUITES_OF = {
         "tests/shelf/many_keys/test_update",
         "tests/shelf/rewrite/",
         "tests/shelf/test_shelf",
+    ),
+    # Without those that need conditions, which SFTP does not have, and those that repeat others, as
+    # a connection takes a tenth of a second.
+    "sftp": (
+        "tests/behaviour/many_writers/test_readers",
+        "tests/behaviour/many_writers/test_setdefault",
+        "tests/shelf/copying/test_copy_many",
+        "tests/shelf/expiry/test_reading",
+        "tests/shelf/files/",
+        "tests/shelf/looking/test_info",
+        "tests/shelf/many_keys/test_delete_many",
+        "tests/shelf/many_keys/test_get_many",
+        "tests/shelf/many_keys/test_set_many",
+        "tests/shelf/prefix/test_views",
+        "tests/shelf/test_shelf",
+        "tests/values/writeback/test_what_is_written",
     ),
 }
 
@@ -136,6 +153,18 @@ def s3(s3_rig: rigs.S3Rig) -> Iterator[rigs.S3Rig]:
     s3_rig.proxy.clear()
 
 
+@pytest.fixture(scope="session")
+def openssh() -> Iterator[OpenSSH]:
+    """OpenSSH's server; without it, or without asyncssh, the tests that need it are left out."""
+    pytest.importorskip("asyncssh", reason="needs the extra sftp: pip install 'cshelve[sftp]'")
+    try:
+        find_sshd()
+    except FileNotFoundError as missing:
+        pytest.skip(str(missing))
+    with OpenSSH() as server:
+        yield server
+
+
 @pytest.fixture
 def s3_place(s3: rigs.S3Rig) -> Iterator[rigs.Place]:
     place = rigs.Place(s3.config())
@@ -169,6 +198,7 @@ def gcs(gcs_rig: rigs.GcsRig) -> Iterator[rigs.GcsRig]:
         pytest.param("aws-s3", marks=[pytest.mark.s3, pytest.mark.once]),
         pytest.param("azure-blob", marks=pytest.mark.azure),
         pytest.param("gcs", marks=pytest.mark.gcs),
+        pytest.param("sftp", marks=pytest.mark.sftp),
     ],
 )
 def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[rigs.Place]:
@@ -187,6 +217,8 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[rigs.Place
             config = rigs.folder_config(tmp_path / "shelf")
         case "azure-blob":
             config = request.getfixturevalue("azure").config()
+        case "sftp":
+            config = rigs.sftp_config(request.getfixturevalue("openssh"))
         case _:
             config = request.getfixturevalue("s3").config()
     place = rigs.Place(config)

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from testbed.fake_gcs import FakeGcs, GcsProxy
     from testbed.fault_proxy import FaultProxy
+    from testbed.openssh import OpenSSH
     from testbed.seaweedfs import Identity, SeaweedFS
 
 BUCKET = "cshelve-tests"
@@ -106,6 +107,22 @@ def memory_config() -> dict[str, dict[str, Any]]:
 
 def folder_config(folder: Path) -> dict[str, dict[str, Any]]:
     return {"default": {"provider": "filesystem", "folder_path": str(folder)}}
+
+
+def sftp_config(server: OpenSSH, **default: Any) -> dict[str, dict[str, Any]]:
+    """Write the configuration of a shelf on a server, in a folder of its own."""
+    options = {
+        "provider": "sftp",
+        "hostname": server.hostname,
+        "port": server.port,
+        "username": server.username,
+        "auth_type": "key_filename",
+        "key_filename": str(server.key),
+        "known_hosts": str(server.known_hosts),
+        **default,
+    }
+    options.setdefault("remote_path", str(server.new_folder() / "new"))
+    return {"default": options}
 
 
 def local_config(path: Path) -> dict[str, dict[str, Any]]:

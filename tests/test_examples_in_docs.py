@@ -38,6 +38,7 @@ MODULES = [
         "providers/filesystem/provider.py",
         "providers/in_memory.py",
         "providers/prices.py",
+        "providers/sftp/provider.py",
         "providers/stats.py",
         "providers/wrapper.py",
         "testing/__init__.py",
@@ -54,7 +55,7 @@ from typing import Any
 
 import cshelve
 from cshelve.exceptions import StorageError
-from cshelve.providers import Dbm, Filesystem, InMemory, Item, Provider, Wrapper
+from cshelve.providers import Dbm, Filesystem, InMemory, Item, Provider, Sftp, Wrapper
 from cshelve.testing import *
 
 

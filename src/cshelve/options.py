@@ -50,7 +50,8 @@ PROVIDER = Option(
     "provider",
     text,
     "",
-    "Where to store values: `aws-s3`, `azure-blob`, `dbm`, `filesystem`, `gcs`, `in-memory`.",
+    "Where to store values: `aws-s3`, `azure-blob`, `dbm`, `filesystem`, `gcs`, `in-memory` or "
+    "`sftp`.",
     required=True,
 )
 WRITEBACK_LIMIT = Option(

@@ -6,8 +6,8 @@ import pytest
 
 from tools.configuration_reference import COMMAND, PAGE, updated
 
-# The page has the options of aws-s3 and gcs, which need their packages.
-pytestmark = [pytest.mark.s3, pytest.mark.gcs]
+# The page has the options of aws-s3, gcs and sftp, which need their packages.
+pytestmark = [pytest.mark.s3, pytest.mark.gcs, pytest.mark.sftp]
 
 
 def test_the_page_is_up_to_date() -> None:

@@ -129,7 +129,7 @@ class TestPlaces:
         with pytest.raises(cshelve.ConfigurationError, match=problem):
             cshelve.open(url)
 
-    @pytest.mark.parametrize("scheme", ["s3a", "abfs", "sftp", "redis", "http"])
+    @pytest.mark.parametrize("scheme", ["s3a", "abfs", "ssh", "redis", "http"])
     def test_a_scheme_that_there_is_not_says_which_there_are(self, scheme: str) -> None:
         said = refusal_of(f"{scheme}://user:{SECRET}@place/path")
         assert f"no scheme {scheme}://" in said
@@ -366,3 +366,48 @@ class TestWholeBuckets:
         config = {"default": {"provider": "in-memory", "whole_bucket": "true"}}
         with pytest.raises(cshelve.ConfigurationError, match="whole_bucket: there is no such opt"):
             cshelve.open_from_dict(config)
+
+
+class TestSftp:
+    @pytest.mark.parametrize(
+        ("url", "options"),
+        [
+            ("alice@host/srv/notes", ("alice", "host", "/srv/notes")),
+            ("alice@host/~/notes", ("alice", "host", "notes")),
+            ("alice@host/~", ("alice", "host", "")),
+            ("a%40b@files.example.com/a%20b", ("a@b", "files.example.com", "/a b")),
+            ("alice@[::1]/srv", ("alice", "::1", "/srv")),
+        ],
+    )
+    def test_is_a_user_a_server_and_a_path(self, url: str, options: tuple[str, str, str]) -> None:
+        found = default_of(f"sftp://{url}")
+        assert (found["username"], found["hostname"], found["remote_path"]) == options
+        assert found["auth_type"] == "agent"
+        assert "port" not in found
+
+    def test_may_have_a_port_and_options(self) -> None:
+        found = default_of("sftp://alice@host:2222/srv?auth_type=key_filename&key_filename=/k")
+        assert (found["port"], found["auth_type"]) == ("2222", "key_filename")
+
+    @pytest.mark.parametrize(
+        ("url", "problem"),
+        [
+            ("sftp://host/srv", "names no user: write sftp://user@host/path"),
+            ("sftp://@host/srv", "names no user"),
+            ("sftp://alice@/srv", "names no server"),
+            ("sftp://alice@host:ssh/srv", "a wrong port"),
+            ("sftp://alice@host", "names no path"),
+            ("sftp://alice@host/", "names no path"),
+        ],
+    )
+    def test_says_what_is_missing(self, url: str, problem: str) -> None:
+        assert problem in refusal_of(url)
+
+    def test_never_has_a_password(self) -> None:
+        said = refusal_of(f"sftp://alice:{SECRET}@host/srv")
+        assert "contains a password" in said
+        assert SECRET not in said
+
+    @pytest.mark.sftp
+    def test_never_has_a_password_as_an_option(self) -> None:
+        assert "no place in a URL" in refusal_of("sftp://a@h/srv?auth_type=password&password=x")

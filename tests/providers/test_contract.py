@@ -15,9 +15,9 @@ import pytest
 from cshelve._config.sections import Sections
 from cshelve.providers import load
 from cshelve.providers.base import Provider
-from cshelve.providers.filesystem.paths import encode, name_at
 from cshelve.providers.filesystem.provider import Filesystem
 from cshelve.providers.in_memory import InMemory, _named
+from cshelve.providers.paths import encode, name_at
 from cshelve.testing import OddNamesContract, ProviderContract
 from tests import rigs
 

@@ -60,19 +60,6 @@ def test_an_unknown_name_says_which_there_are(folder: Path) -> None:
     assert f"there are {', '.join(known)}" in str(caught.value)
 
 
-@pytest.mark.parametrize("name", ["sftp"])
-def test_a_name_of_1x_says_which_version_has_it(name: str) -> None:
-    with pytest.raises(cshelve.UnknownProviderError) as caught:
-        cshelve.open_from_dict(config_of(name))
-    assert f"pip install 'cshelve[{name}]<2'" in str(caught.value)
-
-
-def test_a_package_can_bring_a_provider_of_1x(folder: Path) -> None:
-    install(folder, "package_of_ours", "sftp = package_of_ours:Ours")
-    with cshelve.open_from_dict(config_of("sftp")) as db:
-        assert type(db.provider).__module__ == "package_of_ours"
-
-
 def test_no_package_can_take_the_name_of_ours(folder: Path) -> None:
     install(folder, "package_of_ours", "in-memory = package_of_ours:Ours")
     with cshelve.open_from_dict(config_of("in-memory")) as db:

@@ -25,6 +25,7 @@ FORMS = {
     "file": ("filesystem", "file:///folder"),
     "memory": ("in-memory", "memory://name"),
     "dbm": ("dbm", "dbm:///path"),
+    "sftp": ("sftp", "sftp://user@host/path"),
 }
 # Without the null character, which `dbm` itself refuses.
 CONTROL_CHARACTER = re.compile("[\x01-\x1f\x7f-\x9f]")

@@ -23,6 +23,8 @@ SECTION_OF = {"endpoint_url": "provider_params"}
 AUTH_TYPES = {"aws-s3": "default", "azure-blob": "passwordless", "gcs": "default"}
 WHOLE_BUCKET = "whole_bucket"
 MALFORMED_ESCAPE = re.compile("%(?![0-9a-fA-F]{2})")
+# A name or an IPv4 address, or an IPv6 address in brackets, and a port.
+SERVER = re.compile(r"(?:(?P<name>[^:@/\[\]]+)|\[(?P<address>[^\[\]]+)\])(?::(?P<port>[0-9]+))?")
 PATH_WITH_DRIVE = re.compile(r"/[a-zA-Z]:(?=/|$)")
 
 Contents = dict[str, dict[str, object]]
@@ -42,7 +44,7 @@ def sections_from_url(url: str, flag: str) -> tuple[str, Contents]:
         # The message does not quote the rest, which may contain a password.
         raise ConfigurationError(f"there is no scheme {scheme}://; there are {known}.")
     provider, form = FORMS[scheme]
-    if scheme != "memory" and "@" in place.partition("/")[0]:
+    if scheme not in ("memory", "sftp") and "@" in place.partition("/")[0]:
         raise ConfigurationError(
             f"a URL that begins with {scheme}:// contains a user name or a password, which belong "
             f"in a configuration file or the environment: write {form}."
@@ -61,6 +63,8 @@ def sections_from_url(url: str, flag: str) -> tuple[str, Contents]:
     if provider == "azure-blob":
         account = _decoded(before, place.partition("/")[0])
         contents["default"].setdefault("account_url", f"https://{account}.blob.core.windows.net")
+    if scheme == "sftp":
+        contents["default"].setdefault("auth_type", "agent")
     return before, sections_from_dict(contents, before)
 
 
@@ -78,6 +82,8 @@ def _place(source: str, scheme: str, place: str, form: str) -> dict[str, object]
             raise ConfigurationError(f"{source!r} names no container: write {form}.")
         found = {"container_name": _decoded(source, container)}
         return {**found, "key_prefix": _decoded(source, prefix)} if prefix else {**found}
+    if scheme == "sftp":
+        return _sftp_place(source, host, rest, form)
     if scheme == "memory":
         if not place:
             raise ConfigurationError(f"{source!r} names no shelf: write {form}.")
@@ -93,6 +99,38 @@ def _place(source: str, scheme: str, place: str, form: str) -> dict[str, object]
     if not path.strip("/"):
         raise ConfigurationError(f"{source!r} names no path: write {form}.")
     return {"folder_path" if scheme == "file" else "path": path}
+
+
+def _sftp_place(source: str, authority: str, rest: str, form: str) -> dict[str, object]:
+    """Return the options for a server, with a user and a port if they are given.
+
+    A path that begins with `~/` is relative to the user's home, and any other one to the root.
+    """
+    user, at, server = authority.rpartition("@")
+    if ":" in user:
+        # The message does not quote the URL, which contains the password.
+        raise ConfigurationError(
+            "a URL that begins with sftp:// contains a password, which belongs in a configuration "
+            f"file or the environment: write {form}."
+        )
+    if not at or not user:
+        raise ConfigurationError(f"{source!r} names no user: write {form}.")
+    found = SERVER.fullmatch(server)
+    if found is None:
+        raise ConfigurationError(f"{source!r} names no server, or a wrong port: write {form}.")
+    path = _decoded(source, rest)
+    if path == "~" or path.startswith("~/"):
+        path = path[2:]
+    elif path:
+        path = f"/{path}"
+    else:
+        raise ConfigurationError(f"{source!r} names no path: write {form}.")
+    options: dict[str, object] = {
+        "hostname": _decoded(source, found["name"] or found["address"]),
+        "username": _decoded(source, user),
+        "remote_path": path,
+    }
+    return options if found["port"] is None else {**options, "port": found["port"]}
 
 
 def _add_options(source: str, query: str, contents: Contents) -> None:

@@ -88,6 +88,14 @@ class Atomic:
         """
         name = values.name(key)
         values.refuse_if_read_only("modify", key)
+        if not values.provider.capabilities.conditional_put:
+            # Before the function is called, and for a missing key too, which could be stored: a
+            # program should not find out only by its second call.
+            raise ConditionsNotSupportedError(
+                f"{key!r} in {values.location}: this store cannot compare versions, so modify "
+                "could lose the change of another writer. If nobody else writes, read the value "
+                "and store it again."
+            )
         until = time.monotonic() + self._timeout_seconds
         if not self._locks.acquire(name, self._timeout_seconds):
             raise self._contended(

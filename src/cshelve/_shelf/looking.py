@@ -47,8 +47,9 @@ class Info(NamedTuple):
     """The size of the record, as it is stored."""
     modified: datetime
     """When it was written, in UTC; in a local shelf, when any value was."""
-    version: str
-    """The version that `get_versioned` returns."""
+    version: str | None
+    """The version that `get_versioned` returns; None if only reading the value would show it, as
+    over SFTP."""
     is_record: bool
     """Whether it begins as a record that this version of cshelve knows."""
     serializer: str | None

@@ -143,7 +143,7 @@ class Values:
             raise KeyNotFoundError(key) from None  # The caller's key, without the prefix.
         return self.decode(key, item.data), item.version
 
-    def look(self, key: str) -> tuple[float, str]:
+    def look(self, key: str) -> tuple[float, str | None]:
         """Return the expiry time in the record of a key, unverified, and the version.
 
         Sends one request. Raises `KeyNotFoundError`.
@@ -225,12 +225,12 @@ class Values:
         """Store a record that `encode` returned if the condition holds; return its version."""
         return self.provider.put(self.name(key), record, if_absent=if_absent, if_version=if_version)
 
-    def copy(self, source: str, target: str) -> str:
+    def copy(self, source: str, target: str) -> str | None:
         """Store the value of a key under another key too, and return the version of the source.
 
-        The store copies by itself, except for sealed and signed records, which are valid for their
-        own key only. Raises `KeyNotFoundError`, and `ConflictError` if others write the
-        source at each attempt.
+        The version may be None if the store does not support conditions. The store copies by
+        itself, except for sealed and signed records, which are valid for their own key only. Raises
+        `KeyNotFoundError`, and `ConflictError` if others write the source at each attempt.
         """
         self.refuse_if_read_only("write", target)
         try:
@@ -406,7 +406,7 @@ class Values:
                 f"can't {doing} {what} in {self.provider.location}: it was opened with flag 'r'"
             )
 
-    def _copy_once(self, source: str, target: str) -> str:
+    def _copy_once(self, source: str, target: str) -> str | None:
         name = self.name(source)
         details = self.provider.inspect(name)
         is_bound = self.codec.versioned and bool(protection_of(details.head)[0])

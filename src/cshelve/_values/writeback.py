@@ -327,7 +327,7 @@ class WritebackValues(Values):
             self._write_changed([(name, entry)], Outcomes("written"))
             self._cache.drop(name, entry)
 
-    def copy(self, source: str, target: str) -> str:
+    def copy(self, source: str, target: str) -> str | None:
         with self._cache.lock:
             version = super().copy(source, target)
             self._forget(target)

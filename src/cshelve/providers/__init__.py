@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from cshelve.providers.filesystem.provider import Filesystem
     from cshelve.providers.gcs.provider import Gcs
     from cshelve.providers.in_memory import InMemory
+    from cshelve.providers.sftp.provider import Sftp
     from cshelve.providers.stats import Stats
     from cshelve.providers.streams import Source, Target
     from cshelve.providers.wrapper import Wrapper
@@ -51,6 +52,7 @@ __all__ = [
     "Provider",
     "Section",
     "Sections",
+    "Sftp",
     "Source",
     "Stats",
     "Target",
@@ -86,10 +88,8 @@ _TABLE = {
     "filesystem": _Where("cshelve.providers.filesystem.provider", "Filesystem"),
     "gcs": _Where("cshelve.providers.gcs.provider", "Gcs", "gcs", "google.cloud.storage"),
     "in-memory": _Where("cshelve.providers.in_memory", "InMemory"),
+    "sftp": _Where("cshelve.providers.sftp.provider", "Sftp", "sftp", "asyncssh"),
 }
-
-# The other providers of 1.x.
-_OF_1X = frozenset({"sftp"})
 
 _MODULES = {
     "AwsS3": "cshelve.providers.aws_s3.provider",
@@ -106,6 +106,7 @@ _MODULES = {
     "Outcome": "cshelve._concurrency.outcomes",
     "PerProcess": "cshelve._concurrency.per_process",
     "Provider": "cshelve.providers.base",
+    "Sftp": "cshelve.providers.sftp.provider",
     "Section": "cshelve._config.sections",
     "Sections": "cshelve._config.sections",
     "Source": "cshelve.providers.streams",
@@ -184,12 +185,6 @@ def _class_of(where: _Where) -> type[Provider]:
 def _load_installed(name: str, where: str) -> type[Provider]:
     """Load a provider from the entry points of other packages, and return its class."""
     points = [point for point in _entry_points() if point.name == name]
-    if not points and name in _OF_1X:
-        raise UnknownProviderError(
-            f"{where}cshelve 1.x has the provider {name}, and this version does not have it yet. "
-            f"To continue to use the shelf: `pip install 'cshelve[{name}]<2'`. To move it, copy it "
-            "with that version to a provider that both versions have."
-        )
     if not points:
         known = names()
         raise UnknownProviderError(

@@ -68,8 +68,9 @@ class Details(NamedTuple):
     size_bytes: int
     modified: datetime
     """When it was written; it has a time zone."""
-    version: str
-    """The version that `get` returns."""
+    version: str | None
+    """The version that `get` returns. A store that supports no `if_version` may leave it None, if
+    only reading all of the data would show it."""
     head: bytes
     """The first bytes of the data, at most as many as were asked for."""
     content_type: str | None = None
@@ -82,13 +83,20 @@ class Capabilities(NamedTuple):
     """Differences between stores; in the best case all are true."""
 
     conditional_put: bool
-    """Whether the store supports a `put` with `if_absent` or `if_version`, atomically."""
+    """Whether the store supports a `put` with `if_version`, and with `if_absent`, atomically."""
     conditional_delete: bool
     """Whether the store supports a `delete` with `if_version`, atomically."""
     delete_reports: bool
     """Whether `delete` reports whether the name existed, without another request."""
     copies: bool = False
     """Whether the store copies by itself, so that `copy` does not transfer the data."""
+    if_absent_only: bool = False
+    """Whether a store without `conditional_put` supports a `put` with `if_absent`, atomically."""
+
+    @property
+    def conditional_create(self) -> bool:
+        """Whether the store supports a `put` with `if_absent`, atomically."""
+        return self.conditional_put or self.if_absent_only
 
 
 class Provider(ABC):

@@ -39,6 +39,7 @@ def download(
 ) -> None:
     """Write an object to a file. Raises `KeyNotFoundError`."""
     found = inspected(requests, name, range_bytes)
+    assert found.version is not None  # S3 always has one.
     first = First(found.size_bytes, found.version, "", None)
     begun = len(found.head)
     # A weak ETag never matches in If-Match: RFC 9110, section 13.1.1.

@@ -20,12 +20,19 @@ from cshelve._concurrency.signals import is_from_signal_handler
 from cshelve.providers.base import Item
 from cshelve.providers.filesystem.descriptors import open_into
 from cshelve.providers.filesystem.locks import exchange, lock_into, unlock
-from cshelve.providers.filesystem.paths import IN_DIRECTORY, SCRATCH, name_at
+from cshelve.providers.paths import (
+    INSIDE,
+    MOVING,
+    SCRATCH,
+    TWO_STEPS,
+    WHERE,
+    name_at,
+    staging_of,
+)
 
 __all__ = [
     "ABSENT",
     "ATTEMPTS",
-    "INSIDE",
     "NAME_REFUSED",
     "Folder",
     "Quietly",
@@ -43,11 +50,6 @@ __all__ = [
 P = ParamSpec("P")
 T = TypeVar("T")
 
-INSIDE = b"/" + IN_DIRECTORY
-# A value that is being moved lies in a directory of `%tmp` that begins with `moving-`. The file
-# `where` in it contains the path that the value belongs to.
-MOVING = b"moving-"
-WHERE = b"/where"
 ABSENT = (FileNotFoundError, NotADirectoryError)
 NAME_REFUSED = frozenset({errno.ENAMETOOLONG, errno.EILSEQ})
 
@@ -70,7 +72,7 @@ class Folder:
     def __init__(self, path: str) -> None:
         self.base = os.path.join(os.fsencode(path), b"")
         self._scratch = self.base + SCRATCH + b"/"
-        self._two_step_mark = self._scratch + b"two-steps"
+        self._two_step_mark = self.base + TWO_STEPS
 
     def write_temporary(self, pieces: Iterable[bytes]) -> tuple[bytes, os.stat_result]:
         """Write pieces to a new temporary file, and return its path and status.
@@ -182,9 +184,7 @@ class Folder:
 
     def staging_of(self, path: bytes) -> bytes:
         """Return the directory that holds the file of a path between the two renames."""
-        from hashlib import sha256  # Rarely needed.
-
-        return self._scratch + MOVING + sha256(path[len(self.base) :]).hexdigest()[:32].encode()
+        return self.base + staging_of(path[len(self.base) :])
 
     def stagings_of(self, paths: Sequence[bytes]) -> list[bytes]:
         """Return the directories in which killed processes may have left the files of these paths.

@@ -50,7 +50,6 @@ from cshelve.providers.base import Capabilities, Details, Entry, Item, Outcome, 
 from cshelve.providers.filesystem.folder import (
     ABSENT,
     ATTEMPTS,
-    INSIDE,
     NAME_REFUSED,
     Folder,
     Quietly,
@@ -65,7 +64,8 @@ from cshelve.providers.filesystem.folder import (
     version_of,
 )
 from cshelve.providers.filesystem.key_encoding import KeyEncoding, encoding_name
-from cshelve.providers.filesystem.paths import (
+from cshelve.providers.paths import (
+    INSIDE,
     SCRATCH,
     encode,
     is_verbatim,

@@ -37,7 +37,7 @@ class ConcurrencyContract(PlaceOfATest):
 
     def test_of_writers_that_race_if_absent_one_wins(self) -> None:
         with self.provider() as provider:
-            able = provider.capabilities.conditional_put
+            able = provider.capabilities.conditional_create
 
             def write(number: int) -> bool:
                 return is_done(

@@ -30,7 +30,7 @@ class ConditionsContract(PlaceOfATest):
         with self.provider() as provider:
             provider.put("name", b"first")
             error_of(
-                refusal(provider.capabilities.conditional_put),
+                refusal(provider.capabilities.conditional_create),
                 lambda: provider.put("name", b"second", if_absent=True),
             )
             assert provider.get("name").data == b"first"
@@ -38,14 +38,14 @@ class ConditionsContract(PlaceOfATest):
     def test_if_absent_writes_what_is_absent(self) -> None:
         with self.provider() as provider:
             written = is_done(
-                provider.capabilities.conditional_put,
+                provider.capabilities.conditional_create,
                 lambda: provider.put("name", b"value", if_absent=True),
             )
         assert self.raw_read("name") == (b"value" if written else None)
 
     def test_if_absent_gives_the_version(self) -> None:
         with self.provider() as provider:
-            if provider.capabilities.conditional_put:
+            if provider.capabilities.conditional_create:
                 version = provider.put("name", b"value", if_absent=True)
             else:
                 version = provider.put("name", b"value")

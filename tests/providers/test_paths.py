@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from cshelve.exceptions import KeyNotStorableError
-from cshelve.providers.filesystem.paths import encode, is_verbatim, may_hold, name_at, paths
+from cshelve.providers.paths import encode, is_verbatim, may_hold, name_at, paths
 
 NASTY_SEGMENTS = [
     "", ".", "..", "...", "a", "A", "b.txt", ".hid", "a ", "a.", "con", "CON.txt", "com1", "nul",

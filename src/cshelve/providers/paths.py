@@ -1,4 +1,4 @@
-"""Map names to paths, and paths to names.
+"""Map names to paths, and paths to names; for the providers that store a value in a file.
 
 A name is split at `/`, and each segment is one component of the path, verbatim where possible::
 
@@ -14,10 +14,10 @@ bytes is marked too, and split into directories `%+…` and a last component `%-
     (300 times a)   %+aaa…/%-aaa…
 
 If the path of a name is a directory, the file `%@` in it holds the name's value. `%tmp` at the top
-belongs to the provider. The file systems of Windows and macOS allow fewer names: they do not
-distinguish `A` from `a`, and Windows refuses `:` and `con`. There (`portable`), such segments are
-marked as well. Every system decodes marked segments alike, so a folder may be moved between
-systems.
+belongs to the providers: temporary files, and values on their way into a directory. The file
+systems of Windows and macOS allow fewer names: they do not distinguish `A` from `a`, and Windows
+refuses `:` and `con`. There (`portable`), such segments are marked as well. Every system decodes
+marked segments alike, so a folder may be moved between systems.
 
 No two names share a path, whichever system wrote it. Paths here are relative to the folder. They
 are bytes, so that they do not depend on the locale.
@@ -31,10 +31,20 @@ import unicodedata
 
 from cshelve.exceptions import KeyNotStorableError
 
-__all__ = ["IN_DIRECTORY", "SCRATCH", "encode", "is_verbatim", "may_hold", "name_at", "paths"]
+__all__ = [
+    *("IN_DIRECTORY", "INSIDE", "MOVING", "SCRATCH", "TWO_STEPS", "WHERE"),
+    *("encode", "is_same_everywhere", "is_verbatim", "may_hold", "name_at", "paths", "staging_of"),
+]
 
 IN_DIRECTORY = b"%@"
+INSIDE = b"/" + IN_DIRECTORY
 SCRATCH = b"%tmp"
+# A value that is being moved lies in a directory of `%tmp` that begins with `moving-`. The file
+# `where` in it contains the path that the value belongs to.
+MOVING = b"moving-"
+WHERE = b"/where"
+# While this file is in `%tmp`, a value may be in such a directory.
+TWO_STEPS = SCRATCH + b"/two-steps"
 
 # Most file systems allow 255 bytes.
 _LONGEST_COMPONENT = 240
@@ -85,7 +95,7 @@ def paths(name: str, *, portable: bool) -> tuple[bytes, ...]:
 
 def name_at(path: bytes) -> str | None:
     """Return the name whose value is in the file at a path; None if no name has this path."""
-    path = path.removesuffix(b"/" + IN_DIRECTORY)
+    path = path.removesuffix(INSIDE)
     try:
         text = path.decode()
     except UnicodeDecodeError:
@@ -95,6 +105,18 @@ def name_at(path: bytes) -> str | None:
         return name
     # cshelve 1.x wrote every name verbatim.
     return text if _can_be_here(text) else None
+
+
+def staging_of(path: bytes) -> bytes:
+    """Return the directory that holds the file of a path while it is moved in two steps."""
+    from hashlib import sha256  # Rarely needed.
+
+    return SCRATCH + b"/" + MOVING + sha256(path).hexdigest()[:32].encode()
+
+
+def is_same_everywhere(name: str) -> bool:
+    """Return whether every system and version writes a name at the same path, which equals it."""
+    return _SAME_EVERYWHERE.fullmatch(name) is not None
 
 
 def is_verbatim(segment: str, *, portable: bool) -> bool:

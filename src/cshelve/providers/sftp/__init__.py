@@ -1,0 +1,1 @@
+"""`sftp`: a shelf in a folder of a server that speaks SFTP."""
