@@ -25,6 +25,7 @@ from testbed.faults import (
 )
 from testbed.http_messages import Response
 from testbed.moto import Moto
+from testbed.openssh import OpenSSH
 from testbed.s3_client import Identity
 from testbed.scripted_server import ScriptedServer
 from testbed.tls_front import TlsFront, write_certificate
@@ -469,3 +470,12 @@ class TestOtherStores:
         for name in (f"file://{tmp_path}/shelf", str(tmp_path / "shelf")):
             doctor(name, flag, status=1)
         assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.sftp
+def test_a_store_without_conditions_is_no_failure(openssh: OpenSSH, tmp_path: Path) -> None:
+    config = rigs.sftp_config(openssh)
+    cshelve.open_from_dict(config).close()
+    found = doctor(ini_file(tmp_path / "shelf.ini", config), status=0)
+    assert with_status(found, "warning") == ["conditional writes"]
+    assert "modify" in found["conditional writes"]["advice"]

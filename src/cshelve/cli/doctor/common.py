@@ -212,6 +212,8 @@ def _writing_nothing(subject: Subject) -> Result:
 def conditional_writes(subject: Subject) -> Result:
     """Check that the store decides who was first, by writes whose condition does not hold."""
     shelf, key, value = subject.shelf, subject.key, subject.facts["value"]
+    if not subject.provider.capabilities.conditional_put:
+        return Result("warning", "this kind of store cannot compare versions", NEVER_CONDITIONS)
     subject.provider.delete(key)
     try:
         first = shelf.replace(key, value, None)
@@ -233,6 +235,11 @@ def conditional_writes(subject: Subject) -> Result:
 WITHOUT_CONDITIONS = (
     "use another server, or one writer alone, with plain writes: modify, setdefault, replace, pop "
     "and move do not work here"
+)
+
+NEVER_CONDITIONS = (
+    "nothing, unless several programs change the same keys: modify, get_versioned with replace, "
+    "move and rewrite need this, and do not work here"
 )
 
 
