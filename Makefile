@@ -35,6 +35,9 @@ WORKERS ?= 2
 PYTEST = $(BIN)/python -m pytest --numprocesses $(WORKERS) --max-worker-restart 0 \
 	--dist loadscope --no-loadscope-reorder
 
+# Both runs, and all processes that tests start, have modules that are compiled already.
+test: export PYTHONDONTWRITEBYTECODE =
+
 # All tests with the engine that cshelve chooses, and those of S3 whose outcome depends on it with
 # boto3 alone (pytest's 5: none of these is among what PYTEST_ARGS picks).
 # PYTEST_ARGS: what else to tell pytest, as in `make test PYTEST_ARGS="-k filesystem -x"`.

@@ -170,6 +170,7 @@ class SeaweedFS(LocalServer):
     def warm_up(self) -> None:
         """Retry until a write succeeds: the server creates its volumes during the first one."""
         from botocore.exceptions import BotoCoreError, ClientError
+        from botocore.parsers import ResponseParserError
 
         client = self.client()
         deadline = time.monotonic() + _READY_SECONDS
@@ -180,6 +181,8 @@ class SeaweedFS(LocalServer):
                 client.put_object(Bucket="warm-up", Key="key", Body=b"value")
                 client.delete_object(Bucket="warm-up", Key="key")
                 return
+            except ResponseParserError as error:
+                raise ServerStartError(f"another server took its port: {error}") from error
             except (BotoCoreError, ClientError) as error:
                 if time.monotonic() > deadline:
                     raise ServerStartError(f"it refuses writes: {error}") from error
@@ -216,6 +219,9 @@ class SeaweedFS(LocalServer):
                 "-admin.ui=false",
             ],
             directory / "weed.log",
+            # It serves small requests one after another with two thirds of the work: its threads
+            # would wake each other up for each of them.
+            {"GOMAXPROCS": "1"},
         )
 
     def _wait_until_ready(self, process: ServerProcess) -> None:

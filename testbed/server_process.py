@@ -10,7 +10,7 @@ import time
 import urllib.error
 import urllib.request
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -23,9 +23,12 @@ class ServerStartError(RuntimeError):
 class ServerProcess:
     """One child process with its own process group, writing to a log file."""
 
-    def __init__(self, command: Sequence[str], log: Path) -> None:
+    def __init__(
+        self, command: Sequence[str], log: Path, environ: Mapping[str, str] | None = None
+    ) -> None:
         self._command = command
         self._log = log
+        self._environ = environ or {}
         # Appends, because the same command may have been started before.
         with log.open("ab") as output:
             # Its own session: Ctrl-C reaches only the tests, and kill() reaches its children.
@@ -59,7 +62,7 @@ class ServerProcess:
 
     def again(self) -> "ServerProcess":
         """Start the same command once more, and append to the same log."""
-        return ServerProcess(self._command, self._log)
+        return ServerProcess(self._command, self._log, self._environ)
 
     def kill(self) -> None:
         """End the process and its children at once; a second call does nothing."""

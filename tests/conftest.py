@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dbm
+import gc
 import importlib
 import logging
 import os
@@ -102,7 +103,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Mark tests that name the engine themselves, so that they do not run again with boto3."""
     for item in items:
         params = item.callspec.params if hasattr(item, "callspec") else {}
-        if "engine" in params or {"direct", "boto3"}.intersection(map(str, params.values())):
+        texts = [value for value in params.values() if isinstance(value, str)]
+        if "engine" in params or {"direct", "boto3"}.intersection(texts):
             item.add_marker(pytest.mark.once)
     items[:] = [item for item in items if _is_of_its_store(item)]
 
@@ -112,6 +114,11 @@ def _is_of_its_store(item: pytest.Item) -> bool:
     params = item.callspec.params if hasattr(item, "callspec") else {}
     suites = SUITES_OF.get(str(params.get("place")))
     return suites is None or item.nodeid.startswith(suites)
+
+
+def pytest_collection_finish() -> None:
+    """Leave the tests out of garbage collections, which would go through all of them each time."""
+    gc.freeze()
 
 
 @pytest.fixture(scope="session")

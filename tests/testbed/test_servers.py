@@ -14,7 +14,9 @@ pytest.importorskip("boto3")
 
 from botocore.exceptions import ClientError, ConnectionClosedError, EndpointConnectionError
 
+from testbed.scripted_server import ScriptedServer
 from testbed.seaweedfs import SeaweedFS
+from testbed.server_process import ServerStartError
 from tests.testbed.rig import ONCE, body_of, code_of
 
 pytestmark = [pytest.mark.s3, pytest.mark.once]
@@ -78,3 +80,12 @@ def test_nothing_is_left_of_a_stopped_server(tmp_path: Path) -> None:
         socket.create_connection(("127.0.0.1", port), timeout=5)
     assert list(tmp_path.iterdir()) == []
     assert list(Path("/tmp").glob(f"seaweedfs-*-{port}.sock")) == []
+
+
+def test_another_server_on_its_port_is_told_from_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Then it is started once more, on other ports."""
+    answer = b'HTTP/1.1 201 Created\r\nContent-Length: 18\r\n\r\n{"name":"warm-up"}'
+    with ScriptedServer([answer]) as other:
+        monkeypatch.setattr(SeaweedFS, "endpoint_url", other.endpoint_url)
+        with pytest.raises(ServerStartError, match="another server took its port"):
+            SeaweedFS().warm_up()
