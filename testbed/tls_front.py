@@ -87,6 +87,9 @@ class TlsFront:
             socket.create_connection(self._upstream) as server,
         ):
             self._open += [client, server]
+            for each in (client, server):
+                # A message in two pieces would wait for an acknowledgement of the first.
+                each.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             back = Thread(target=_pass_on, args=(server, client), daemon=True)
             back.start()
             _pass_on(client, server)
