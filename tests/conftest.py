@@ -8,7 +8,7 @@ import importlib
 import logging
 import os
 from collections.abc import Iterator
-from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -122,7 +122,7 @@ def pytest_collection_finish() -> None:
 
 
 @pytest.fixture(scope="session")
-def seaweedfs() -> Iterator[SeaweedFS]:
+def seaweedfs(boto3s_data: None) -> Iterator[SeaweedFS]:
     with SeaweedFS() as server:
         server.client().create_bucket(Bucket=rigs.BUCKET)
         yield server
@@ -146,11 +146,13 @@ def boto3s_data() -> Iterator[None]:
 
 
 @pytest.fixture(scope="session")
-def s3_rig(seaweedfs: SeaweedFS, boto3s_data: None) -> Iterator[rigs.S3Rig]:
+def s3_rig(seaweedfs: SeaweedFS) -> Iterator[rigs.S3Rig]:
     """One bucket of the server, through the proxy; each configuration has its own prefix."""
     with FaultProxy(seaweedfs.endpoint_url) as proxy:
         # One plain client for all tests: boto3 takes a tenth of a second to build one.
-        yield rigs.S3Rig(seaweedfs, proxy, seaweedfs.client())
+        client = seaweedfs.client()
+        gc.freeze()  # What boto3 has read of its data, for the same reason as the tests.
+        yield rigs.S3Rig(seaweedfs, proxy, client)
 
 
 @pytest.fixture
@@ -208,7 +210,7 @@ def gcs(gcs_rig: rigs.GcsRig) -> Iterator[rigs.GcsRig]:
         pytest.param("sftp", marks=pytest.mark.sftp),
     ],
 )
-def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[rigs.Place]:
+def place(request: pytest.FixtureRequest) -> Iterator[rigs.Place]:
     """A place for a shelf in each store in turn.
 
     What is the same in all of them cannot depend on the engine, whose own tests see that.
@@ -217,11 +219,11 @@ def place(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[rigs.Place
         case "in-memory":
             config = rigs.memory_config()
         case "dbm":
-            config = rigs.local_config(tmp_path / "shelf")
+            config = rigs.local_config(request.getfixturevalue("tmp_path") / "shelf")
         case "gcs":
             config = request.getfixturevalue("gcs").config()
         case "filesystem":
-            config = rigs.folder_config(tmp_path / "shelf")
+            config = rigs.folder_config(request.getfixturevalue("tmp_path") / "shelf")
         case "azure-blob":
             config = request.getfixturevalue("azure").config()
         case "sftp":
@@ -263,12 +265,17 @@ def azure(azure_rig: AzureRig) -> Iterator[AzureRig]:
     azure_rig.proxy.clear()
 
 
-@pytest.fixture(params=rigs.DBM_BACKENDS)
+def if_there_is(backend: str) -> Any:
+    """Skip what is for a backend of `dbm` that this Python does not have, before any fixture."""
+    is_absent = backend not in rigs.dbm_backends()
+    absent = pytest.mark.skipif(is_absent, reason=f"this Python has no {backend}")
+    return pytest.param(backend, marks=absent)
+
+
+@pytest.fixture(params=[if_there_is(backend) for backend in rigs.DBM_BACKENDS])
 def dbm_backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
     """Let each backend of `dbm` in turn be the one that new local shelves are made with."""
     backends = {name: importlib.import_module(name) for name in rigs.dbm_backends()}
-    if request.param not in backends:
-        pytest.skip(f"this Python has no {request.param}")
     monkeypatch.setattr(dbm, "_modules", backends)
     monkeypatch.setattr(dbm, "_defaultmod", backends[request.param])
     return str(request.param)
