@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import base64
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
@@ -121,10 +121,15 @@ def without_own(headers: Mapping[str, str]) -> dict[str, str]:
     return {n: v for n, v in headers.items() if n not in UNLIKE | BOOKKEEPING}
 
 
-def compare(boto3: Boto3, source: Source, wanted: Wanted, key: str | None) -> None:
-    """Compare a request with boto3's."""
-    what = f"{wanted.operation} {wanted.parameters} {key!r}"
+def compare(boto3: Boto3, sources: Sequence[Source], wanted: Wanted, key: str | None) -> None:
+    """Compare the request that the engine makes, by each source, with the one that boto3 makes."""
     made = boto3.made(wanted, key)
+    for source in sources:
+        compare_with(made, source, wanted, key)
+
+
+def compare_with(made: Any, source: Source, wanted: Wanted, key: str | None) -> None:
+    what = f"{wanted.operation} {wanted.parameters} {key!r}"
     head, scheme, by = expected(made, wanted.body)
     request = Engine(source, unreported, 1).request(
         wanted.operation, key, wanted.parameters, wanted.body
@@ -155,11 +160,9 @@ def without_date(credential: str) -> list[str]:
     return [*parts[:-4], *parts[-3:]]
 
 
-def sources(settings: S3Settings, boto3: Boto3) -> Iterator[Source]:
+def sources_of(settings: S3Settings, boto3: Boto3) -> list[Source]:
     of_table = plain_source(settings)
-    if isinstance(of_table, PlainSource):
-        yield of_table
-    yield boto3.captured
+    return [of_table, boto3.captured] if isinstance(of_table, PlainSource) else [boto3.captured]
 
 
 def compare_endpoints(boto3: Boto3, source: Source) -> None:

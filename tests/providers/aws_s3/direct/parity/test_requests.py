@@ -15,7 +15,7 @@ from tests.providers.aws_s3.direct.parity.comparison import (
     Boto3,
     compare,
     compare_endpoints,
-    sources,
+    sources_of,
     unreported,
 )
 from tests.providers.aws_s3.direct.parity.configurations import CASES, LOCAL, Case, at, boto3s
@@ -42,11 +42,12 @@ def test_it_sends_what_boto3_sends(
         with pytest.raises(NoTemplateError, match=case.refusal):
             _ = boto3.captured.templates["PutObject"]
         return
-    for source in sources(settings, boto3):
-        for wanted in OF_KEYS:
-            compare(boto3, source, wanted, ODD_KEY)
-        for wanted in OF_BUCKETS:
-            compare(boto3, source, wanted, None)
+    sources = sources_of(settings, boto3)
+    for wanted in OF_KEYS:
+        compare(boto3, sources, wanted, ODD_KEY)
+    for wanted in OF_BUCKETS:
+        compare(boto3, sources, wanted, None)
+    for source in sources:
         compare_endpoints(boto3, source)
 
 
@@ -69,10 +70,10 @@ THOROUGH = [
 def test_no_key_is_too_nasty(case: Case, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     settings = case.prepare(monkeypatch, tmp_path)
     boto3 = Boto3(settings)
-    for source in sources(settings, boto3):
-        for key in NASTY_KEYS:
-            for wanted in (OF_KEYS[0], OF_KEYS[5], OF_KEYS[-1]):
-                compare(boto3, source, wanted, key)
+    sources = sources_of(settings, boto3)
+    for key in NASTY_KEYS:
+        for wanted in (OF_KEYS[0], OF_KEYS[5], OF_KEYS[-1]):
+            compare(boto3, sources, wanted, key)
 
 
 def test_the_table_has_all_operations() -> None:
@@ -103,7 +104,7 @@ def test_each_call_of_a_function_has_its_own_trace(
     boto3 = Boto3(case.prepare(monkeypatch, tmp_path))
     for trace in ("first", "second"):
         monkeypatch.setenv("_X_AMZN_TRACE_ID", trace)
-        compare(boto3, boto3.captured, OF_KEYS[0], "k")
+        compare(boto3, [boto3.captured], OF_KEYS[0], "k")
         engine = Engine(boto3.captured, unreported, 1)
         headers = head_of(engine.request("GetObject", "k").head).headers
         assert headers["x-amzn-trace-id"] == trace
