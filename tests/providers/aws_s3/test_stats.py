@@ -21,7 +21,7 @@ LIST, DELETES, COPY = "ListObjectsV2", "DeleteObjects", "CopyObject"
 CREATE, PART, COMPLETE = "CreateMultipartUpload", "UploadPart", "CompleteMultipartUpload"
 
 CHUNK = 5 << 20
-LARGE = bytes(range(256)) * (12 << 12)  # 12 MiB
+LARGE = bytes(range(256)) * ((10 << 12) + 1)  # A little more than two chunks.
 MANY = {f"n{number:02}": f"value {number}" for number in range(40)}
 BUSY = Answer(503, "SlowDown")
 
@@ -157,7 +157,9 @@ def test_what_comes_from_files_and_goes_to_them_counts(name: str, engine: str, s
     act, requests = FILES[name]
     place = Place(s3.config(None, engine=engine, **sizes, **plain))
     with warmed_up(place.open(), b"") as db:
-        db.update({"empty": b"", "small": LARGE[:9], "large": LARGE})
+        db.update({"empty": b"", "small": LARGE[:9]})
+        if "large" in name:
+            db["large"] = LARGE
         assert used_by(s3, db, act).requests == requests
 
 

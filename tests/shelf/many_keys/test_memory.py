@@ -64,7 +64,7 @@ def test_a_thousand_values_of_a_megabyte_stream_through_little_memory(way: str) 
 
 @pytest.mark.s3
 def test_values_stream_to_and_from_a_server_through_little_memory(s3: S3Rig) -> None:
-    many = 200
+    many = 100
     config = s3.config(concurrency=8)
     config["provider_params"]["endpoint_url"] = s3.server.endpoint_url
     try:

@@ -42,7 +42,8 @@ def value_of(size: int) -> bytes:
     return _random.randbytes(size)
 
 
-SMALL, OLD, NEW = b"small", value_of(2 * CHUNK + 1), value_of(3 * CHUNK)
+# Three parts each; the last one is short.
+SMALL, OLD, NEW = b"small", value_of(2 * CHUNK + 1), value_of(2 * CHUNK + 100)
 
 
 @dataclass

@@ -35,7 +35,7 @@ from tests.shelf.files.rig import Stream, Watching
 
 pytestmark = pytest.mark.s3
 
-LONG = os.urandom(7 * CHUNK + 3)
+LONG = os.urandom(5 * CHUNK + 3)
 
 
 @pytest.fixture(params=["direct", "boto3"])
@@ -63,10 +63,10 @@ class TestUpload:
         path.write_bytes(LONG)
         watching = Watching()
         seen = case.operations(lambda: case.db.upload("k", path, progress=watching))
-        assert sorted(seen) == sorted([CREATE, *[PART] * 8, COMPLETE])
+        assert sorted(seen) == sorted([CREATE, *[PART] * 6, COMPLETE])
         assert case.stored("k") == LONG
         watching.assert_went_up_to(len(LONG), len(LONG))
-        assert len(watching.told) == 9
+        assert len(watching.told) == 7
 
     def test_sends_one_request_up_to_the_threshold(self, case: Case) -> None:
         assert case.operations(lambda: case.db.upload("k", Stream(LONG[:CHUNK]))) == [PUT]
@@ -121,9 +121,10 @@ class TestUpload:
 
         case.store("k", OLD)
         with case.s3.proxy.counting() as seen, pytest.raises(type(error)) as caught:
-            case.db.upload("k", Breaking(NEW))
+            case.db.upload("k", Breaking(LONG))
         assert caught.value is error
-        assert seen.operations[-1] == ABORT
+        # A part that had left before may arrive after it.
+        assert seen.operations.count(ABORT) == 1
         assert case.stored("k") == OLD
 
     def test_of_a_file_that_grows_leaves_no_parts(self, case: Case, path: Path) -> None:
@@ -145,7 +146,7 @@ class TestDownload:
         watching = Watching()
         with case.s3.proxy.counting() as seen:
             case.db.download("k", path, progress=watching)
-        assert seen.operations == [GET] * 8
+        assert seen.operations == [GET] * 6
         assert "if-match" not in seen.requests[0].headers
         etags = {request.headers["if-match"] for request in seen.requests[1:]}
         assert len(etags) == 1
@@ -169,7 +170,7 @@ class TestDownload:
     @pytest.mark.parametrize(
         "fault", [Answer(503, "SlowDown"), Answer(500), Reset(), Reset(False), CutBody(1000)]
     )
-    @pytest.mark.parametrize("after", [0, 1, 2])
+    @pytest.mark.parametrize("after", [0, 2])
     def test_passes_over_what_fails_once(
         self, after: int, fault: Fault, case: Case, path: Path
     ) -> None:
@@ -178,7 +179,7 @@ class TestDownload:
         case.db.download("k", path)
         assert path.read_bytes() == NEW
 
-    @pytest.mark.parametrize("after", [0, 1, 2])
+    @pytest.mark.parametrize("after", [0, 2])
     def test_that_fails_leaves_no_file(self, after: int, case: Case, path: Path) -> None:
         case.store("k", NEW)
         case.inject(Answer(403, "AccessDenied"), GET, times=None, after=after)

@@ -117,7 +117,7 @@ def test_a_large_value_is_in_memory_less_than_1_6_times_beside_itself(
     concurrency: int, case: Case
 ) -> None:
     # Straight to the server: the proxy holds messages as a whole, but in this process.
-    size = 192 * MIB
+    size = 128 * MIB
     provider_params = {"endpoint_url": case.s3.server.endpoint_url}
     default = {**case.config["default"], "concurrency": concurrency}
     del default["multipart_threshold_bytes"], default["multipart_chunk_bytes"]
