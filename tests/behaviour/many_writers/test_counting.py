@@ -18,11 +18,11 @@ def count(number: int, config: Any, threads: int) -> None:
 
 class TestModifyCounts:
     @shared_by_processes
-    def test_forty_threads_in_each_of_four_processes_count_to_160(
+    def test_twenty_threads_in_each_of_four_processes_count_to_80(
         self, place: Place, db: cshelve.CloudShelf, crowd: Crowd
     ) -> None:
-        crowd.each(count, place.config, 40)
-        assert db["n"] == 160
+        crowd.each(count, place.config, 20)
+        assert db["n"] == 80
 
     def test_threads_of_one_process_count_with_as_many_tries_as_there_are_threads(
         self, db: cshelve.CloudShelf

@@ -89,7 +89,7 @@ class TestPop:
 
 
 class TestAQueue:
-    ITEMS = 200
+    ITEMS = 80
 
     @shared_by_processes
     def test_that_processes_empty_gives_each_item_to_one_of_them(

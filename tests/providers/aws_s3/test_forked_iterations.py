@@ -24,7 +24,7 @@ import gc, logging, os, sys, time, warnings
 import cshelve
 
 warnings.simplefilter("ignore", DeprecationWarning)
-MANY = {f"n{number:03}": number for number in range(40)}
+MANY = {f"n{number:03}": number for number in range(16)}
 notes = []
 
 
@@ -76,7 +76,7 @@ def forked(number, how, kind):
         sys.exit(0)
     os.close(writing)
     if how == "together":
-        for _ in range(50):
+        for _ in range(20):
             assert db["k"] == 1
     said = os.read(reading, 1000)
     os.close(reading)
@@ -84,7 +84,7 @@ def forked(number, how, kind):
     db[f"after {number}"] = 1
     found += pairs
     del notes[:]
-    for _ in range(20):
+    for _ in range(8):
         assert db["k"] == 1
     assert dict(db.get_many(MANY)) == MANY
     assert db[f"of child {number}"] == 1

@@ -53,8 +53,8 @@ def ring(*_):
 
 signal.signal(signal.SIGALRM, ring)
 signal.signal(signal.SIGINT, signal.default_int_handler)
-MANY = {f"n{number}": number for number in range(200)}
-LARGE = bytes(96 * 2**20)
+MANY = {f"n{number}": number for number in range(100)}
+LARGE = bytes(48 * 2**20)
 OPERATIONS = {
     "update": lambda db: db.update(MANY),
     "get_many": lambda db: sum(1 for _ in db.get_many(MANY)),
@@ -134,7 +134,7 @@ def test_whenever_it_strikes(
     how: str, operations: tuple[str, ...], engine: str, seaweedfs: SeaweedFS
 ) -> None:
     config = s3_config(seaweedfs.admin, seaweedfs.endpoint_url, engine=engine)
-    most = 0.3
+    most = 0.2
     seconds = 60 + len(operations) * RUNS * (most + SECONDS)
     came_of = result_of(PROGRAM, config, arguments=[operations, how, RUNS, most], seconds=seconds)
     assert list(came_of) == list(operations)
