@@ -125,10 +125,19 @@ class SeaweedFS(LocalServer):
     """
 
     def __init__(
-        self, identities: Sequence[IdentitySpec] = (), certificate: Path | None = None
+        self,
+        identities: Sequence[IdentitySpec] = (),
+        certificate: Path | None = None,
+        *,
+        on_one_processor: bool = False,
     ) -> None:
-        """With a certificate, and its key beside it, also serve TLS on another port."""
+        """With a certificate, and its key beside it, also serve TLS on another port.
+
+        On one processor, it serves small requests one after another with two thirds of the work:
+        its threads do not wake each other up for each of them.
+        """
         super().__init__()
+        self._environ = {"GOMAXPROCS": "1"} if on_one_processor else {}
         self._specs = (ADMIN, READER, LISTER, SCOPED, *identities)
         self._certificate = certificate
         self._ports: dict[str, int] = {}
@@ -219,9 +228,7 @@ class SeaweedFS(LocalServer):
                 "-admin.ui=false",
             ],
             directory / "weed.log",
-            # It serves small requests one after another with two thirds of the work: its threads
-            # would wake each other up for each of them.
-            {"GOMAXPROCS": "1"},
+            self._environ,
         )
 
     def _wait_until_ready(self, process: ServerProcess) -> None:

@@ -123,7 +123,7 @@ def pytest_collection_finish() -> None:
 
 @pytest.fixture(scope="session")
 def seaweedfs(boto3s_data: None) -> Iterator[SeaweedFS]:
-    with SeaweedFS() as server:
+    with SeaweedFS(on_one_processor=True) as server:
         server.client().create_bucket(Bucket=rigs.BUCKET)
         yield server
 
