@@ -24,7 +24,7 @@ from weakref import ref
 
 from cshelve._concurrency.outcomes import Outcomes, ProgressOption, length_of
 from cshelve._shelf import copying, files
-from cshelve._shelf.atomic import REQUIRED, Atomic, _Sentinel
+from cshelve._shelf.atomic import REQUIRED, Atomic, _Sentinel, finished
 from cshelve._shelf.every_key import expire_all, rewrite_all
 from cshelve._shelf.read_many import Items, OnError, Pairs, ValuesOfShelf, checked_on_error
 from cshelve._values.expiry import expires_in
@@ -373,7 +373,7 @@ class CloudShelf(shelve.Shelf[V]):
         default, and all of them return that value. Sends one request if the key exists, two if not,
         and three if another caller was faster.
         """
-        return self._atomic.setdefault(self._values, checked_key(key), default)
+        return finished(self._atomic.setdefault(self._values, checked_key(key), default))
 
     @overload
     def pop(self, key: str) -> V: ...
@@ -390,7 +390,7 @@ class CloudShelf(shelve.Shelf[V]):
         returned to two callers.
         """
         try:
-            return self._atomic.pop(self._values, _to_read(key))
+            return finished(self._atomic.pop(self._values, _to_read(key)))
         except KeyNotFoundError:
             if default is REQUIRED:
                 raise
@@ -402,7 +402,7 @@ class CloudShelf(shelve.Shelf[V]):
         Sends three requests, and more if other callers remove the same keys meanwhile. Each expired
         key that it skips costs one request.
         """
-        return self._atomic.popitem(self._values)
+        return finished(self._atomic.popitem(self._values))
 
     # It also returns DELETE if the function does. With DELETE in the return type, type checkers
     # could not infer the type of a lambda, and every other caller would have to rule DELETE out.
@@ -429,7 +429,7 @@ class CloudShelf(shelve.Shelf[V]):
 
             db.modify("visits", lambda count: count + 1, default=0)
         """
-        return self._atomic.modify(self._values, checked_key(key), function, default)
+        return finished(self._atomic.modify(self._values, checked_key(key), function, default))
 
     def get_versioned(self, key: str) -> tuple[V, str]:
         """Return the value of a key and its version, for `replace` and `delete`, by one request."""
@@ -449,7 +449,7 @@ class CloudShelf(shelve.Shelf[V]):
         """
         key = checked_key(key)
         if version is None:
-            return self._atomic.put_new(self._values, key, value)
+            return finished(self._atomic.put_new(self._values, key, value))
         return self._values.write(key, value, if_version=_checked_version(version))
 
     def delete(self, key: str, version: str) -> None:
