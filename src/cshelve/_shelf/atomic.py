@@ -81,8 +81,8 @@ class Atomic:
     """
 
     def __init__(self, timeout_seconds: float, logger: logging.Logger | None = None) -> None:
-        self._timeout_seconds = min(timeout_seconds, threading.TIMEOUT_MAX)
-        self._logger = logger
+        self.timeout_seconds = min(timeout_seconds, threading.TIMEOUT_MAX)
+        self.logger = logger
         self._locks = KeyLocks()
         self._warnings = itertools.count()
 
@@ -104,7 +104,7 @@ class Atomic:
                 "could lose the change of another writer. If nobody else writes, read the value "
                 "and store it again."
             )
-        until = time.monotonic() + self._timeout_seconds
+        until = time.monotonic() + self.timeout_seconds
         if not await self._acquire(name):
             raise self._contended(
                 values, key, "another thread or task of this process has been modifying it"
@@ -129,7 +129,7 @@ class Atomic:
 
     async def setdefault(self, values: Values, key: str, default: Any) -> Any:
         """Return the value of a key; if the key is missing, store the default and return it."""
-        for pause in _pauses(time.monotonic() + self._timeout_seconds):
+        for pause in _pauses(time.monotonic() + self.timeout_seconds):
             await self._pause(pause)
             try:
                 return await self._on(values.read, key)
@@ -167,7 +167,7 @@ class Atomic:
 
     async def pop(self, values: Values, key: str) -> Any:
         """Delete a key, and return its value to only one caller; raise `KeyNotFoundError`."""
-        for pause in _pauses(time.monotonic() + self._timeout_seconds):
+        for pause in _pauses(time.monotonic() + self.timeout_seconds):
             await self._pause(pause)
             try:
                 return await self._take(values, key)
@@ -182,7 +182,7 @@ class Atomic:
         are not records of this shelf, such as the folder markers of a web console.
         """
         conflict: ConflictError | None = None
-        for pause in _pauses(time.monotonic() + self._timeout_seconds):
+        for pause in _pauses(time.monotonic() + self.timeout_seconds):
             await self._pause(pause)
             is_empty = True
             unreadable: dict[str, RecordError] = {}
@@ -217,7 +217,7 @@ class Atomic:
         could see that it has expired after the old key is gone.
         """
         written = 0
-        for pause in _pauses(time.monotonic() + self._timeout_seconds):
+        for pause in _pauses(time.monotonic() + self.timeout_seconds):
             await self._pause(pause)
             refuse_if_stopped()
             try:
@@ -251,7 +251,7 @@ class Atomic:
         conditions is used without them.
         """
         may_be_deleted = False
-        for pause in _pauses(time.monotonic() + self._timeout_seconds):
+        for pause in _pauses(time.monotonic() + self.timeout_seconds):
             await self._pause(pause)
             refuse_if_stopped()
             try:
@@ -324,7 +324,7 @@ class Atomic:
 
     def _warn_unguarded(self, values: Values) -> None:
         if next(self._warnings) == 0:
-            logger_or_own(self._logger).warning(
+            logger_or_own(self.logger).warning(
                 "%s: the server does not honour conditions, so setdefault, pop and popitem are not "
                 "atomic: two callers at the same time may both succeed",
                 values.location,
@@ -332,14 +332,14 @@ class Atomic:
 
     def _warn_unreadable(self, unreadable: Mapping[str, RecordError]) -> None:
         for error in unreadable.values():
-            logger_or_own(self._logger).warning("popitem skipped a key: %s", error)
+            logger_or_own(self.logger).warning("popitem skipped a key: %s", error)
 
     def _contended(
         self, values: Values, key: str | None, what: str = "other writers changed it in each try"
     ) -> ConflictError:
         where = values.location if key is None else f"{key!r} in {values.location}"
         return ConflictError(
-            f"{where}: {what} for {self._timeout_seconds:g} seconds; try later, or raise "
+            f"{where}: {what} for {self.timeout_seconds:g} seconds; try later, or raise "
             "[default] modify_timeout_seconds."
         )
 
@@ -357,7 +357,7 @@ class Atomic:
 
     async def _acquire(self, name: str) -> bool:
         """Wait for the lock of a name; return whether it was acquired in time."""
-        return self._locks.acquire(name, self._timeout_seconds)
+        return self._locks.acquire(name, self.timeout_seconds)
 
     def _release(self, name: str) -> None:
         self._locks.release(name)
