@@ -364,8 +364,7 @@ class AsyncShelf(Generic[V]):
     async def _stoppable(
         self, done: str, progress: ProgressOption, operation: Callable[..., None]
     ) -> None:
+        self._refuse_if_closed()
         stoppable = Stoppable(progress, done)
-        try:
-            await self._called(partial(stoppable.run, operation))
-        finally:
-            stoppable.stop()
+        run = partial(stoppable.run, operation)
+        await self._requests.threads.run(run, stop=stoppable.stop)

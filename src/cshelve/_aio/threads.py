@@ -36,12 +36,19 @@ class Threads:
         )
         self._busy: set[Future[None]] = set()
 
-    async def run(self, call: Callable[[], R], *, is_read: bool = False) -> R:
+    async def run(
+        self,
+        call: Callable[[], R],
+        *,
+        is_read: bool = False,
+        stop: Callable[[], None] | None = None,
+    ) -> R:
         """Call a function in a thread, and return its result.
 
         If the caller is cancelled before a thread has begun the call, the function is not called.
         If it has begun, a read is abandoned, and anything else is waited for, so that it does not
-        happen later. A second cancellation ends the waiting.
+        happen later. `stop` is called before, to let it end soon. A second cancellation ends the
+        waiting.
         """
         turn = _Turn(call, asyncio.get_running_loop())
         future = self._workers.start(turn.take)
@@ -51,6 +58,8 @@ class Threads:
             return await turn.result
         except asyncio.CancelledError:
             turn.is_cancelled = True
+            if stop is not None:
+                stop()
             if turn.has_begun and not is_read:
                 await _end_of(future)
             raise
