@@ -98,4 +98,8 @@ class Opening:
             raise
         finally:
             await threads.close()
-        return AsyncShelf.over(made[0])
+        try:
+            return AsyncShelf.over(made[0])
+        except BaseException:
+            made[0].close()
+            raise

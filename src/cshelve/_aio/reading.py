@@ -117,7 +117,8 @@ class Pairs(Each["tuple[str, Any]"]):
 
     async def aclose(self) -> None:
         self._stop()
-        await asyncio.wait([task for _, task in self._in_flight]) if self._in_flight else None
+        if self._in_flight:
+            await asyncio.wait([task for _, task in self._in_flight])
         self._in_flight.clear()
 
     def __del__(self) -> None:
@@ -132,6 +133,7 @@ class Pairs(Each["tuple[str, Any]"]):
         self._source.close()
         for _, task in self._in_flight:
             task.cancel()
+            task.add_done_callback(_forget)
 
     async def _next(self) -> Fetched:
         try:
@@ -166,6 +168,12 @@ class Pairs(Each["tuple[str, Any]"]):
                 self._outcomes.add_bytes(0, keys=1)
             else:
                 self._in_flight.append((key, asyncio.ensure_future(fetching)))
+
+
+def _forget(task: asyncio.Task[Any]) -> None:
+    """Look at the failure of a task that nobody awaits, so that asyncio does not log it."""
+    if not task.cancelled():
+        task.exception()
 
 
 class Seconds(Each[Any]):

@@ -30,9 +30,11 @@ class Requests:
     def __init__(self, native: OnEventLoop | None, threads: Threads) -> None:
         self.native = native
         self.threads = threads
+        self._is_over = False
 
     async def on(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
         """Call a method of `Values`, and return its result."""
+        self._refuse_if_over()
         method: Any = getattr(call, "__func__", None)
         if method is Values.settle:  # It does nothing without a cache.
             return call(*args, **kwargs)
@@ -44,15 +46,21 @@ class Requests:
 
     async def fetch(self, values: Values, key: str) -> Item | None:
         """Return the item of a key; None if the key is absent."""
+        self._refuse_if_over()
         name = values.name(key)
         if self.native is not None:
             return await self.native.get(name)
         return await self.threads.run(partial(_item, values, name), is_read=True)
 
     async def end(self) -> None:
-        """Wait for the native requests in flight, and close their connections."""
+        """Refuse requests from now on, wait for the native ones, and close their connections."""
+        self._is_over = True
         if self.native is not None:
             await self.native.close()
+
+    def _refuse_if_over(self) -> None:
+        if self._is_over:  # Operations of several requests may have begun before.
+            raise ValueError("invalid operation on closed shelf")
 
 
 class AsyncAtomic(Atomic):

@@ -35,6 +35,7 @@ class Threads:
             lambda call: call(), most, lambda _: False
         )
         self._busy: set[Future[None]] = set()
+        self._is_closed = False
 
     async def run(
         self,
@@ -65,13 +66,15 @@ class Threads:
             raise
 
     def start(self, call: Callable[[], object]) -> None:
-        """Call a function in a thread, and ignore its result."""
-        self._workers.start(lambda: _ignored(call))
+        """Call a function in a thread, and ignore its result; do nothing after `close`."""
+        if not self._is_closed:
+            self._workers.start(partial(_ignored, call))
 
     async def close(self) -> None:
         """Wait for the calls in progress, and end the threads."""
         for future in list(self._busy):
             await _end_of(future)
+        self._is_closed = True
         self._workers.stop()
 
 

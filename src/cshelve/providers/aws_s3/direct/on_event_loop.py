@@ -121,6 +121,7 @@ class _Jobs(Loop[Call, Any]):
         self._begun: set[_AwaitedJob] = set()
         self._late: asyncio.TimerHandle | None = None
         self._retry: asyncio.TimerHandle | None = None
+        self._will_be_notified = False
 
     def add(self, job: _AwaitedJob) -> None:
         """Begin a job, or as soon as others have ended."""
@@ -192,11 +193,17 @@ class _Jobs(Loop[Call, Any]):
         """Begin pending jobs when another thread releases a permit, or may lose it."""
         if self._retry is None:
             self._retry = self._event_loop.call_later(PAUSE_SECONDS, self._try_again)
+        if not self._will_be_notified:
+            self._will_be_notified = True
             self._permits.notify(self._notice)
 
     def _notice(self) -> None:
         with suppress(RuntimeError):  # The event loop is closed.
-            self._event_loop.call_soon_threadsafe(self._begin_pending)
+            self._event_loop.call_soon_threadsafe(self._try_at_once)
+
+    def _try_at_once(self) -> None:
+        self._will_be_notified = False
+        self._begin_pending()
 
     def _try_again(self) -> None:
         self._retry = None
