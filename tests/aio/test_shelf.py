@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import logging
 import threading
 import warnings
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +15,11 @@ import pytest
 
 import cshelve
 from cshelve.providers.in_memory import InMemory
-from testbed.faults import Answer, Reset
+from testbed.faults import Answer, Hang, Reset
+from testbed.tls_front import TlsFront, write_certificate
 from tests.aio.test_cancelling import in_flight, run
 from tests.rigs import S3Rig
+from tests.threads import in_threads
 
 MEMORY: dict[str, dict[str, Any]] = {"default": {"provider": "in-memory"}}
 
@@ -187,6 +191,101 @@ class TestInABucket:
                 assert in_flight(db) == (0, 0, 0)
 
         run(main(), loop_kind)
+
+    def test_over_tls(self, s3: S3Rig, loop_kind: str, tmp_path: Path) -> None:
+        certificate = tmp_path / "certificate.pem"
+        write_certificate(certificate)
+
+        async def main(config: dict[str, dict[str, Any]]) -> None:
+            async with cshelve.aopen(config) as db:
+                large = b"x" * 1_000_000
+                await asyncio.gather(*(db.set(f"k{n}", large) for n in range(4)))
+                assert [value async for value in db.values()] == [large] * 4
+                assert db.stats.engine == "direct"
+                assert in_flight(db) == (0, 0, 0)
+
+        with TlsFront(s3.server.endpoint_url, certificate) as front:
+            config = s3.config()
+            verify = {"endpoint_url": front.endpoint_url, "verify": str(certificate)}
+            run(main({**config, "provider_params": verify}), loop_kind)
+
+    def test_a_request_that_a_busy_server_refuses_is_sent_again(self, s3: S3Rig) -> None:
+        async def main() -> None:
+            async with cshelve.aopen(s3.config()) as db:
+                await db.set("k", 1)
+                s3.proxy.inject(Answer(503, "SlowDown"), operation="GetObject", times=5)
+                gets = await asyncio.gather(*(db.get("k") for _ in range(10)))
+                assert gets == [1] * 10
+                assert db.stats.retries >= 5
+
+        run(main())
+
+    def test_after_its_time_boto3_sends_a_request_again(self, s3: S3Rig, loop_kind: str) -> None:
+        async def main() -> None:
+            config = s3.config(total_max_attempts=2, read_timeout_seconds=0.4)
+            async with cshelve.aopen(config) as db:
+                await db.set("k", 1)
+                with s3.proxy.inject(Hang(), operation="GetObject", times=1):
+                    assert await db.get("k") == 1
+                assert in_flight(db) == (0, 0, 0)
+
+        run(main(), loop_kind)
+
+    def test_a_shelf_that_is_closed_meanwhile_refuses_the_rest_of_an_operation(
+        self, s3: S3Rig
+    ) -> None:
+        async def main() -> None:
+            db = await cshelve.aopen(s3.config())
+            is_closing = asyncio.Event()
+
+            async def wait(value: int) -> int:
+                is_closing.set()
+                await asyncio.sleep(0.05)
+                return value + 1
+
+            modifying = asyncio.create_task(db.modify("n", wait, default=0))
+            await is_closing.wait()
+            await db.close()
+            with pytest.raises(ValueError, match="closed shelf"):
+                await modifying
+
+        run(main())
+
+    def test_two_event_loops_use_a_shelf_each(self, s3: S3Rig) -> None:
+        config = s3.config()
+
+        async def count() -> None:
+            async with cshelve.aopen(config) as db:
+                for _ in range(10):
+                    await db.modify("n", lambda n: n + 1, default=0)
+
+        in_threads(2, lambda _: run(count()))
+        with cshelve.open_from_dict(config) as db:
+            assert db["n"] == 20
+
+    def test_a_request_is_reported_in_the_context_of_its_task(self, s3: S3Rig) -> None:
+        task: ContextVar[str] = ContextVar("task", default="")
+        seen: list[tuple[str, str]] = []
+
+        async def main() -> None:
+            async with cshelve.aopen(s3.config()) as db:
+                await db.set("k", 1)
+
+                async def get(name: str) -> None:
+                    task.set(name)
+                    await db.get("k")
+
+                db.stats.tell_of_attempts(
+                    lambda attempt: seen.append((attempt.operation, task.get())),
+                    logging.getLogger("cshelve"),
+                    0,
+                )
+                s3.proxy.inject(Answer(500, "InternalError"), operation="GetObject")
+                await asyncio.gather(get("first"), get("second"))
+
+        run(main())
+        assert {name for _, name in seen} == {"first", "second"}
+        assert len(seen) == 3  # The one that failed was sent again by boto3, in a thread.
 
     def test_a_thousand_gets_of_one_group(self, s3: S3Rig, loop_kind: str) -> None:
         async def main() -> None:

@@ -394,6 +394,8 @@ class AwsS3(Provider):
         return self._bulk_delete.outcomes(names)
 
     def on_event_loop(self) -> OnEventLoop | None:
+        if type(self) is not AwsS3:
+            return None  # A subclass may do more in `get` or `put`.
         from cshelve.providers.aws_s3.on_event_loop import S3OnEventLoop  # It imports asyncio.
 
         return S3OnEventLoop.of(self._requests, self.put, self._most_bytes, self._probe)

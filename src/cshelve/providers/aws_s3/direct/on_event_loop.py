@@ -14,6 +14,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from contextlib import suppress
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from cshelve._concurrency.permits import PAUSE_SECONDS, Permits
@@ -96,11 +97,13 @@ class OnEventLoop:
 class _AwaitedJob(Job[Call, Any]):
     """A job whose result a coroutine awaits."""
 
-    __slots__ = ("future",)
+    __slots__ = ("context", "future")
 
     def __init__(self, item: Call, future: asyncio.Future[Any]) -> None:
         super().__init__(item)
         self.future = future
+        # A tracer finds the span of the task in it. The event loop calls us in another context.
+        self.context = copy_context()
 
 
 class _Jobs(Loop[Call, Any]):
@@ -218,6 +221,14 @@ class _Jobs(Loop[Call, Any]):
     def _look_for_late(self) -> None:
         self._late = None
         self.proceed()
+
+    def _report(self, exchange: Exchange, error: BaseException | None = None) -> None:
+        if exchange.job is not None:
+            exchange.job.context.run(super()._report, exchange, error)
+
+    def _in_thread(self, job: Job[Call, Any], act: Callable[[Call], Any]) -> None:
+        assert isinstance(job, _AwaitedJob)
+        job.context.run(super()._in_thread, job, act)
 
     def _abandon(self, exchange: Exchange) -> None:
         del self._in_flight[exchange]
