@@ -43,7 +43,10 @@ def loop_thread() -> Iterator[LoopThread]:
     loop.close()
 
 
-@pytest.fixture(params=["in-memory", pytest.param("aws-s3", marks=pytest.mark.s3)])
+# Threads send the requests of boto3, as those in memory.
+@pytest.fixture(
+    params=["in-memory", pytest.param("aws-s3", marks=[pytest.mark.s3, pytest.mark.once])]
+)
 def place(
     request: pytest.FixtureRequest, loop_thread: LoopThread, tmp_path: Path
 ) -> Iterator[AsyncPlace]:

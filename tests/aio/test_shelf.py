@@ -7,6 +7,7 @@ import gc
 import logging
 import threading
 import warnings
+from collections.abc import Iterator
 from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
@@ -116,6 +117,37 @@ def test_many_that_modify_and_use_the_shelf_meanwhile_do_not_wait_for_each_other
                 for number in range(100):
                     group.create_task(db.modify(f"n{number % 3}", add_step, default=0))
             assert [await db.get(f"n{number}") for number in range(3)] == [34, 33, 33]
+
+    run(main())
+
+
+def test_a_listing_of_several_pages_is_complete_and_in_order() -> None:
+    pairs = {f"k{number:04}": number for number in range(2500)}
+
+    async def main() -> None:
+        async with cshelve.aopen(MEMORY) as db:
+            await db.set_many(pairs)
+            assert [pair async for pair in db.items()] == list(pairs.items())
+            assert [key async for key in db.keys(start_after="k2000")] == list(pairs)[2001:]
+
+    run(main())
+
+
+def test_what_a_listing_raises_is_raised_after_the_keys_before_it() -> None:
+    class Broken(InMemory):
+        def names(self, *arguments: Any, **options: Any) -> Iterator[str]:
+            yield from super().names(*arguments, **options)
+            raise cshelve.StorageError("the next page does not come")
+
+    async def main() -> None:
+        async with cshelve.aopen(Broken(exists=True)) as db:
+            await db.set_many({"a": 1, "b": 2})
+            keys = db.keys()
+            assert [await anext(keys), await anext(keys)] == ["a", "b"]
+            with pytest.raises(cshelve.StorageError, match="next page"):
+                await anext(keys)
+            with pytest.raises(cshelve.StorageError, match="next page"):
+                _ = [pair async for pair in db.items()]
 
     run(main())
 

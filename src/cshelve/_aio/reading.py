@@ -101,6 +101,7 @@ class Pairs(Each["tuple[str, Any]"]):
         self._most = loading.values.provider.concurrency
         self._taken: deque[str] = deque()
         self._in_flight: deque[tuple[str, asyncio.Task[Item | None]]] = deque()
+        self._next_keys: asyncio.Task[list[str]] | None = None
         self._is_over = False
 
     async def __anext__(self) -> tuple[str, Any]:
@@ -117,9 +118,10 @@ class Pairs(Each["tuple[str, Any]"]):
 
     async def aclose(self) -> None:
         self._stop()
-        if self._in_flight:
-            await asyncio.wait([task for _, task in self._in_flight])
+        if tasks := self._tasks():
+            await asyncio.wait(tasks)
         self._in_flight.clear()
+        self._next_keys = None
 
     def __del__(self) -> None:
         # A loop that was left by `break` ends here, if its event loop still runs.
@@ -131,9 +133,13 @@ class Pairs(Each["tuple[str, Any]"]):
         self._outcomes.close()
         self._taken.clear()
         self._source.close()
-        for _, task in self._in_flight:
+        for task in self._tasks():
             task.cancel()
             task.add_done_callback(_forget)
+
+    def _tasks(self) -> list[asyncio.Task[Any]]:
+        listing = [] if self._next_keys is None else [self._next_keys]
+        return [*listing, *(task for _, task in self._in_flight)]
 
     async def _next(self) -> Fetched:
         try:
@@ -153,14 +159,8 @@ class Pairs(Each["tuple[str, Any]"]):
     async def _fill(self) -> None:
         """Begin as many requests as may be in flight."""
         while len(self._in_flight) < self._most:
-            if not self._taken:
-                # Waits for a listing only if there is nothing else to wait for.
-                if self._is_over or (self._in_flight and not isinstance(self._source, Given)):
-                    return
-                self._taken.extend(await self._source.take())
-                if not self._taken:
-                    self._is_over = True
-                    return
+            if not self._taken and not await self._take_keys():
+                return
             key = self._taken.popleft()
             try:
                 fetching = self._requests.fetch(self._loading.values, checked_key(key))
@@ -168,6 +168,31 @@ class Pairs(Each["tuple[str, Any]"]):
                 self._outcomes.add_bytes(0, keys=1)
             else:
                 self._in_flight.append((key, asyncio.ensure_future(fetching)))
+
+    async def _take_keys(self) -> bool:
+        """Take more keys, if they are there or nothing is in flight; return whether there are any.
+
+        The next page of a listing is requested before it is needed.
+        """
+        if self._is_over:
+            return False
+        keys = await self._given_or_listed()
+        if keys is None:
+            return False
+        self._taken.extend(keys)
+        self._is_over = not keys
+        return bool(keys)
+
+    async def _given_or_listed(self) -> list[str] | None:
+        if isinstance(self._source, Given):
+            return await self._source.take()
+        if self._next_keys is None:
+            self._next_keys = asyncio.ensure_future(self._source.take())
+        if self._in_flight and not self._next_keys.done():
+            return None
+        keys = await self._next_keys
+        self._next_keys = asyncio.ensure_future(self._source.take()) if keys else None
+        return keys
 
 
 def _forget(task: asyncio.Task[Any]) -> None:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from functools import partial
+from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING, Generic, TypeVar
 
@@ -116,39 +117,53 @@ class Batches(Generic[T]):
     """
 
     def __init__(self, iterator: Iterator[T], threads: Threads) -> None:
-        self._iterator: Iterator[T] | None = iterator
+        self._iterator = iterator
         self._threads = threads
         self._error: BaseException | None = None
+        self._is_over = False
+        self._is_taking = False
+        self._lock = Lock()
 
     async def take(self) -> list[T]:
         """Return the next items; none at the end. Raises the iterator's error in its place."""
-        if self._iterator is None:
-            if self._error is not None:
-                error, self._error = self._error, None
-                raise error
+        if self._error is not None:
+            error, self._error = self._error, None
+            raise error
+        if self._is_over:
             return []
-        batch = await self._threads.run(partial(self._taken, self._iterator))
+        batch = await self._threads.run(self._taken, is_read=True)
         return batch or await self.take()
 
     def close(self) -> None:
-        """Close the iterator, in a thread."""
-        iterator, self._iterator = self._iterator, None
-        close = getattr(iterator, "close", None)
-        if close is not None:
-            self._threads.start(close)
+        """Take no more, and close the iterator in a thread."""
+        with self._lock:
+            self._is_over = True
+            if self._is_taking:
+                return  # The thread that takes a batch now will do it.
+        self._threads.start(self._close)
 
-    def _taken(self, iterator: Iterator[T]) -> list[T]:
+    def _taken(self) -> list[T]:
         taken: list[T] = []
         until = monotonic() + BATCH_SECONDS
+        with self._lock:
+            self._is_taking = not self._is_over
         try:
-            for item in iterator:
-                taken.append(item)
-                if len(taken) >= MOST_OF_BATCH or monotonic() > until:
-                    return taken
+            while not self._is_over and len(taken) < MOST_OF_BATCH and monotonic() < until:
+                taken.append(next(self._iterator))
+        except StopIteration:
+            self._is_over = True
         except BaseException as error:  # noqa: BLE001  # raised after the items before it
-            self._error = error
-        self._iterator = None
+            self._error, self._is_over = error, True
+        with self._lock:
+            self._is_taking = False
+        if self._is_over:
+            self._close()
         return taken
+
+    def _close(self) -> None:
+        close = getattr(self._iterator, "close", None)
+        if close is not None:
+            close()
 
 
 def _ignored(call: Callable[[], object]) -> None:
