@@ -31,6 +31,8 @@ MODULES = [
         "__init__.py",
         "_open.py",
         "_shelf/copy_many.py",
+        "_aio/opening.py",
+        "_aio/shelf.py",
         "_shelf/shelf.py",
         "codec/keys.py",
         "options.py",
@@ -73,6 +75,12 @@ db: cshelve.Shelf[Any] = cshelve.open("users.ini")
 def renamed(user: User) -> User:
     return replace(user, name="Ada King")
 """
+
+# A shelf of each example, and a shelf for asyncio of each of those.
+HEADS = (
+    "def {}_{}() -> None:",
+    "async def {}_{}(db: cshelve.AsyncShelf[Any]) -> None:",
+)
 
 
 def blocks_of(page: str) -> Iterator[tuple[int, str, bool]]:
@@ -124,7 +132,8 @@ def refused(tmp_path: Path, programs: dict[str, str]) -> str:
 def test_the_pages(tmp_path: Path) -> None:
     pages = {page: page.read_text(encoding="utf-8") for page in PAGES}
     programs = {
-        re.sub(r"\W", "_", page.stem) + ".py": program_of(text)
+        # Not by its name alone: `asyncio` is a module.
+        "page_" + re.sub(r"\W", "_", page.stem) + ".py": program_of(text)
         for page, text in pages.items()
         if any(not is_fragment for _, _, is_fragment in blocks_of(text))
     }
@@ -135,7 +144,7 @@ def test_the_docstrings(tmp_path: Path) -> None:
     examples = [(module, *each) for module in MODULES for each in examples_of(module)]
     functions = [
         # Each by itself, so that none goes on with the names of another.
-        f"def {name}_{number}() -> None:  # {module.name}\n{example}\n"
+        f"{HEADS[module.parent.name == '_aio'].format(name, number)}  # {module.name}\n{example}\n"
         for number, (module, name, example) in enumerate(examples)
     ]
     assert len(functions) > 10

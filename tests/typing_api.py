@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import pickle
 import shelve
-from collections.abc import ItemsView, Iterator, KeysView, MutableMapping, ValuesView
+from collections.abc import AsyncIterator, ItemsView, Iterator, KeysView, MutableMapping, ValuesView
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
@@ -219,3 +219,50 @@ def with_any_shelf(db: cshelve.CloudShelf) -> Any:
 def with_a_local_shelf() -> None:
     db = cshelve.open_provider(cshelve.providers.Dbm("notes"), "c")
     assert_type(db, cshelve.CloudShelf[Any])
+
+
+async def visited_later(user: User) -> User:
+    return visited(user)
+
+
+async def with_asyncio(ada: User) -> None:
+    async with cshelve.aopen("users.ini", "r") as opened:
+        assert_type(opened, cshelve.AsyncShelf[Any])
+    await cshelve.aopen(config, logger=logging.getLogger("mine"))
+
+    db: cshelve.AsyncShelf[User] = await cshelve.aopen(cshelve.providers.InMemory())
+    assert_type(await db.get("ada"), User)
+    assert_type(await db.get("ada", None), User | None)
+    assert_type(await db.get("ada", ada), User)
+    await db.set("ada", ada, expire_after_seconds=60)
+    await db.set("ada", "no user")  # type: ignore[arg-type]
+    assert_type(await db.contains("ada"), bool)
+    assert_type(await db.pop("ada"), User)
+    assert_type(await db.pop("ada", None), User | None)
+    assert_type(await db.setdefault("ada", ada), User)
+    assert_type(await db.modify("ada", visited), User)
+    assert_type(await db.modify("ada", visited_later), User)
+    assert_type(await db.modify("ada", visited_or_new, default=None), User)
+    assert_type(await db.get_versioned("ada"), tuple[User, str])
+    assert_type(await db.replace("ada", ada, None), str)
+    await db.delete("ada", "version")
+    await db.delete("ada")
+    assert_type(await db.info("ada"), cshelve.Info)
+    assert_type(db.keys(start_after="ada"), AsyncIterator[str])
+    assert_type(db.items(), AsyncIterator[tuple[str, User]])
+    assert_type(db.items(on_error="return"), AsyncIterator[tuple[str, User | cshelve.RecordError]])
+    assert_type(db.values(), AsyncIterator[User])
+    assert_type(db.get_many(["ada"]), AsyncIterator[tuple[str, User]])
+    await db.set_many({"ada": ada}, progress=print)
+    await db.set_many({"ada": 1})  # type: ignore[arg-type]
+    await db.delete_many(["ada"])
+    await db.clear()
+    await db.sync()
+    assert_type(db.prefix("users/"), cshelve.AsyncShelf[User])
+    await db["ada"]  # type: ignore[index]
+    await db.close()
+
+
+async def with_counters(counters: cshelve.AsyncShelf[int]) -> None:
+    assert_type(await counters.modify("n", lambda n: n + 1, default=0), int)
+    assert_type(await counters.modify("n", lambda n: n - 1 if n else cshelve.DELETE), int)

@@ -58,6 +58,8 @@ from cshelve.exceptions import (
 # Type checkers treat this like the constant of `typing`, which would be a slow import.
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from cshelve._aio.opening import aopen
+    from cshelve._aio.shelf import AsyncShelf
     from cshelve._concurrency.outcomes import Progress
     from cshelve._shelf.atomic import DELETE
     from cshelve._shelf.copy_many import copy
@@ -70,6 +72,7 @@ __version__ = "2.0.0.dev0"
 
 __all__ = [
     "DELETE",
+    "AsyncShelf",
     "AuthArgumentError",
     "AuthError",
     "AuthTypeError",
@@ -108,6 +111,7 @@ __all__ = [
     "UntrustedRecordError",
     "ValueTooLargeError",
     "ValueTypeError",
+    "aopen",
     "copy",
     "generate_key",
     "open",
@@ -119,6 +123,8 @@ __all__ = [
 # not need them, and should not take longer because of them.
 _MODULES = {
     "DELETE": "cshelve._shelf.atomic",
+    "AsyncShelf": "cshelve._aio.shelf",
+    "aopen": "cshelve._aio.opening",
     "CloudShelf": "cshelve._shelf.shelf",
     "Shelf": "cshelve._shelf.shelf",
     "Prices": "cshelve.providers.prices",

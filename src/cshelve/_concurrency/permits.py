@@ -5,12 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
+from collections.abc import Callable
 from contextlib import suppress
 from weakref import ref
 
 from cshelve._concurrency.parallel import refuse_if_stopped
 
-__all__ = ["Permit", "Permits"]
+__all__ = ["PAUSE_SECONDS", "Permit", "Permits"]
 
 # Other threads may withdraw the permits of an iteration that has been paused for this long.
 PAUSE_SECONDS = 0.05
@@ -39,7 +40,7 @@ class Permits:
         self._paused: dict[int, tuple[float, int]] = {}
         """The time and the thread of each pause, by the `id` of the paused iteration."""
         self._deciding = threading.Lock()
-        self._waiting: deque[threading.Lock] = deque()
+        self._waiting: deque[threading.Lock | _Notice] = deque()
 
     @property
     def taken(self) -> int:
@@ -74,6 +75,14 @@ class Permits:
             self._holders[identity] = ref(holder, lambda _: self._free(identity)), id(iteration)
             return True
 
+    def notify(self, call: Callable[[], object]) -> None:
+        """Call a function once, from any thread, when a permit is released.
+
+        For those who cannot wait in `acquire`. They have to try again after this, as a permit may
+        have been released before, and after `PAUSE_SECONDS`, as one may be withdrawn by then.
+        """
+        self._waiting.append(_Notice(call))
+
     def release(self, holder: object) -> None:
         """Release the permit of a holder, if it still has one."""
         self._free(id(holder))
@@ -105,6 +114,13 @@ class Permits:
         held = list(self._holders.items())
         found = next((holder for holder, (_, iteration) in held if iteration in paused), None)
         return found is not None and self._holders.pop(found, None) is not None
+
+
+class _Notice:
+    """Stands in the queue of those who wait, in the place of a lock."""
+
+    def __init__(self, call: Callable[[], object]) -> None:
+        self.release = call
 
 
 class Permit:

@@ -9,10 +9,10 @@ from __future__ import annotations
 import itertools
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Coroutine, Iterator, Mapping
 from enum import Enum
 from functools import partial
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, ParamSpec, TypeVar
 
 from cshelve._concurrency.backoff import full_jitter
 from cshelve._concurrency.key_locks import KeyLocks
@@ -33,7 +33,10 @@ from cshelve.exceptions import (
 if TYPE_CHECKING:
     import logging
 
-__all__ = ["DEFAULT_TIMEOUT_SECONDS", "DELETE", "REQUIRED", "Atomic"]
+__all__ = ["DEFAULT_TIMEOUT_SECONDS", "DELETE", "REQUIRED", "Atomic", "finished"]
+
+P = ParamSpec("P")
+R = TypeVar("R")
 
 DEFAULT_TIMEOUT_SECONDS = 30.0
 FIRST_PAUSE_SECONDS = 0.01
@@ -71,16 +74,21 @@ class _Found(NamedTuple):
 class Atomic:
     """Operations that read and write a key, atomically for all writers in all processes.
 
-    A shelf and its prefix views share an object. Safe in many threads.
+    They are coroutines that await whatever takes time by the five methods at the end of this class.
+    Those block the caller's thread, so that `finished` can run an operation like a function. The
+    shelves for asyncio override them. A shelf and its prefix views share an object. Safe in many
+    threads.
     """
 
     def __init__(self, timeout_seconds: float, logger: logging.Logger | None = None) -> None:
-        self._timeout_seconds = min(timeout_seconds, threading.TIMEOUT_MAX)
-        self._logger = logger
+        self.timeout_seconds = min(timeout_seconds, threading.TIMEOUT_MAX)
+        self.logger = logger
         self._locks = KeyLocks()
         self._warnings = itertools.count()
 
-    def modify(self, values: Values, key: str, function: Callable[[Any], Any], default: Any) -> Any:
+    async def modify(
+        self, values: Values, key: str, function: Callable[[Any], Any], default: Any
+    ) -> Any:
         """Call a function with the value of a key, store its result, and return the result.
 
         If another writer was faster, the function is called again with the new value. Raises
@@ -96,87 +104,93 @@ class Atomic:
                 "could lose the change of another writer. If nobody else writes, read the value "
                 "and store it again."
             )
-        until = time.monotonic() + self._timeout_seconds
-        if not self._locks.acquire(name, self._timeout_seconds):
+        until = time.monotonic() + self.timeout_seconds
+        if not await self._acquire(name):
             raise self._contended(
-                values, key, "another thread of this process has been modifying it"
+                values, key, "another thread or task of this process has been modifying it"
             )
         try:
-            for _ in _tries(until):
-                found = self._read_or(values, key, default)
+            for pause in _pauses(until):
+                await self._pause(pause)
+                found = await self._read_or(values, key, default)
                 value = found.copy()
-                result = function(value)
+                result = await self._result_of(function, value)
                 if result is None:
                     _refuse_if_changed(values, key, value, found.copy)
                 try:
-                    self._store(values, key, result, found)
+                    await self._store(values, key, result, found)
                 except ConflictError as error:
                     conflict = error
                 else:
                     return result
         finally:
-            self._locks.release(name)
+            self._release(name)
         raise self._contended(values, key) from conflict
 
-    def setdefault(self, values: Values, key: str, default: Any) -> Any:
+    async def setdefault(self, values: Values, key: str, default: Any) -> Any:
         """Return the value of a key; if the key is missing, store the default and return it."""
-        for _ in _tries(time.monotonic() + self._timeout_seconds):
+        for pause in _pauses(time.monotonic() + self.timeout_seconds):
+            await self._pause(pause)
             try:
-                return values.read(key)
+                return await self._on(values.read, key)
             except KeyNotFoundError as error:
                 version = error.expired_version
             try:
-                values.write(key, default, if_absent=version is None, if_version=version)
+                await self._on(
+                    values.write, key, default, if_absent=version is None, if_version=version
+                )
             except ConflictError as error:
                 conflict = error
             except OutcomeUnknownError as error:
-                return self._what_is_there(values, key, error)
+                return await self._what_is_there(values, key, error)
             except ConditionsNotSupportedError:
                 self._warn_unguarded(values)
-                values.write(key, default)
+                await self._on(values.write, key, default)
                 return default
             else:
                 return default
         raise self._contended(values, key) from conflict
 
-    def put_new(self, values: Values, key: str, value: Any) -> str:
+    async def put_new(self, values: Values, key: str, value: Any) -> str:
         """Store a value if the key is missing, and return its version, or raise `ConflictError`.
 
         Sends one request. If there is a value that may have expired, up to three more check that
         and replace it.
         """
         try:
-            return values.write(key, value, if_absent=True)
+            return await self._on(values.write, key, value, if_absent=True)
         except ConflictError:
-            version = values.expired_version(key)
+            version = await self._on(values.expired_version, key)
             if version is None:
                 raise
-        return values.write(key, value, if_version=version)
+        return await self._on(values.write, key, value, if_version=version)
 
-    def pop(self, values: Values, key: str) -> Any:
+    async def pop(self, values: Values, key: str) -> Any:
         """Delete a key, and return its value to only one caller; raise `KeyNotFoundError`."""
-        for _ in _tries(time.monotonic() + self._timeout_seconds):
+        for pause in _pauses(time.monotonic() + self.timeout_seconds):
+            await self._pause(pause)
             try:
-                return self._take(values, key)
+                return await self._take(values, key)
             except ConflictError as error:
                 conflict = error  # The value was replaced: read the new one.
         raise self._contended(values, key) from conflict
 
-    def popitem(self, values: Values) -> tuple[str, Any]:
+    async def popitem(self, values: Values) -> tuple[str, Any]:
         """Remove any pair and return it, or raise `KeyNotFoundError` if the shelf is empty.
 
         Keys that someone else is modifying are skipped, and so are expired keys and objects that
         are not records of this shelf, such as the folder markers of a web console.
         """
         conflict: ConflictError | None = None
-        for _ in _tries(time.monotonic() + self._timeout_seconds):
+        for pause in _pauses(time.monotonic() + self.timeout_seconds):
+            await self._pause(pause)
             is_empty = True
             unreadable: dict[str, RecordError] = {}
             for key in _some_keys(values):
                 if key in unreadable:
                     continue
                 try:
-                    pair = key, self._take(values, key)
+                    pair = key, await self._take(values, key)
                 except KeyNotFoundError as error:
                     if error.expired_version is not None:
                         continue  # The shelf is empty if it has no others.
@@ -194,7 +208,7 @@ class Atomic:
                 raise KeyNotFoundError("popitem(): the shelf is empty")
         raise conflict or self._contended(values, None, "others removed every key first")
 
-    def rewrite(self, values: Values, key: str, *, exclusive: bool) -> int:
+    async def rewrite(self, values: Values, key: str, *, exclusive: bool) -> int:
         """Store a value again in the shelf's current format; return the number of bytes written.
 
         Return 0 if nothing would change, or if the key is missing. The value is written only if
@@ -203,7 +217,8 @@ class Atomic:
         could see that it has expired after the old key is gone.
         """
         written = 0
-        for _ in _tries(time.monotonic() + self._timeout_seconds):
+        for pause in _pauses(time.monotonic() + self.timeout_seconds):
+            await self._pause(pause)
             refuse_if_stopped()
             try:
                 decoded, version = values.read_stored(key)
@@ -229,14 +244,15 @@ class Atomic:
             return len(record)
         raise self._contended(values, key) from conflict
 
-    def expire(self, values: Values, key: str, *, exclusive: bool) -> bool:
+    async def expire(self, values: Values, key: str, *, exclusive: bool) -> bool:
         """Delete the value of a key if it has expired, and return whether it was deleted.
 
         A value that is written meanwhile stays. With `exclusive`, a store that does not support
         conditions is used without them.
         """
         may_be_deleted = False
-        for _ in _tries(time.monotonic() + self._timeout_seconds):
+        for pause in _pauses(time.monotonic() + self.timeout_seconds):
+            await self._pause(pause)
             refuse_if_stopped()
             try:
                 expires_at, version = values.look(key)
@@ -259,55 +275,56 @@ class Atomic:
                 may_be_deleted = True  # It counts if the next look finds nothing.
         raise self._contended(values, key) from conflict
 
-    def _take(self, values: Values, key: str) -> Any:
-        values.settle(key)
-        value, version = values.read_versioned(key)
+    async def _take(self, values: Values, key: str) -> Any:
+        await self._on(values.settle, key)
+        value, version = await self._on(values.read_versioned, key)
         try:
-            was_there = values.remove(key, if_version=version)
+            was_there = await self._on(values.remove, key, if_version=version)
         except ConditionsNotSupportedError:
             self._warn_unguarded(values)
-            was_there = values.remove(key)
+            was_there = await self._on(values.remove, key)
         if not was_there:
             raise KeyNotFoundError(key)  # Another caller was faster, and got the value.
         return value
 
-    def _read_or(self, values: Values, key: str, default: Any) -> _Found:
+    async def _read_or(self, values: Values, key: str, default: Any) -> _Found:
         """Return the value of a key, or the default if the key is missing."""
-        values.settle(key)
+        await self._on(values.settle, key)
         try:
-            decoded, version = values.read_record(key)
+            decoded, version = await self._on(values.read_record, key)
         except KeyNotFoundError as error:
             if default is REQUIRED:
                 raise
             return _Found(partial(values.copied, key, default), error.expired_version, None)
         return _Found(partial(values.loads, key, decoded), version, decoded.expires_at)
 
-    def _store(self, values: Values, key: str, result: Any, found: _Found) -> None:
+    async def _store(self, values: Values, key: str, result: Any, found: _Found) -> None:
         version = found.version
         if result is not DELETE:
-            values.write(
+            await self._on(
+                values.write,
                 key,
                 result,
                 if_absent=version is None,
                 if_version=version,
                 expires_at=found.expires_at,
             )
-        elif version is not None and not values.remove(key, if_version=version):
+        elif version is not None and not await self._on(values.remove, key, if_version=version):
             raise ConflictError(f"{key!r} in {values.location} was deleted meanwhile")
 
-    def _what_is_there(self, values: Values, key: str, error: OutcomeUnknownError) -> Any:
+    async def _what_is_there(self, values: Values, key: str, error: OutcomeUnknownError) -> Any:
         """Return the value of a key after the response to its `setdefault` was lost.
 
         It does not matter who stored the value. If the key is missing, the error is raised.
         """
         try:
-            return values.read(key)
+            return await self._on(values.read, key)
         except KeyNotFoundError:
             raise error from error.__cause__
 
     def _warn_unguarded(self, values: Values) -> None:
         if next(self._warnings) == 0:
-            logger_or_own(self._logger).warning(
+            logger_or_own(self.logger).warning(
                 "%s: the server does not honour conditions, so setdefault, pop and popitem are not "
                 "atomic: two callers at the same time may both succeed",
                 values.location,
@@ -315,16 +332,45 @@ class Atomic:
 
     def _warn_unreadable(self, unreadable: Mapping[str, RecordError]) -> None:
         for error in unreadable.values():
-            logger_or_own(self._logger).warning("popitem skipped a key: %s", error)
+            logger_or_own(self.logger).warning("popitem skipped a key: %s", error)
 
     def _contended(
         self, values: Values, key: str | None, what: str = "other writers changed it in each try"
     ) -> ConflictError:
         where = values.location if key is None else f"{key!r} in {values.location}"
         return ConflictError(
-            f"{where}: {what} for {self._timeout_seconds:g} seconds; try later, or raise "
+            f"{where}: {what} for {self.timeout_seconds:g} seconds; try later, or raise "
             "[default] modify_timeout_seconds."
         )
+
+    async def _on(self, call: Callable[P, R], *args: P.args, **kwargs: P.kwargs) -> R:
+        """Call a method that may send requests, and return its result."""
+        return call(*args, **kwargs)
+
+    async def _result_of(self, function: Callable[[Any], Any], value: Any) -> Any:
+        """Call the caller's own function, and return its result."""
+        return function(value)
+
+    async def _pause(self, seconds: float) -> None:
+        if seconds:
+            time.sleep(seconds)
+
+    async def _acquire(self, name: str) -> bool:
+        """Wait for the lock of a name; return whether it was acquired in time."""
+        return self._locks.acquire(name, self.timeout_seconds)
+
+    def _release(self, name: str) -> None:
+        self._locks.release(name)
+
+
+def finished(operation: Coroutine[Any, Any, R]) -> R:
+    """Run an operation of an `Atomic` that blocks this thread, and return its result."""
+    try:
+        operation.send(None)
+    except StopIteration as end:
+        result: R = end.value
+        return result
+    raise RuntimeError("this operation needs an event loop")
 
 
 def _refuse_if_changed(values: Values, key: str, value: Any, copy: Callable[[], Any]) -> None:
@@ -348,15 +394,14 @@ def _serialized(values: Values, key: str, value: Any) -> bytes:
     return b"".join(values.dumps(key, value))
 
 
-def _tries(until: float) -> Iterator[None]:
-    """Yield at least once, and again until the time is up, with a pause before each try."""
-    yield
+def _pauses(until: float) -> Iterator[float]:
+    """Yield the pause before each try: 0 for the first, and others until the time is up."""
+    yield 0
     for number in itertools.count():
         left = until - time.monotonic()
         if left <= 0:
             return
-        time.sleep(min(full_jitter(number, FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS), left))
-        yield
+        yield min(full_jitter(number, FIRST_PAUSE_SECONDS, LONGEST_PAUSE_SECONDS), left)
 
 
 def _some_keys(values: Values) -> Iterator[str]:

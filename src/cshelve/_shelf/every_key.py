@@ -11,7 +11,7 @@ from contextlib import closing
 
 from cshelve._concurrency.outcomes import Outcome, Outcomes, outcome_of
 from cshelve._concurrency.parallel import map_in_order
-from cshelve._shelf.atomic import Atomic
+from cshelve._shelf.atomic import Atomic, finished
 from cshelve._values.values import Values
 from cshelve.exceptions import ConditionsNotSupportedError
 
@@ -22,7 +22,7 @@ def rewrite_all(values: Values, atomic: Atomic, outcomes: Outcomes, *, exclusive
     """Rewrite every value that is out of date, and return the number of values written."""
 
     def rewrite(key: str) -> int:
-        return atomic.rewrite(values, key, exclusive=exclusive)
+        return finished(atomic.rewrite(values, key, exclusive=exclusive))
 
     values.refuse_if_read_only("rewrite")
     if not exclusive and not values.provider.capabilities.conditional_put:
@@ -40,7 +40,7 @@ def expire_all(values: Values, atomic: Atomic, outcomes: Outcomes, *, exclusive:
     deleted: list[str] = []
 
     def expire(key: str) -> int:
-        if atomic.expire(values, key, exclusive=exclusive):
+        if finished(atomic.expire(values, key, exclusive=exclusive)):
             deleted.append(key)
         return 0
 

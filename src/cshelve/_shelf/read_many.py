@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from cshelve._shelf.shelf import CloudShelf
 
-__all__ = ["Items", "OnError", "Pairs", "ValuesOfShelf", "checked_on_error"]
+__all__ = ["Items", "Loading", "OnError", "Pairs", "ValuesOfShelf", "checked_on_error"]
 
 OnError = Literal["raise", "skip", "return"]
 ON_ERROR = ("raise", "skip", "return")
@@ -34,54 +34,37 @@ def checked_on_error(on_error: str) -> OnError:
 V = TypeVar("V")
 
 
-class Pairs(Iterator[tuple[str, Any]]):
-    """An iterator over the pairs of keys, in order, without absent keys. Use it in one thread only.
+class Loading:
+    """Makes pairs of what was fetched, and decides what becomes of records that cannot be read.
 
-    Unlike a generator, it can continue after raising a `RecordError`. With `on_error`, such errors
-    are skipped (the first one is logged) or returned in the place of the value. Any other failure
-    ends the iteration. Once it is closed or garbage collected, it starts no more requests, and
-    leaves no thread behind.
+    With `on_error`, their errors are skipped (the first one is logged) or take the place of values.
     """
 
     def __init__(
-        self,
-        values: Values,
-        keys: Iterable[str],
-        outcomes: Outcomes,
-        refuse_if_closed: Callable[[], None],
-        logger: Callable[[], logging.Logger],
-        on_error: OnError = "raise",
+        self, values: Values, logger: Callable[[], logging.Logger], on_error: OnError = "raise"
     ) -> None:
-        self._values = values
-        self._outcomes = outcomes
-        self._refuse_if_closed = refuse_if_closed
+        self.values = values
         self._logger = logger
         self._on_error = on_error
         self._has_skipped = False
-        self._fetched = values.fetch_many(keys, outcomes)
 
-    def __next__(self) -> tuple[str, Any]:
-        while True:
-            fetched = self._next()
-            try:
-                return fetched.key, self._values.load(fetched)
-            except KeyNotFoundError:
-                continue  # The key is absent, or was deleted since it was listed.
-            except BaseException as error:
-                if not isinstance(error, self._values.unreadable):
-                    self.close()
-                    raise
-                if self._on_error == "return":
-                    return fetched.key, error
-                if self._on_error == "skip":
-                    self._note_skipped(error)
-                    continue
-                raise
+    def pair(self, fetched: Fetched) -> tuple[str, Any] | None:
+        """Return a pair, or None if the key is absent or left out.
 
-    def close(self) -> None:
-        """Start no more requests, and wait for those in flight."""
-        self._outcomes.close()
-        self._fetched.close()
+        Raises the error of a record that cannot be read, an instance of `values.unreadable`, if
+        `on_error` says so, and any other failure.
+        """
+        try:
+            return fetched.key, self.values.load(fetched)
+        except KeyNotFoundError:
+            return None  # The key is absent, or was deleted since it was listed.
+        except self.values.unreadable as error:
+            if self._on_error == "return":
+                return fetched.key, error
+            if self._on_error == "skip":
+                self._note_skipped(error)
+                return None
+            raise
 
     def _note_skipped(self, error: BaseException) -> None:
         """Log the first record that is left out, and no others, as there may be very many."""
@@ -90,6 +73,44 @@ class Pairs(Iterator[tuple[str, Any]]):
             self._logger().warning(
                 "a record is left out, like all others that cannot be read: %s", error
             )
+
+
+class Pairs(Iterator[tuple[str, Any]]):
+    """An iterator over the pairs of keys, in order, without absent keys. Use it in one thread only.
+
+    Unlike a generator, it can continue after raising a `RecordError`. Any other failure ends the
+    iteration. Once it is closed or garbage collected, it starts no more requests, and leaves no
+    thread behind.
+    """
+
+    def __init__(
+        self,
+        loading: Loading,
+        keys: Iterable[str],
+        outcomes: Outcomes,
+        refuse_if_closed: Callable[[], None],
+    ) -> None:
+        self._loading = loading
+        self._outcomes = outcomes
+        self._refuse_if_closed = refuse_if_closed
+        self._fetched = loading.values.fetch_many(keys, outcomes)
+
+    def __next__(self) -> tuple[str, Any]:
+        while True:
+            fetched = self._next()
+            try:
+                pair = self._loading.pair(fetched)
+            except BaseException as error:
+                if not isinstance(error, self._loading.values.unreadable):
+                    self.close()
+                raise
+            if pair is not None:
+                return pair
+
+    def close(self) -> None:
+        """Start no more requests, and wait for those in flight."""
+        self._outcomes.close()
+        self._fetched.close()
 
     def _next(self) -> Fetched:
         try:

@@ -24,9 +24,9 @@ from weakref import ref
 
 from cshelve._concurrency.outcomes import Outcomes, ProgressOption, length_of
 from cshelve._shelf import copying, files
-from cshelve._shelf.atomic import REQUIRED, Atomic, _Sentinel
+from cshelve._shelf.atomic import REQUIRED, Atomic, _Sentinel, finished
 from cshelve._shelf.every_key import expire_all, rewrite_all
-from cshelve._shelf.read_many import Items, OnError, Pairs, ValuesOfShelf, checked_on_error
+from cshelve._shelf.read_many import Items, Loading, OnError, Pairs, ValuesOfShelf, checked_on_error
 from cshelve._values.expiry import expires_in
 from cshelve._values.payloads import Payloads
 from cshelve._values.values import Values, checked_key
@@ -60,7 +60,7 @@ else:
 
     V = TypeVar("V")
 
-__all__ = ["CloudShelf", "Shelf"]
+__all__ = ["CloudShelf", "Deletion", "Shelf", "checked_version", "many", "to_read"]
 
 T = TypeVar("T")
 Deletion = Literal[_Sentinel.DELETE]
@@ -146,7 +146,7 @@ class CloudShelf(shelve.Shelf[V]):
 
         Sends one request, or none if the value is in the writeback cache.
         """
-        value: V = self._values.read(_to_read(key))
+        value: V = self._values.read(to_read(key))
         return value
 
     def __setitem__(self, key: str, value: V) -> None:
@@ -175,12 +175,12 @@ class CloudShelf(shelve.Shelf[V]):
         Sends two requests: most stores do not report whether the key existed, and none whether its
         value had expired.
         """
-        self._values.delete(_to_read(key))
+        self._values.delete(to_read(key))
 
     def __contains__(self, key: object) -> bool:
         """Return whether a key exists and has not expired, by one request without the value."""
         try:
-            return self._values.contains(_to_read(key))
+            return self._values.contains(to_read(key))
         except KeyNotFoundError:
             return False
 
@@ -269,7 +269,7 @@ class CloudShelf(shelve.Shelf[V]):
         from cshelve._shelf.looking import info_of  # Not needed to open a shelf.
 
         self._refuse_if_closed()
-        return info_of(self._plain_values, _to_read(key))
+        return info_of(self._plain_values, to_read(key))
 
     @overload
     def items(self, *, on_error: Literal["raise", "skip"] = "raise") -> ItemsView[str, V]: ...
@@ -332,7 +332,7 @@ class CloudShelf(shelve.Shelf[V]):
             for name, user in db.get_many(["ada", "grace"]):
                 print(name, user.email)
         """
-        return self._pairs(_many(keys, "keys"), progress, checked_on_error(on_error))
+        return self._pairs(many(keys, "keys"), progress, checked_on_error(on_error))
 
     def set_many(
         self,
@@ -349,7 +349,7 @@ class CloudShelf(shelve.Shelf[V]):
 
             db.set_many({"ada": ada, "grace": grace}, progress=print)
         """
-        self._set_many(_pairs_of(_many(items, "pairs"), {}), length_of(items), progress)
+        self._set_many(_pairs_of(many(items, "pairs"), {}), length_of(items), progress)
 
     def delete_many(self, keys: Iterable[str], *, progress: ProgressOption = None) -> None:
         """Delete many keys; missing keys are no failure. In S3, one request deletes 1,000 keys.
@@ -358,7 +358,7 @@ class CloudShelf(shelve.Shelf[V]):
 
             db.delete_many(key for key in db if key.startswith("tmp-"))
         """
-        keys = _many(keys, "keys")
+        keys = many(keys, "keys")
         outcomes = Outcomes("deleted", total=length_of(keys), progress=progress)
         self._values.delete_many(keys, outcomes)
 
@@ -373,7 +373,7 @@ class CloudShelf(shelve.Shelf[V]):
         default, and all of them return that value. Sends one request if the key exists, two if not,
         and three if another caller was faster.
         """
-        return self._atomic.setdefault(self._values, checked_key(key), default)
+        return finished(self._atomic.setdefault(self._values, checked_key(key), default))
 
     @overload
     def pop(self, key: str) -> V: ...
@@ -390,7 +390,7 @@ class CloudShelf(shelve.Shelf[V]):
         returned to two callers.
         """
         try:
-            return self._atomic.pop(self._values, _to_read(key))
+            return finished(self._atomic.pop(self._values, to_read(key)))
         except KeyNotFoundError:
             if default is REQUIRED:
                 raise
@@ -402,7 +402,7 @@ class CloudShelf(shelve.Shelf[V]):
         Sends three requests, and more if other callers remove the same keys meanwhile. Each expired
         key that it skips costs one request.
         """
-        return self._atomic.popitem(self._values)
+        return finished(self._atomic.popitem(self._values))
 
     # It also returns DELETE if the function does. With DELETE in the return type, type checkers
     # could not infer the type of a lambda, and every other caller would have to rule DELETE out.
@@ -429,11 +429,11 @@ class CloudShelf(shelve.Shelf[V]):
 
             db.modify("visits", lambda count: count + 1, default=0)
         """
-        return self._atomic.modify(self._values, checked_key(key), function, default)
+        return finished(self._atomic.modify(self._values, checked_key(key), function, default))
 
     def get_versioned(self, key: str) -> tuple[V, str]:
         """Return the value of a key and its version, for `replace` and `delete`, by one request."""
-        key = _to_read(key)
+        key = to_read(key)
         self._values.settle(key)
         return self._values.read_versioned(key)
 
@@ -449,8 +449,8 @@ class CloudShelf(shelve.Shelf[V]):
         """
         key = checked_key(key)
         if version is None:
-            return self._atomic.put_new(self._values, key, value)
-        return self._values.write(key, value, if_version=_checked_version(version))
+            return finished(self._atomic.put_new(self._values, key, value))
+        return self._values.write(key, value, if_version=checked_version(version))
 
     def delete(self, key: str, version: str) -> None:
         """Delete a key if it still has this version, by one request.
@@ -458,7 +458,7 @@ class CloudShelf(shelve.Shelf[V]):
         Raises the same errors as `replace`, and `ConflictError` if the key is missing by now.
         """
         key = checked_key(key)
-        if not self._values.remove(key, if_version=_checked_version(version)):
+        if not self._values.remove(key, if_version=checked_version(version)):
             raise ConflictError(f"{key!r} in {self._values.location} was deleted since it was read")
 
     def copy(self, source_key: str, target_key: str) -> None:
@@ -471,7 +471,7 @@ class CloudShelf(shelve.Shelf[V]):
 
             db.copy("report", "report-of-june")
         """
-        copying.copy_key(self._values, _to_read(source_key), checked_key(target_key))
+        copying.copy_key(self._values, to_read(source_key), checked_key(target_key))
 
     def move(self, source_key: str, target_key: str) -> None:
         """Copy a key as `copy` does, and delete the source if it still has the copied version.
@@ -482,7 +482,7 @@ class CloudShelf(shelve.Shelf[V]):
 
             db.move("inbox/letter", "read/letter")
         """
-        copying.move_key(self._values, _to_read(source_key), checked_key(target_key))
+        copying.move_key(self._values, to_read(source_key), checked_key(target_key))
 
     def upload(
         self, key: str, path_or_file: FileToRead, *, progress: ProgressOption = None
@@ -521,7 +521,7 @@ class CloudShelf(shelve.Shelf[V]):
         """
         outcomes = Outcomes("downloaded", total=1, progress=progress)
         with closing(outcomes):
-            files.download(self._values, _to_read(key), path_or_file, outcomes)
+            files.download(self._values, to_read(key), path_or_file, outcomes)
 
     def presigned_url(self, key: str, expires_seconds: float = 3600) -> str:
         """Return a link with which anyone who has it can read a value, without credentials.
@@ -717,7 +717,8 @@ class CloudShelf(shelve.Shelf[V]):
         def logger() -> logging.Logger:  # Called rarely: importing `logging` takes time.
             return self.cache.logger
 
-        return Pairs(values, wanted, outcomes, self._refuse_if_closed, logger, on_error)
+        loading = Loading(values, logger, on_error)
+        return Pairs(loading, wanted, outcomes, self._refuse_if_closed)
 
     def _set_many(
         self,
@@ -757,7 +758,7 @@ def _as_shelve_raises(error: BulkError) -> BaseException:
     return failure.__cause__ or failure if is_of_value else failure
 
 
-def _to_read(key: object) -> str:
+def to_read(key: object) -> str:
     """Return a key as a plain `str`; raise `KeyNotFoundError` if no store can hold it."""
     try:
         return checked_key(key)
@@ -765,7 +766,7 @@ def _to_read(key: object) -> str:
         raise KeyNotFoundError(key) from error
 
 
-def _many(given: T, what: str) -> T:
+def many(given: T, what: str) -> T:
     """Return `given`; raise `KeyTypeError` for None or text, whose characters would be keys."""
     if given is None or isinstance(given, str | bytes | bytearray | memoryview):
         raise KeyTypeError(
@@ -787,7 +788,7 @@ def _pairs_of(other: Any, more: Mapping[str, Any]) -> Iterator[tuple[Any, Any]]:
     yield from more.items()
 
 
-def _checked_version(version: object) -> str:
+def checked_version(version: object) -> str:
     if not isinstance(version, str):
         raise ValueTypeError(
             f"a version is the text that get_versioned returned, not {type(version).__name__}"

@@ -113,8 +113,11 @@ class Values:
         name = self.name(key)
         if not self.codec.reads_records:
             return self.provider.contains(name)
-        expires_at = self.provider.expires_at(name)
-        if expires_at is None or expires_at == NEVER:
+        return self.is_there(self.provider.expires_at(name))
+
+    def is_there(self, expires_at: float | None) -> bool:
+        """Return whether a key with this expiry time exists for a reader; None if it is absent."""
+        if expires_at is None or expires_at == NEVER or not self.codec.reads_records:
             return expires_at is not None
         return not expiry.is_over(expires_at)
 
@@ -213,11 +216,15 @@ class Values:
 
         Without `expires_at`, it expires as configured.
         """
+        record = self.new_record(key, value, expires_at)
+        return self.store(key, record, if_absent=if_absent, if_version=if_version)
+
+    def new_record(self, key: str, value: Any, expires_at: float | None = None) -> bytes:
+        """Return the record of a value that `write` stores."""
         self.refuse_if_read_only("write", key)
         if expires_at is None:
             expires_at = self.new_expiry()
-        record = self.encode(key, self.dumps(key, value), expires_at)
-        return self.store(key, record, if_absent=if_absent, if_version=if_version)
+        return self.encode(key, self.dumps(key, value), expires_at)
 
     def store(
         self, key: str, record: bytes, *, if_absent: bool = False, if_version: str | None = None

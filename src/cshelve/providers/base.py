@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
     from cshelve._config.options import Option
     from cshelve._config.sections import Sections
+    from cshelve.providers.on_event_loop import OnEventLoop
     from cshelve.providers.streams import Source, Target
 
 __all__ = ["Capabilities", "Details", "Entry", "Item", "Outcome", "Provider", "Stats"]
@@ -344,6 +345,13 @@ class Provider(ABC):
         Ends early in the same cases as `put_many`.
         """
         return delete_each(self, names)
+
+    def on_event_loop(self) -> OnEventLoop | None:
+        """Return an object that sends requests natively for coroutines of the running event loop.
+
+        None, the default, lets shelves for asyncio call the methods of this class in threads.
+        """
+        return None
 
     def purge(self) -> Generator[Outcome]:
         """Delete all names of the shelf, and nothing else, while the caller iterates over outcomes.

@@ -10,8 +10,8 @@ from __future__ import annotations
 import re
 import secrets
 import time
-from collections.abc import Callable
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
 
 from cshelve._concurrency.backoff import full_jitter
 from cshelve.exceptions import ConditionsNotSupportedError, ConflictError, Error
@@ -32,7 +32,7 @@ from cshelve.providers.settling import ConditionalRequest, Failure, Found, settl
 if TYPE_CHECKING:
     from cshelve.providers.aws_s3.requests import Requests
 
-__all__ = ["delete_if", "put_if"]
+__all__ = ["ConditionalWrite", "delete_if", "delete_of", "put_if", "put_of"]
 
 # The ETags of S3, and of servers that omit the quotes. A list of ETags, or `*`, would be a weaker
 # condition, and does not match.
@@ -58,25 +58,16 @@ def put_if(
     With None, store the data only if the name is absent. Raises `ConflictError` if the condition
     does not hold.
     """
-    in_parts = len(data) > multipart.LARGEST_PUT_BYTES
-    operation = "CompleteMultipartUpload" if in_parts else "PutObject"
-    place = requests.bucket.place(operation, name)
-    token = secrets.token_hex(16)
-    of_data = requests.parameters_of(data) or {"Metadata": {}}
-    metadata = {"Metadata": {**of_data["Metadata"], TOKEN: token}}
-    condition = {"IfNoneMatch": "*"}
-    if if_version is not None:
-        condition = {"IfMatch": _checked(place, if_version)}
+    if len(data) <= multipart.LARGEST_PUT_BYTES:
+        return put_of(requests, name, data, if_version).outcome()
+    place = requests.bucket.place("CompleteMultipartUpload", name)
+    metadata, token = _marked(requests, data)
+    condition = _condition(place, if_version)
 
     def send(by_boto3: bool) -> str:
-        if in_parts:
-            return uploads.put_if(name, data, metadata, condition, by_boto3=by_boto3)
-        parameters = {**condition, **metadata}
-        answer = attempt_once(requests, operation, name, parameters, data, by_boto3=by_boto3)
-        return etag_of(answer, place)
+        return uploads.put_if(name, data, metadata, condition, by_boto3=by_boto3)
 
-    write = _Write(requests, place, send, if_version, token)
-    return settle(write, requests.config.attempts)
+    return settle(_Write(requests, place, send, if_version, token), requests.config.attempts)
 
 
 def delete_if(requests: Requests, name: str, if_version: str) -> None:
@@ -84,14 +75,66 @@ def delete_if(requests: Requests, name: str, if_version: str) -> None:
 
     Raises `ConflictError` if the name has another version or is absent.
     """
+    delete_of(requests, name, if_version).outcome()
+
+
+def put_of(requests: Requests, name: str, data: bytes, if_version: str | None) -> ConditionalWrite:
+    """Return the request that `put_if` sends for data that one request can store."""
+    place = requests.bucket.place("PutObject", name)
+    metadata, token = _marked(requests, data)
+    parameters = {**_condition(place, if_version), **metadata}
+    return ConditionalWrite(requests, place, parameters, data, if_version, token)
+
+
+def delete_of(requests: Requests, name: str, if_version: str) -> ConditionalWrite:
+    """Return the request that `delete_if` sends."""
     place = requests.bucket.place("DeleteObject", name)
-    condition = {"IfMatch": _checked(place, if_version)}
+    condition = _condition(place, if_version)
+    return ConditionalWrite(requests, place, condition, None, if_version, None)
 
-    def send(by_boto3: bool) -> str:
-        attempt_once(requests, "DeleteObject", name, condition, by_boto3=by_boto3)
-        return ""
 
-    settle(_Write(requests, place, send, if_version, None), requests.config.attempts)
+class ConditionalWrite:
+    """A conditional request that was not sent yet: `outcome` sends it.
+
+    An event loop sends it itself, and calls `outcome` only if the response is not a plain success.
+    """
+
+    def __init__(
+        self,
+        requests: Requests,
+        place: Place,
+        parameters: Mapping[str, Any],
+        body: bytes | None,
+        if_version: str | None,
+        token: str | None,
+    ) -> None:
+        self.place = place
+        self.parameters = parameters
+        self.body = body
+        self.failure: Exception | None = None
+        """The failure of the first attempt, one of `errors.failures`, if there was an attempt."""
+        self._requests = requests
+        self._if_version = if_version
+        self._token = token
+
+    def version_in(self, answer: Mapping[str, Any]) -> str:
+        """Return the new version in the response to the request; empty for a delete."""
+        return "" if self.body is None else etag_of(answer, self.place)
+
+    def outcome(self) -> str:
+        """Send the request until its outcome is known, and return the new version."""
+        write = _Write(self._requests, self.place, self._send, self._if_version, self._token)
+        return settle(write, self._requests.config.attempts)
+
+    def _send(self, by_boto3: bool) -> str:
+        if self.failure is not None and not by_boto3:
+            raise self.failure
+        operation, name = self.place.operation, self.place.name
+        assert name is not None
+        answer = attempt_once(
+            self._requests, operation, name, self.parameters, self.body, by_boto3=by_boto3
+        )
+        return self.version_in(answer)
 
 
 class _Write(ConditionalRequest):
@@ -158,6 +201,19 @@ class _Write(ConditionalRequest):
             "although the value has not changed; is there a proxy that compresses responses? "
             "Writes without a condition do work."
         )
+
+
+def _marked(requests: Requests, data: bytes) -> tuple[dict[str, dict[str, str]], str]:
+    """Return the parameters of a put with a new token, and the token."""
+    token = secrets.token_hex(16)
+    of_data = requests.parameters_of(data) or {"Metadata": {}}
+    return {"Metadata": {**of_data["Metadata"], TOKEN: token}}, token
+
+
+def _condition(place: Place, if_version: str | None) -> dict[str, str]:
+    if if_version is None:
+        return {"IfNoneMatch": "*"}
+    return {"IfMatch": _checked(place, if_version)}
 
 
 def _checked(place: Place, version: str) -> str:

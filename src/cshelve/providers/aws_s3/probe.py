@@ -85,6 +85,10 @@ class Probe:
                 "cannot decide who was first. Writes without a condition do work."
             )
 
+    def is_honoured(self, condition: Condition) -> bool:
+        """Return whether it is known that the server honours a condition; send nothing."""
+        return self._is_honoured.get(condition, False)
+
     def _find_out(self, condition: Condition) -> None:
         known = self._is_honoured
         if Condition.UNCHANGED not in known:

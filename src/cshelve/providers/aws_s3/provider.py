@@ -24,7 +24,7 @@ from cshelve.exceptions import (
     StorageError,
 )
 from cshelve.providers.aws_s3 import multipart
-from cshelve.providers.aws_s3.bucket import EXPIRES, Bucket, expiry_in
+from cshelve.providers.aws_s3.bucket import Bucket, expiry_in
 from cshelve.providers.aws_s3.bulk_delete import BulkDelete
 from cshelve.providers.aws_s3.conditional import delete_if, put_if
 from cshelve.providers.aws_s3.copies import copy_object, have_one_client
@@ -37,7 +37,7 @@ from cshelve.providers.aws_s3.pages import pages_of, require_listing
 from cshelve.providers.aws_s3.probe import Condition, Probe
 from cshelve.providers.aws_s3.ranged_reads import RangedReads
 from cshelve.providers.aws_s3.requests import Requests
-from cshelve.providers.aws_s3.sending import META
+from cshelve.providers.aws_s3.sending import HEADER_OF_EXPIRY
 from cshelve.providers.aws_s3.tasks import ReadMany, WriteMany
 from cshelve.providers.base import (
     DEFAULT_CONCURRENCY,
@@ -55,12 +55,12 @@ if TYPE_CHECKING:
 
     from boto3.session import Session
 
+    from cshelve.providers.on_event_loop import OnEventLoop
     from cshelve.providers.stats import Attempt
     from cshelve.providers.streams import Source, Target
 
 __all__ = ["AwsS3"]
 
-HEADER_OF_EXPIRY = META + EXPIRES
 # Regions for which CreateBucket accepts no LocationConstraint: S3's first one, and names that do
 # not stand for one region.
 REGIONS_WITHOUT_CONSTRAINT = frozenset({"", "us-east-1", "aws-global", "auto"})
@@ -392,6 +392,13 @@ class AwsS3(Provider):
     def delete_many(self, names: Iterable[str]) -> Generator[Outcome]:
         """Delete 1,000 keys in a request, or one by one if the server cannot do that."""
         return self._bulk_delete.outcomes(names)
+
+    def on_event_loop(self) -> OnEventLoop | None:
+        if type(self) is not AwsS3:
+            return None  # A subclass may do more in `get` or `put`.
+        from cshelve.providers.aws_s3.on_event_loop import S3OnEventLoop  # It imports asyncio.
+
+        return S3OnEventLoop.of(self._requests, self.put, self._most_bytes, self._probe)
 
     def guard_purge(self, deleting: Generator[Outcome]) -> Generator[Outcome]:
         """Log a warning at the end if this deletes the objects of a whole bucket."""

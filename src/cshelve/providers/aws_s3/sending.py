@@ -13,6 +13,7 @@ from html import unescape
 from typing import TYPE_CHECKING, Any
 
 from cshelve._concurrency.parallel import refuse_if_stopped
+from cshelve.providers.aws_s3.bucket import EXPIRES
 from cshelve.providers.aws_s3.direct.answers import Answer, NotPlainError
 from cshelve.providers.aws_s3.direct.engine import TROUBLE, code_and_message
 from cshelve.providers.aws_s3.errors import (
@@ -24,13 +25,15 @@ from cshelve.providers.aws_s3.errors import (
 )
 
 if TYPE_CHECKING:
+    from cshelve.providers.aws_s3.direct.engine import Engine
     from cshelve.providers.aws_s3.requests import Requests
 
-__all__ = ["attempt", "attempt_once", "send"]
+__all__ = ["HEADER_OF_EXPIRY", "attempt", "attempt_once", "plain_or_none", "send"]
 
 Body = bytes | memoryview | None
 
 META = "x-amz-meta-"
+HEADER_OF_EXPIRY = META + EXPIRES
 
 
 def send(
@@ -93,15 +96,29 @@ def attempt_once(
                 key = requests.bucket.prefix + name
                 request = engine.request(operation, key, parameters, body)
                 answer = engine.send(request, may_repeat=False)
-                if not _is_redirect(operation, answer):
-                    return _in_boto3s_form(operation, engine.judge(operation, answer))
-                requests.learn_where()
+                found = plain_or_none(requests, engine, operation, answer)
+                if found is not None:
+                    return found
                 requests.note_sent(operation, name)
             except TROUBLE as error:
                 requests.note_failure(error)
                 if request is not None and isinstance(error, NotPlainError | OSError):
                     raise AnswerLostError(f"{operation}: {error}") from error
         return requests.boto3.call(operation, name, parameters, body, once=True)
+
+
+def plain_or_none(
+    requests: Requests, engine: Engine, operation: str, answer: Answer
+) -> Mapping[str, Any] | None:
+    """Return a plain response to a conditional request in boto3's form; None after a redirect.
+
+    After a redirect, boto3 has to send the request: the server has done nothing. Raises
+    `RefusalError` for a refusal, and `NotPlainError` for anything else.
+    """
+    if _is_redirect(operation, answer):
+        requests.learn_where()
+        return None
+    return _in_boto3s_form(operation, engine.judge(operation, answer))
 
 
 def _is_redirect(operation: str, answer: Answer) -> bool:

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
     from cshelve.providers.aws_s3.direct.task import Task
     from cshelve.providers.aws_s3.direct.templates import Request
 
-__all__ = ["all_at_once"]
+__all__ = ["Job", "Loop", "all_at_once"]
 
 # The server is overloaded, and did nothing.
 BUSY = frozenset({429, 503})
@@ -57,11 +57,11 @@ def all_at_once(
     never in flight at the same time. While the caller uses a result, or computes the next item, no
     time-out runs, and others may take our permits: see `Permits`.
     """
-    loop = _Loop(engine, permits, task, most, key_of)
+    loop = Loop(engine, permits, task, most, key_of)
     source = iter(items)
     try:
         if begun is not None:
-            loop.adopt(_Job(begun[0]), begun[1])
+            loop.adopt(Job(begun[0]), begun[1])
         while True:
             loop.fill(source)
             if not loop.order:
@@ -84,7 +84,7 @@ def all_at_once(
         loop.end()
 
 
-class _Job(Generic[T, R]):
+class Job(Generic[T, R]):
     """An item, its request and its result; the holder of the request's permit (see `Permits`)."""
 
     __slots__ = (
@@ -104,7 +104,7 @@ class _Job(Generic[T, R]):
         self.error: BaseException | None = None
 
 
-class _Loop(Generic[T, R]):
+class Loop(Generic[T, R]):
     """Send the requests for many items, and receive their responses."""
 
     def __init__(
@@ -115,7 +115,7 @@ class _Loop(Generic[T, R]):
         most: int,
         key_of: Callable[[T], object] | None,
     ) -> None:
-        self.order: deque[_Job[T, R]] = deque()
+        self.order: deque[Job[T, R]] = deque()
         """The jobs that have begun, in the order of the items, until their results are yielded."""
         self.is_over = False
         """Whether no further item begins, as none is left or `is_last` was true for a result."""
@@ -131,7 +131,7 @@ class _Loop(Generic[T, R]):
         self._key_of = key_of
         self._busy_keys: set[object] = set()
         self._active = 0
-        self._waiting: _Job[T, R] | None = None
+        self._waiting: Job[T, R] | None = None
         """The next job, if it has to wait for a permit or for a job with the same key."""
         self._selector = selectors.DefaultSelector()
         self._free: list[Exchange] = []
@@ -172,12 +172,12 @@ class _Loop(Generic[T, R]):
                 if item is self:
                     self.is_over = True
                     return
-                self._waiting = _Job(item)
+                self._waiting = Job(item)
             if not self._begin(self._waiting):
                 return
             self._waiting = None
 
-    def adopt(self, job: _Job[T, R], begun: Begun) -> None:
+    def adopt(self, job: Job[T, R], begun: Begun) -> None:
         """Receive the rest of a response whose head has arrived, for a job."""
         self.order.append(job)
         self._active += 1
@@ -194,11 +194,16 @@ class _Loop(Generic[T, R]):
         if begun.reader.is_done:
             self._completed(exchange, job, begun.reader)
 
-    def process_events(self) -> None:
-        """Wait until a socket is ready, a thread has finished or a request is late; process it."""
+    def process_events(self, *, waits: bool = True) -> None:
+        """Wait until a socket is ready, a thread has finished or a request is late; process it.
+
+        Without `waits`, process only what has happened already.
+        """
         first = next(iter(self._in_flight), None)
         now = time.monotonic() - self._shift
         seconds = None if first is None else max(0.0, first.until - now)
+        if not waits:
+            seconds = 0
         for key, events in self._selector.select(seconds):
             exchange = key.data
             if exchange is None:
@@ -253,7 +258,7 @@ class _Loop(Generic[T, R]):
             for exchange in self._free:
                 self._pool.keep(exchange.connection)
 
-    def _begin(self, job: _Job[T, R]) -> bool:
+    def _begin(self, job: Job[T, R]) -> bool:
         """Begin an item; return False if it has to wait for requests in flight."""
         refuse_if_stopped()
         key = None if self._key_of is None else self._key_of(job.item)
@@ -275,7 +280,7 @@ class _Loop(Generic[T, R]):
             self._send(job)
         return True
 
-    def _request_of(self, job: _Job[T, R]) -> Request | None:
+    def _request_of(self, job: Job[T, R]) -> Request | None:
         try:
             if self._engine.pool is not self._pool:
                 return None  # After a redirect, requests go elsewhere.
@@ -286,7 +291,7 @@ class _Loop(Generic[T, R]):
                 raise
             return None
 
-    def _send(self, job: _Job[T, R]) -> None:
+    def _send(self, job: Job[T, R]) -> None:
         """Send the request of a job over a free connection, or a new one."""
         try:
             exchange = self._free_exchange(job) or self._new_exchange(job)
@@ -309,7 +314,7 @@ class _Loop(Generic[T, R]):
                 self._failed(exchange, error)
         self._touched = None
 
-    def _free_exchange(self, job: _Job[T, R]) -> Exchange | None:
+    def _free_exchange(self, job: Job[T, R]) -> Exchange | None:
         """Return a free exchange whose connection can be reused; None if there is none."""
         while self._free and not job.is_second:
             exchange = self._free.pop()
@@ -318,7 +323,7 @@ class _Loop(Generic[T, R]):
             self._drop(exchange)
         return None
 
-    def _new_exchange(self, job: _Job[T, R]) -> Exchange:
+    def _new_exchange(self, job: Job[T, R]) -> Exchange:
         connection = None if job.is_second else self._pool.take()
         is_open = connection is not None
         if connection is None:
@@ -328,7 +333,7 @@ class _Loop(Generic[T, R]):
         return Exchange(connection, self._selector, is_open=is_open)
 
     def _move(self, exchange: Exchange, events: int) -> None:
-        job: _Job[T, R] = exchange.job
+        job: Job[T, R] = exchange.job
         try:
             is_done = exchange.move(events, lambda reader: self._task.body_buffer(job.item, reader))
         except (OSError, NotPlainError) as error:
@@ -338,7 +343,7 @@ class _Loop(Generic[T, R]):
             assert exchange.reader is not None
             self._completed(exchange, job, exchange.reader)
 
-    def _completed(self, exchange: Exchange, job: _Job[T, R], reader: Reader) -> None:
+    def _completed(self, exchange: Exchange, job: Job[T, R], reader: Reader) -> None:
         """Store the result of a response, and free the connection for another request."""
         del self._in_flight[exchange]
         self._report(exchange)
@@ -373,7 +378,7 @@ class _Loop(Generic[T, R]):
             self._task.note_unusable(error)
         if not exchange.is_open:
             self._pool.forget_address()
-        job: _Job[T, R] = exchange.job
+        job: Job[T, R] = exchange.job
         has_answer = exchange.reader is not None and exchange.reader.received
         is_stale = exchange.connection.is_reused and isinstance(error, ConnectionError)
         del self._in_flight[exchange]
@@ -405,7 +410,7 @@ class _Loop(Generic[T, R]):
             else:
                 self._failed(exchange, TimeoutError("late"))
 
-    def _in_thread(self, job: _Job[T, R], act: Callable[[T], R]) -> None:
+    def _in_thread(self, job: Job[T, R], act: Callable[[T], R]) -> None:
         if self._is_ending:
             self._done(job, None, StoppedError())
             return
@@ -427,7 +432,7 @@ class _Loop(Generic[T, R]):
             else:
                 self._done(job, future.result())
 
-    def _done(self, job: _Job[T, R], result: R | None, error: BaseException | None = None) -> None:
+    def _done(self, job: Job[T, R], result: R | None, error: BaseException | None = None) -> None:
         job.result, job.error, job.has_result = result, error, True
         if error is not None or self._task.is_last(job.result):
             self.is_over = True
