@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Generic, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from cshelve.providers.base import Item
 
@@ -18,8 +18,8 @@ class Entry(NamedTuple):
     item: Item
     asked_at: float
     """When the store was last asked for the item, in seconds since 1970."""
-    identity: object
-    """Which of several entries of one name, one after the other, this is."""
+    identity: Any = None
+    """What its place recognizes it by."""
 
 
 class Entries(ABC, Generic[P]):

@@ -5,6 +5,11 @@ checksum shows what a crash of the machine has damaged. The modification time of
 the store was last asked for it, and the access time is when it was last used: both are set by us,
 so that it does not matter how the file system is mounted.
 
+To compute the checksum of a large entry takes several times as long as to read it. So the digits of
+its modification time below a millisecond are a mark that stands for the checksum and for the time
+since this machine was started: a file that has the mark was written or checked since then, and not
+changed by anybody else, who would have set another time.
+
 The folder may belong to the user alone: whoever can write to it could plant pickles.
 """
 
@@ -17,6 +22,7 @@ import time
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from functools import cache
 from hashlib import blake2b
 from itertools import count
 from typing import TYPE_CHECKING, NamedTuple
@@ -40,6 +46,8 @@ AFTER_CHECKSUM = len(MAGIC) + 4
 # A small entry is read by one call.
 FIRST_BYTES = 64 * 1024
 MOST_VERSION_BYTES = 4096
+# Nanoseconds in a millisecond.
+MARKS = 1_000_000
 
 _numbers = count()
 
@@ -122,12 +130,13 @@ class FolderEntries(Entries[Prepared]):
             os.unlink(prepared.temporary)
 
     def renew(self, name: str, entry: Entry, asked_at: float) -> None:
+        number, mark = entry.identity
         with self._quietly("written to"), suppress(FileNotFoundError):
             descriptor = os.open(self._path(self._key(name)), os.O_RDONLY)
             try:
                 # Another process may have replaced the file by one with an older item.
-                if os.fstat(descriptor).st_ino == entry.identity:
-                    _set_times(descriptor, used_at=time.time(), asked_at=asked_at)
+                if os.fstat(descriptor).st_ino == number:
+                    _set_times(descriptor, asked_at, mark)
             finally:
                 os.close(descriptor)
 
@@ -161,17 +170,20 @@ class FolderEntries(Entries[Prepared]):
             data = first[at:]
         else:
             data = _read_from(descriptor, at, data_bytes)
-        found = zlib.crc32(data, zlib.crc32(first[AFTER_CHECKSUM:at]))
-        if found != checksum or len(data) != data_bytes:
+        mark = _mark(first[: HEAD.size])
+        is_checked = len(data) > FIRST_BYTES and status.st_mtime_ns % MARKS == mark
+        if len(data) != data_bytes or not (
+            is_checked or zlib.crc32(data, zlib.crc32(first[AFTER_CHECKSUM:at])) == checksum
+        ):
             raise _DamagedError
-        asked_at = status.st_mtime
+        asked_at = status.st_mtime_ns // MARKS * MARKS / 1e9
         with suppress(OSError):  # Someone else's file system may not allow it: then it is older.
-            _set_times(descriptor, used_at=time.time(), asked_at=asked_at)
+            _set_times(descriptor, asked_at, mark)
         item = Item(data, version.decode("utf-8", "surrogatepass"))
-        return Entry(item, asked_at, status.st_ino)
+        return Entry(item, asked_at, (status.st_ino, mark))
 
     def _write(self, pieces: tuple[bytes, ...], asked_at: float) -> str:
-        """Write a temporary file, and return its path."""
+        """Write a temporary file, and return its path; the first piece is the head."""
         name = f"{os.getpid()}-{next(_numbers)}-{time.monotonic_ns():x}"
         temporary = f"{self._base}/{TEMPORARY}/{name}"
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_NOFOLLOW", 0)
@@ -182,7 +194,7 @@ class FolderEntries(Entries[Prepared]):
                     rest = memoryview(piece)
                     while rest:
                         rest = rest[os.write(descriptor, rest) :]
-                _set_times(descriptor, used_at=time.time(), asked_at=asked_at)
+                _set_times(descriptor, asked_at, _mark(pieces[0]))
             finally:
                 os.close(descriptor)
         except BaseException:
@@ -257,10 +269,29 @@ def _read_from(descriptor: int, at: int, size_bytes: int) -> bytes:
     return data
 
 
-def _set_times(descriptor: int, *, used_at: float, asked_at: float) -> None:
-    where: int | str = descriptor
+def _mark(head: bytes) -> int:
+    """Return the mark of a checked entry; another one after the next start of the machine.
+
+    Where the starts cannot be told from each other, no modification time has the mark.
+    """
+    return zlib.crc32(head, zlib.crc32(start)) % MARKS if (start := _start()) else -1
+
+
+@cache
+def _start() -> bytes:
+    """Return what Linux has chosen at random when the machine was started; empty elsewhere."""
+    try:
+        with open("/proc/sys/kernel/random/boot_id", "rb") as file:
+            return file.read()
+    except OSError:
+        return b""
+
+
+def _set_times(descriptor: int, asked_at: float, mark: int) -> None:
     if os.utime in os.supports_fd:
-        os.utime(where, (used_at, asked_at))
+        # Rounded, as it is set again at each use: it would become earlier and earlier.
+        modified = round(asked_at * 1000) * MARKS + max(mark, 0)
+        os.utime(descriptor, ns=(time.time_ns(), modified))
 
 
 def _move(temporary: str, path: str) -> None:

@@ -33,7 +33,7 @@ class InMemoryEntries(Entries["tuple[str, Entry]"]):
     def prepare(self, name: str, item: Item, asked_at: float) -> tuple[str, Entry] | None:
         if _size(name, item) > self._max_bytes:
             return None
-        return name, Entry(item, asked_at, None)
+        return name, Entry(item, asked_at)
 
     def keep(self, prepared: tuple[str, Entry]) -> None:
         name, entry = prepared
