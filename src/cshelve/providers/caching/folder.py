@@ -74,7 +74,7 @@ class FolderEntries(Entries[Prepared]):
         self._room = Room(self._base, max_bytes)
         self._max_bytes = max_bytes
         self._logger = logger
-        self._has_warned = False
+        self._has_warned = self._has_cleaned = False
         self._is_safe: bool | None = None
 
     def read(self, name: str) -> Entry | None:
@@ -210,8 +210,10 @@ class FolderEntries(Entries[Prepared]):
             for path in (self._base, f"{self._base}/{TEMPORARY}"):
                 with suppress(FileExistsError):
                     os.mkdir(path, 0o700)
-            if self._look():
-                self._room.remove_temporary()
+            self._look()
+        if self._is_safe and not self._has_cleaned:
+            self._has_cleaned = True
+            self._room.remove_temporary()
         return bool(self._is_safe)
 
     def _look(self) -> bool:
