@@ -59,6 +59,8 @@ _MISSING: Any = object()
 class Memoized(Protocol[P, R_co]):
     """A function whose results are in a shelf."""
 
+    __name__: str
+
     def __call__(self, *args: P.args, **kwargs: P.kwargs) -> R_co: ...
 
     def forget(self, *args: P.args, **kwargs: P.kwargs) -> None:
