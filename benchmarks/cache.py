@@ -5,7 +5,8 @@
 A SeaweedFS is behind two relays: one delays each request by 20 ms, and the other limits all
 connections together to 50 MB/s, as the line of an office might. A process fills the cache, and then
 others, each of them new, read all values: without a cache, and with each of its modes. The time is
-that of opening the shelf and reading; figures are medians, and contestants take turns. The values
+that of opening the shelf and reading, and in brackets are the ratio and the processor's time, which
+other work of the machine disturbs less; figures are medians, and contestants take turns. The values
 are random bytes, and are pickled.
 """
 
@@ -19,7 +20,7 @@ import sys
 import time
 from collections import deque
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 import cshelve
@@ -63,35 +64,47 @@ def compare(plain: dict[str, Any], folder: str, keys: list[str]) -> None:
     print("|---|" + "---|" * len(configs))
     read_by_another(configs["ttl"], "many", keys)  # Fills the cache.
     for title, reader in READERS.items():
-        seconds: dict[str, list[float]] = {name: [] for name in configs}
+        taken: dict[str, list[Taken]] = {name: [] for name in configs}
         for number in range(ROUNDS):
             for name, config in configs.items():
                 # Without a cache, each round takes half a minute, and nearly the same time.
                 if name != "no cache" or not number:
-                    seconds[name].append(read_by_another(config, reader, keys))
-        medians = {name: statistics.median(taken) for name, taken in seconds.items()}
-        cells = [f"{each:.2f} s ({medians['no cache'] / each:.0f})" for each in medians.values()]
+                    taken[name].append(read_by_another(config, reader, keys))
+        medians = {
+            name: Taken(*map(statistics.median, zip(*each, strict=True)))
+            for name, each in taken.items()
+        }
+        slowest = medians["no cache"].seconds
+        cells = (
+            f"{each.seconds:.2f} s ({slowest / each.seconds:.0f}; {each.of_processor:.2f} s)"
+            for each in medians.values()
+        )
         print(f"| {title} | {' | '.join(cells)} |", flush=True)
 
 
-def read_by_another(config: dict[str, Any], reader: str, keys: list[str]) -> float:
-    """Return how many seconds another process takes to read all keys."""
+class Taken(NamedTuple):
+    seconds: float
+    of_processor: float
+
+
+def read_by_another(config: dict[str, Any], reader: str, keys: list[str]) -> Taken:
+    """Return how long another process takes to read all keys."""
     command = [sys.executable, "-m", "benchmarks.cache", "read", reader]
     asked = json.dumps([config, keys])
     done = subprocess.run(command, input=asked, capture_output=True, text=True, check=True)
-    return float(done.stdout)
+    return Taken(*map(float, done.stdout.split()))
 
 
 def read(reader: str) -> None:
     config, keys = json.load(sys.stdin)
-    began = time.perf_counter()
+    began, of_processor = time.perf_counter(), time.process_time()
     with cshelve.open_from_dict(config) as db:
         if reader == "many":
             deque(db.get_many(keys), maxlen=0)
         else:
             for key in keys:
                 _ = db[key]
-    print(time.perf_counter() - began)
+    print(time.perf_counter() - began, time.process_time() - of_processor)
 
 
 if __name__ == "__main__":
