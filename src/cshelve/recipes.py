@@ -11,7 +11,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import os
 import pickle
 import random
@@ -188,6 +187,7 @@ def _run(steps: _Steps, compute: Callable[[], Any]) -> Any:
 
 async def _run_in_loop(steps: _Steps, compute: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
     """Take the steps of a call in an event loop: those that ask the shelf, in a thread."""
+    import asyncio  # A slow import, which programs without coroutines do not need.
 
     async def take(step: _Ask | _Pause | _Compute) -> Any:
         match step:
@@ -217,11 +217,15 @@ async def _in_thread(act: Callable[[], Any]) -> Any:
 
     Otherwise, it would not be known whether the task has the claim.
     """
+    import asyncio
+
     called = asyncio.ensure_future(asyncio.to_thread(act))
     try:
         return await asyncio.shield(called)
     except asyncio.CancelledError:
         await asyncio.wait([called])
+        if not called.cancelled():
+            called.exception()  # Nobody else will ask for it.
         raise
 
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from hashlib import sha256
 from math import inf
-from secrets import token_hex
 from typing import TYPE_CHECKING, Any
 
 from cshelve.providers.caching.folder import FolderEntries
@@ -38,7 +37,7 @@ def with_cache(provider: Provider, config: Sections) -> Cached:
         entries = InMemoryEntries(max_bytes or DEFAULT_BYTES_IN_MEMORY)
     else:
         path = os.path.abspath(os.path.expanduser(folder))
-        scope = provider.who_asks() or _configuration(config) or token_hex()
+        scope = provider.who_asks() or _configuration(config) or os.urandom(16).hex()
         limit = max_bytes or DEFAULT_BYTES
         entries = FolderEntries(path, f"{type(provider)}\n{scope}", limit, config.logger)
     return Cached(provider, entries, usable_seconds)
