@@ -284,16 +284,19 @@ class _Call:
 class _Claim:
     """The claim of one caller to compute a result: a key that is there while it computes.
 
-    Its value is the name of the caller, and its version changes when the claim is renewed. Clocks
-    of different machines are not compared: a claim has ended when somebody has seen its version for
-    `seconds` by his own clock.
+    Its value is the name of the caller and a number, which grows when the claim is renewed: in some
+    stores, equal data has equal versions. Clocks of different machines are not compared: a claim
+    has ended when somebody has seen its version for `seconds` by his own clock.
     """
 
     def __init__(self, db: CloudShelf[Any], key: str, seconds: float) -> None:
         self._db = db
         self._key = key
         self._seconds = seconds
-        self._name: str | bytes = secrets.token_hex(8)
+        self._name = secrets.token_hex(8)
+        self._renewals = 0
+        self._is_bytes = False
+        """Whether it is a shelf of bytes."""
         self._version: str | None = None
         """Ours, while we have the claim."""
         self._seen: tuple[str, float] | None = None
@@ -327,23 +330,31 @@ class _Claim:
 
     def _create(self) -> str:
         try:
-            return self._db.replace(self._key, self._name, None)
+            return self._db.replace(self._key, self._value(), None)
         except ValueTypeError:
-            if isinstance(self._name, bytes):
+            if self._is_bytes:
                 raise
-            self._name = self._name.encode()  # It is a shelf of bytes.
-            return self._db.replace(self._key, self._name, None)
+            self._is_bytes = True
+            return self._db.replace(self._key, self._value(), None)
+
+    def _value(self) -> str | bytes:
+        value = f"{self._name} {self._renewals}"
+        return value.encode() if self._is_bytes else value
 
     def _take_over(self) -> bool:
         """Look who has the claim; take it if it has ended, or is ours and we did not know."""
-        name, version = self._db.get_versioned(self._key)
+        value, version = self._db.get_versioned(self._key)
         now = time.monotonic()
-        if name == self._name:
+        if value == self._value():
             self._version = version  # The response to our request was lost.
         elif self._seen is None or self._seen[0] != version:
             self._seen = version, now
         elif now - self._seen[1] >= self._seconds:
-            self._version = self._db.replace(self._key, self._name, version)
+            try:
+                self._version = self._db.replace(self._key, self._value(), version)
+            except ConditionsNotSupportedError:
+                self._db.delete_many([self._key])  # The next attempt creates one.
+                self._seen = None
         return self.is_held
 
     def keep_renewing(self) -> None:
@@ -357,9 +368,13 @@ class _Claim:
         if self._renewing is not None:
             self._renewing.join()
         version, self._version = self._version, None
-        if version is not None:
-            with suppress(Error):  # It would end by itself, and the result matters more.
+        if version is None:
+            return
+        with suppress(Error):  # It would end by itself, and the result matters more.
+            try:
                 self._db.delete(self._key, version)
+            except ConditionsNotSupportedError:
+                self._db.delete_many([self._key])  # Nobody can have taken it over, either.
 
     def abandon(self) -> None:
         """Do not renew the claim any more, without waiting or sending anything."""
@@ -368,8 +383,12 @@ class _Claim:
     def _renew(self) -> None:
         while not self._done.wait(self._seconds / 3):
             assert self._version is not None
+            self._renewals += 1
             try:
-                self._version = self._db.replace(self._key, self._name, self._version)
+                try:
+                    self._version = self._db.replace(self._key, self._value(), self._version)
+                except ConditionsNotSupportedError:
+                    self._db[self._key] = self._value()  # As in `release`.
             except (ConflictError, KeyNotFoundError):
                 return  # Another caller has taken it over: both compute.
             except (Error, ValueError):  # A ValueError, if the shelf was closed.

@@ -78,8 +78,8 @@ with cshelve.open_from_dict({config!r}) as db:
         assert len(db) == 1  # The result.
 
 
-def test_a_slow_process_keeps_its_claim(tmp_path: Path) -> None:
-    config, path = folder_config(tmp_path / "shelf"), str(tmp_path / "calls")
+def test_a_slow_process_keeps_its_claim(config: Config, tmp_path: Path) -> None:
+    path = str(tmp_path / "calls")
     # It takes longer than its claim would last.
     assert in_processes(2, config, path, 2.5, 1) == [49] * 2
     assert Path(path).read_text().splitlines() == ["began 7", "ended 7"]

@@ -406,6 +406,58 @@ def test_a_store_without_conditions_computes_without_waiting(calls: Calls) -> No
         assert (calls.number, len(db)) == (1, 1)
 
 
+class AbsenceOnly(InMemory):
+    """As SFTP: it can tell whether a name is there, but not compare versions."""
+
+    capabilities = Capabilities(
+        conditional_put=False, conditional_delete=False, delete_reports=True, if_absent_only=True
+    )
+
+    def put(
+        self, name: str, data: bytes, *, if_absent: bool = False, if_version: str | None = None
+    ) -> str:
+        if if_version is not None:
+            raise cshelve.ConditionsNotSupportedError("none here")
+        return super().put(name, data, if_absent=if_absent)
+
+    def delete(self, name: str, *, if_version: str | None = None) -> bool:
+        if if_version is not None:
+            raise cshelve.ConditionsNotSupportedError("none here")
+        return super().delete(name)
+
+
+def test_a_store_that_cannot_compare_versions_has_claims_too(calls: Calls) -> None:
+    with cshelve.open_provider(AbsenceOnly(exists=True)) as db:
+        has_waited = threading.Event()
+
+        @memoize(db, claim_seconds=0.3)
+        def square(number: int) -> int:
+            calls.note(number)
+            has_waited.wait(1)  # Three times as long as the claim would last.
+            return number * number
+
+        results: list[int] = []
+        threads = [threading.Thread(target=lambda: results.append(square(3))) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        assert (results, calls.number, len(db)) == ([9, 9, 9], 1, 1)
+
+
+def test_a_claim_without_versions_ends_too(calls: Calls) -> None:
+    with cshelve.open_provider(AbsenceOnly(exists=True)) as db:
+
+        @memoize(db, claim_seconds=0.05)
+        def square(number: int) -> int:
+            calls.note(number)
+            return number * number
+
+        db[square.key(3) + ".claim"] = "of a killed process"
+        assert square(3) == 9
+        assert list(db) == [square.key(3)]
+
+
 @pytest.mark.parametrize("serializer", ["pickle", "json", "bytes"])
 def test_each_serializer(serializer: str, calls: Calls) -> None:
     config = memory_config()
