@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import pickle
 from collections.abc import Mapping
@@ -149,6 +150,23 @@ def test_views_and_writeback_share_it(config: Config) -> None:
         assert (view.cache.hits, db.cache.hits) == (1, 1)
         db.sync()
         assert db["a/k"] == ["value", "more"]
+
+
+def test_a_shelf_for_asyncio_has_it_too(config: Config) -> None:
+    config["cache"]["mode"] = "immutable"
+
+    async def main() -> None:
+        async with cshelve.aopen(config) as db:
+            await db.set("k", 1)
+            assert await db.get("k") == 1
+            with opened({"default": config["default"]}) as other:
+                other["k"] = 2
+            assert await db.get("k") == 1
+            assert await db.setdefault("k", 0) == 2
+            assert await db.modify("k", lambda number: number + 1) == 3
+            assert db.stats.cache_hits == 2
+
+    asyncio.run(main())
 
 
 def test_a_pickled_shelf_has_the_same_cache(config: Config, folder: Path) -> None:
