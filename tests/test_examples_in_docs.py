@@ -43,6 +43,7 @@ MODULES = [
         "providers/sftp/provider.py",
         "providers/stats.py",
         "providers/wrapper.py",
+        "recipes.py",
         "testing/__init__.py",
         "testing/wrappers.py",
     )
@@ -58,6 +59,7 @@ from typing import Any
 import cshelve
 from cshelve.exceptions import StorageError
 from cshelve.providers import Dbm, Filesystem, InMemory, Item, Provider, Sftp, Wrapper
+from cshelve.recipes import memoize
 from cshelve.testing import *
 
 

@@ -34,6 +34,7 @@ from cshelve.options import (
 )
 from cshelve.providers import declared_options, load, owner_of, owners_of
 from cshelve.providers.base import Provider
+from cshelve.providers.caching.options import SECTION as CACHE
 
 if TYPE_CHECKING:
     import logging
@@ -193,6 +194,11 @@ def _finished(
     Without `is_prepared`, the place of the shelf is left as it is.
     """
     serializer, codec, cache, atomic = parts
+    if config.has(CACHE) and is_prepared:
+        from cshelve.providers.caching.assembly import with_cache  # Only some shelves have one.
+
+        provider = with_cache(provider, config)
+    cache.stats = provider.stats
     if serializer.content_type is not None and not codec.versioned:
         provider.content_type = serializer.content_type
     if codec.reads_records:
@@ -241,7 +247,7 @@ def _values_class(provider: Provider) -> Callable[..., Values]:
 def _refuse_what_shelve_lacks(config: Sections, arguments: OpenArguments) -> None:
     """Raise `ConfigurationError` for an option that would make the files unreadable to `shelve`."""
     why = WHY_LIKE_SHELVE
-    for section in ("compression", "encryption", "signing"):
+    for section in ("compression", "encryption", "signing", CACHE):
         if config.has(section):
             raise ConfigurationError(f"{config.source}, [{section}]: {why}")
     default = config.section("default")

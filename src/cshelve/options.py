@@ -31,6 +31,7 @@ from cshelve._values.serializers import OPTIONS as OF_SERIALIZERS
 from cshelve.codec.options import OPTIONS as OF_CODEC
 from cshelve.exceptions import MissingDependencyError
 from cshelve.providers import load, names
+from cshelve.providers.caching.options import OPTIONS as OF_CACHE
 
 __all__ = [
     "ANY_NAME",
@@ -68,7 +69,7 @@ LOGGING = tuple(
     for name in ("http", "credentials", "level", "enabled")
 )
 OF_VALUES: tuple[Option[Any], ...] = (
-    *(*OF_SERIALIZERS, *OF_CODEC, WRITEBACK_LIMIT, MODIFY_TIMEOUT_SECONDS, *LOGGING),
+    *(*OF_SERIALIZERS, *OF_CODEC, *OF_CACHE, WRITEBACK_LIMIT, MODIFY_TIMEOUT_SECONDS, *LOGGING),
 )
 
 SHELF_OPTIONS: tuple[Option[Any], ...] = (PROVIDER, *OF_VALUES)

@@ -163,7 +163,8 @@ def names_of(options: Any, *, ignored: str = "logging") -> set[tuple[str, str]]:
 class TestDeclaredOptions:
     @pytest.mark.encryption
     def test_of_every_shelf_are_read(self, taken: set[tuple[str, str]]) -> None:
-        cshelve.open_from_dict({"default": {"provider": "in-memory"}}).close()
+        cache = {"folder": ":memory:", "mode": "ttl", "ttl_seconds": 1}
+        cshelve.open_from_dict({"default": {"provider": "in-memory"}, "cache": cache}).close()
         protections: list[dict[str, dict[str, object]]] = [
             {"signing": {"algorithm": "hmac-sha256", "key": KEY}},
             {"encryption": {"algorithm": "aes256-gcm", "key": KEY}},

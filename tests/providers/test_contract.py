@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Iterable, Iterator
 from contextlib import closing
@@ -15,6 +16,8 @@ import pytest
 from cshelve._config.sections import Sections
 from cshelve.providers import load
 from cshelve.providers.base import Provider
+from cshelve.providers.caching.folder import FolderEntries
+from cshelve.providers.caching.provider import Cached
 from cshelve.providers.filesystem.provider import Filesystem
 from cshelve.providers.in_memory import InMemory, _named
 from cshelve.providers.paths import encode, name_at
@@ -63,10 +66,10 @@ class TestFilesystem(ProviderContract):
         self.folder = tmp_path / "shelf"
         self.folder.mkdir()
 
-    def make_provider(self) -> Filesystem:
+    def make_provider(self) -> Provider:
         return Filesystem(self.folder)
 
-    def absent_provider(self) -> Filesystem:
+    def absent_provider(self) -> Provider:
         return Filesystem(self.folder.with_name("absent"))
 
     def raw_read(self, name: str) -> bytes | None:
@@ -104,6 +107,29 @@ class TestFilesystem(ProviderContract):
 
     def _path(self, name: str) -> bytes:
         return os.path.join(os.fsencode(self.folder), encode(name, portable=False))
+
+
+def cached(provider: Provider, folder: Path) -> Cached:
+    entries = FolderEntries(str(folder), "the test", 1 << 30, logging.getLogger())
+    return Cached(provider, entries, usable_seconds=0.0)
+
+
+class TestFilesystemBehindACache(TestFilesystem):
+    @pytest.fixture(autouse=True)
+    def _a_cache(self, tmp_path: Path) -> None:
+        self.cache = tmp_path / "cache"
+
+    def make_provider(self) -> Provider:
+        return cached(super().make_provider(), self.cache)
+
+    def absent_provider(self) -> Provider:
+        return cached(super().absent_provider(), self.cache)
+
+    def test_the_bytes_of_values_are_counted(self) -> None:
+        with self.provider() as provider, provider.stats.measuring() as used:
+            provider.put("name", b"12345")
+            provider.get("name")
+        assert (used.bytes_sent, used.bytes_received, used.cache_bytes) == (5, 0, 5)
 
 
 class OnS3(OddNamesContract):
@@ -223,6 +249,25 @@ class TestAwsS3OnSeaweedFS(OnS3, ProviderContract):
         self.client = seaweedfs_client
         self.prefix = rigs.unique_name()
         self.config = _config_of(seaweedfs)
+
+
+@pytest.mark.s3
+class TestAwsS3BehindACache(OnS3):
+    """What is about many names, or goes past the cache, is the same as without one."""
+
+    unfaithful_names = TestAwsS3OnSeaweedFS.unfaithful_names
+
+    @pytest.fixture(autouse=True)
+    def _a_prefix(
+        self, seaweedfs: SeaweedFS, seaweedfs_client: S3Client, boto3s_data: None, tmp_path: Path
+    ) -> None:
+        self.client = seaweedfs_client
+        self.prefix = rigs.unique_name()
+        self.config = _config_of(seaweedfs)
+        self.cache = tmp_path / "cache"
+
+    def make_provider(self) -> Provider:
+        return cached(super().make_provider(), self.cache)
 
 
 @pytest.mark.s3

@@ -173,6 +173,8 @@ async def _delete(native: OnEventLoop, values: Values, key: str) -> None:
 # that of local shelves, is called in threads.
 NATIVELY: dict[Any, Callable[..., Awaitable[Any]]] = {
     Values.read: _read,
+    # A provider with native requests has no cache.
+    Values.read_latest: _read,
     Values.read_record: _read_record,
     Values.read_versioned: _read_versioned,
     Values.contains: _contains,
@@ -183,6 +185,7 @@ NATIVELY: dict[Any, Callable[..., Awaitable[Any]]] = {
 READS = frozenset(
     {
         Values.read,
+        Values.read_latest,
         Values.read_record,
         Values.read_versioned,
         Values.contains,

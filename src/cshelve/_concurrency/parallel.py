@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 __all__ = [
     "StoppedError",
     "Workers",
+    "in_background",
     "map_in_order",
     "refuse_if_stopped",
     "unstoppable",
@@ -122,6 +123,18 @@ def map_in_order(
             yield from oldest_result()
     finally:
         workers.stop()
+
+
+def in_background(function: Callable[[], object], name: str) -> threading.Thread | None:
+    """Call a function in a thread of its own; None if no thread can start now."""
+    if is_finalizing():
+        return None  # Starting one would wait forever.
+    thread = threading.Thread(target=function, name=name, daemon=True)
+    try:
+        thread.start()
+    except RuntimeError:
+        return None
+    return thread
 
 
 class Workers(Generic[T, R]):

@@ -132,7 +132,7 @@ class Atomic:
         for pause in _pauses(time.monotonic() + self.timeout_seconds):
             await self._pause(pause)
             try:
-                return await self._on(values.read, key)
+                return await self._on(values.read_latest, key)
             except KeyNotFoundError as error:
                 version = error.expired_version
             try:
@@ -318,7 +318,7 @@ class Atomic:
         It does not matter who stored the value. If the key is missing, the error is raised.
         """
         try:
-            return await self._on(values.read, key)
+            return await self._on(values.read_latest, key)
         except KeyNotFoundError:
             raise error from error.__cause__
 

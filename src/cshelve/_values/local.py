@@ -50,6 +50,8 @@ class LocalValues(Values):
             raise KeyNotFoundError(key) from None  # The caller's key, without the prefix.
         return pickle.loads(data)
 
+    read_latest = read
+
     def fetch_many(self, keys: Iterable[str], outcomes: Outcomes) -> Generator[Fetched]:
         """Read keys one after the other, in the thread of the caller."""
         for name in self._names(keys, outcomes):

@@ -123,6 +123,10 @@ class Values:
 
     def read(self, key: str) -> Any:
         """Return the value of a key, or raise `KeyNotFoundError`."""
+        return self.loads(key, self.read_record(key, may_be_cached=True)[0])
+
+    def read_latest(self, key: str) -> Any:
+        """Return what `read` does, but never from `[cache]`."""
         return self.loads(key, self.read_record(key)[0])
 
     def read_versioned(self, key: str) -> tuple[Any, str]:
@@ -130,18 +134,20 @@ class Values:
         decoded, version = self.read_record(key)
         return self.loads(key, decoded), version
 
-    def read_record(self, key: str) -> tuple[Decoded, str]:
+    def read_record(self, key: str, *, may_be_cached: bool = False) -> tuple[Decoded, str]:
         """Return the decoded record of a key, and its version.
 
-        Raises `KeyNotFoundError`, with the version if the value has expired.
+        It is the latest one, unless `[cache]` may have it. Raises `KeyNotFoundError`, with the
+        version if the value has expired.
         """
-        decoded, version = self.read_stored(key)
+        decoded, version = self.read_stored(key, may_be_cached=may_be_cached)
         return _unexpired(key, decoded, version), version
 
-    def read_stored(self, key: str) -> tuple[Decoded, str]:
+    def read_stored(self, key: str, *, may_be_cached: bool = False) -> tuple[Decoded, str]:
         """Return what `read_record` does, even if it has expired."""
+        provider = self.provider
         try:
-            item = self.provider.get(self.name(key))
+            item = (provider.get if may_be_cached else provider.get_latest)(self.name(key))
         except KeyNotFoundError:
             raise KeyNotFoundError(key) from None  # The caller's key, without the prefix.
         return self.decode(key, item.data), item.version
@@ -422,7 +428,7 @@ class Values:
                 raise KeyNotFoundError(source)
             self.provider.copy(name, self.name(target), if_version=details.version)
             return details.version
-        item = self.provider.get(name)
+        item = self.provider.get_latest(name)
         self.store(target, self.recoded(source, item.data, self, target))
         return item.version
 

@@ -18,6 +18,7 @@ from cshelve._values.values import Fetched, Values
 from cshelve.codec.record import NEVER
 from cshelve.codec.stage import Pieces
 from cshelve.exceptions import DataProcessingSignatureError, Error, ValueTypeError
+from cshelve.providers.stats import Stats
 
 if TYPE_CHECKING:
     import logging
@@ -54,7 +55,33 @@ class CachedValue:
         return self.expires_at is not None and self.expires_at != NEVER and is_over(self.expires_at)
 
 
-class WritebackCache(MutableMapping[str, Any]):
+class CacheCounts:
+    """What the cache of the section `[cache]` has done, as attributes of `db.cache`.
+
+    `db.cache` is the cache of `writeback`, as in `shelve`. These three are not about that one, but
+    `db.cache` is where one looks for them. They are zero in a shelf without the section.
+    """
+
+    stats: Stats
+    """The counters of the shelf."""
+
+    @property
+    def hits(self) -> int:
+        """The number of values that came from the cache of `[cache]`."""
+        return self.stats.cache_hits
+
+    @property
+    def misses(self) -> int:
+        """The number of values that were not in `[cache]`, or not up to date."""
+        return self.stats.cache_misses
+
+    @property
+    def bytes(self) -> int:
+        """The number of bytes that came from `[cache]`, and so not from the store."""
+        return self.stats.cache_bytes
+
+
+class WritebackCache(CacheCounts, MutableMapping[str, Any]):
     """The cached values by name, the oldest first. A shelf and its prefix views share one.
 
     Changed values are detected by comparing the digests of two payloads: one from when the value
@@ -73,6 +100,7 @@ class WritebackCache(MutableMapping[str, Any]):
         """Whether values that are read or written are cached."""
         self.entries: dict[str, CachedValue] = {}
         """The cached values by name; some may remain after `writeback` is turned off."""
+        self.stats = Stats()
         self.limit = limit
         self._logger = logger
         self._new_digest: type[blake2b] | None = None
@@ -210,11 +238,17 @@ class WritebackValues(Values):
         self._cache = cache
 
     def read(self, key: str) -> Any:
+        return self._read(key, may_be_cached=True)
+
+    def read_latest(self, key: str) -> Any:
+        return self._read(key, may_be_cached=False)
+
+    def _read(self, key: str, *, may_be_cached: bool) -> Any:
         name = self.name(key)
         with self._cache.lock:
             if (entry := self._cache.entry(name)) is not None:
                 return entry.value
-            decoded, _ = self.read_record(key)
+            decoded, _ = self.read_record(key, may_be_cached=may_be_cached)
             value = self.loads(key, decoded)
             self._keep(name, value, self._kept_form(key, value), decoded.expires_at)
         self._shrink()

@@ -12,6 +12,7 @@ from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
 
 from cshelve._concurrency.outcomes import Outcome, finish
+from cshelve._concurrency.parallel import map_in_order
 from cshelve.exceptions import (
     ConfigurationError,
     ConflictError,
@@ -208,6 +209,52 @@ class Provider(ABC):
     @abstractmethod
     def get(self, name: str) -> Item:
         """Return the data of a name and its version; raise `KeyNotFoundError` if it is absent."""
+
+    def get_latest(self, name: str) -> Item:
+        """Return what `get` does, but always ask the store, even if a cache is in between.
+
+        The shelf reads by this whatever decides about a write.
+        """
+        return self.get(name)
+
+    def get_if_changed(self, name: str, version: str) -> Item | None:
+        """Return the item of a name, or None if it still has this version; a cache asks so.
+
+        Raises `KeyNotFoundError`. The default reads all of the data and saves nothing. Override it
+        if the store can compare the versions itself.
+        """
+        item = self.get(name)
+        return None if item.version == version else item
+
+    def get_many_if_changed(
+        self, versions: Iterable[tuple[str, str | None]]
+    ) -> Generator[tuple[str, Item | None]]:
+        """Yield each name with its item, in order, as `get_many` does, for a cache.
+
+        Each name comes with the version that the cache has, or None if it has none. An item that
+        still has this version may come without its data.
+        """
+
+        def read(asked: tuple[str, str | None]) -> Item | None:
+            name, version = asked
+            try:
+                if version is None:
+                    return self.get(name)
+                return self.get_if_changed(name, version) or Item(b"", version)
+            except KeyNotFoundError:
+                return None
+
+        for (name, _), item in map_in_order(read, versions, self.concurrency):
+            yield name, item
+
+    def who_asks(self) -> str | None:
+        """Return a text that names the place and whoever reads it, without any secret; or None.
+
+        A cache shows what it has read only to those with the same text. Two users with different
+        permissions must have different texts, and no request may be necessary to know it. By
+        default it is not known, and the cache takes the whole configuration for it.
+        """
+        return None
 
     def inspect(self, name: str, head_bytes: int = 64) -> Details:
         """Return the size, time and version of a name, and the beginning of its data.

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import itertools
+import os
 import threading
+import time
 from collections.abc import Iterable, Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple, Self
@@ -102,6 +104,10 @@ class InMemory(Provider):
                 return Item(held.data, str(held.version))
         self.stats.count("get")
         raise KeyNotFoundError(name)
+
+    def who_asks(self) -> str:
+        # Another process has other values under the same name.
+        return f"memory {os.getpid()} {id(self._store)} {time.monotonic_ns()}"
 
     def inspect(self, name: str, head_bytes: int = 64) -> Details:
         self.stats.count("inspect")

@@ -57,6 +57,12 @@ class Stats:
 
         Requests that are in flight at the same time each count in full.
         """
+        self.cache_hits = 0
+        """The number of values that came from the cache on this machine (`[cache]`)."""
+        self.cache_misses = 0
+        """The number of values that were not in the cache, or not up to date."""
+        self.cache_bytes = 0
+        """The number of bytes that came from the cache."""
         self.engine: str | None = None
         """The engine that sends the requests: `direct` or `boto3` in S3, None in other stores."""
         self._locks = PerProcess(threading.Lock)
@@ -105,6 +111,15 @@ class Stats:
             told = Attempt(operation, key, status, sent, received, seconds, attempt, error)
             self._tell(told)
 
+    def count_cache(self, *, hit: bool, size_bytes: int = 0) -> None:
+        """Add a read through a cache; caches call this."""
+        with self._locks.get():
+            if hit:
+                self.cache_hits += 1
+                self.cache_bytes += size_bytes
+            else:
+                self.cache_misses += 1
+
     def tell_of_attempts(
         self, tell: Callable[[Attempt], object], logger: logging.Logger, slow_seconds: float
     ) -> None:
@@ -152,6 +167,9 @@ class Stats:
             used.bytes_received -= before.bytes_received
             used.retries -= before.retries
             used.waited_seconds -= before.waited_seconds
+            used.cache_hits -= before.cache_hits
+            used.cache_misses -= before.cache_misses
+            used.cache_bytes -= before.cache_bytes
 
     def _copy_to(self, other: Stats) -> None:
         with self._locks.get():
@@ -160,4 +178,7 @@ class Stats:
             other.bytes_received = self.bytes_received
             other.retries = self.retries
             other.waited_seconds = self.waited_seconds
+            other.cache_hits = self.cache_hits
+            other.cache_misses = self.cache_misses
+            other.cache_bytes = self.cache_bytes
             other.engine = self.engine

@@ -87,6 +87,20 @@ class CountingProvider(Wrapper):
         self._note("get", name)
         return super().get(name)
 
+    def get_latest(self, name: str) -> Item:
+        self._note("get", name)
+        return self.inner.get_latest(name)
+
+    def get_if_changed(self, name: str, version: str) -> Item | None:
+        self._note("get_if_changed", name)
+        return self.inner.get_if_changed(name, version)
+
+    def get_many_if_changed(
+        self, versions: Iterable[tuple[str, str | None]]
+    ) -> Generator[tuple[str, Item | None]]:
+        call = self._note("get_many_if_changed")
+        return self.inner.get_many_if_changed(_noted(call, versions, lambda asked: asked[0]))
+
     def inspect(self, name: str, head_bytes: int = 64) -> Details:
         self._note("inspect", name)
         return super().inspect(name, head_bytes)

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
 
 __all__ = [
     *("EXPIRES", "LONGEST_KEY", "NO_VERSION", "PROBE", "TOKEN"),
-    *("Bucket", "etag_of", "expiry_in", "given_endpoint", "origin_of_credentials"),
+    *("Bucket", "address_variable", "etag_of", "expiry_in", "given_endpoint", "only_if_not"),
+    "origin_of_credentials",
 ]
 
 # In bytes of UTF-8: https://docs.aws.amazon.com/AmazonS3/latest/userguide/object-keys.html
@@ -31,6 +32,7 @@ EXPIRES = "cshelve-expires"
 MILLISECONDS = re.compile("[0-9]{1,20}")
 # The version of an object if the server sends no ETag. No later condition matches it.
 NO_VERSION = '"none"'
+ADDRESSES = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
 # The operations that set an object's media type.
 CREATING = frozenset({"PutObject", "CreateMultipartUpload"})
 
@@ -123,9 +125,13 @@ def given_endpoint(settings: S3Settings) -> str | None:
     """Return where the user has set the server's address, for messages; None if nowhere."""
     if settings.client_params.get("endpoint_url") is not None:
         return "[provider_params] endpoint_url"
-    names = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")
-    name = next((name for name in names if os.environ.get(name)), None)
+    name = next((name for name in ADDRESSES if os.environ.get(name)), None)
     return name and f"the environment variable {name}"
+
+
+def address_variable() -> str | None:
+    """Return the server's address in the environment; None if it is not there."""
+    return next(filter(None, map(os.environ.get, ADDRESSES)), None)
 
 
 def etag_of(answer: Mapping[str, Any], place: Place) -> str:
@@ -144,3 +150,11 @@ def expiry_in(written: str | None) -> float:
     if written is None or not MILLISECONDS.fullmatch(written):
         return math.inf
     return int(written) / 1000
+
+
+def only_if_not(version: str | None) -> dict[str, str] | None:
+    """Return the parameters of a GET that sends no data if the object has this version.
+
+    None if there is no version to compare.
+    """
+    return None if version is None or version == NO_VERSION else {"IfNoneMatch": version}

@@ -24,6 +24,7 @@ from cshelve.exceptions import KeyNotFoundError, StorageError
 from cshelve.providers.aws_s3.bucket import EXPIRES, NO_VERSION, etag_of, expiry_in
 from cshelve.providers.aws_s3.clients import Body, Call, current_call
 from cshelve.providers.aws_s3.errors import (
+    UnchangedError,
     code_of,
     fits_in_xml,
     is_404_without_code,
@@ -90,22 +91,35 @@ class ByBoto3:
         except FAILURES as error:
             raise translated(error, self._bucket.place(operation, name)) from error
 
-    def get(self, name: str) -> Item:
-        """Read an object by one request, whatever its size; raise `KeyNotFoundError` if absent."""
-        item = self._twice(name, lambda before: self._whole(name, is_second=before is not None))
+    def get(self, name: str, condition: Mapping[str, str] | None = None) -> Item:
+        """Read an object by one request, whatever its size.
+
+        Raises `KeyNotFoundError`, and `UnchangedError` if the condition of `only_if_not` does not
+        hold.
+        """
+        item = self._twice(
+            name, lambda before: self._whole(name, condition, is_second=before is not None)
+        )
         self._requests.note_done_by_boto3()
         return item
 
-    def get_in_ranges(self, name: str, reads: RangedReads, replaced_etag: str | None) -> Item:
+    def get_in_ranges(
+        self,
+        name: str,
+        reads: RangedReads,
+        replaced_etag: str | None,
+        condition: Mapping[str, str] | None = None,
+    ) -> Item:
         """Read an object, in ranges if it is large. The caller holds no permit.
 
         `replaced_etag` is the ETag of an object that was replaced while the caller read it, if
-        there was one. Raises `KeyNotFoundError` if the object is absent.
+        there was one. Raises the errors of `get`.
         """
 
         def read(before: Exception | None) -> Item:
             etag = before.etag if isinstance(before, UnfitRangeError) else replaced_etag
-            return self._in_ranges(name, reads, is_second=before is not None, replaced_etag=etag)
+            is_second = before is not None
+            return self._in_ranges(name, reads, condition, is_second=is_second, replaced_etag=etag)
 
         item = self._twice(name, read)
         self._requests.note_done_by_boto3()
@@ -224,15 +238,21 @@ class ByBoto3:
             except BotoCoreError as error:
                 raise translated(error, self._bucket.place("GetObject", name)) from error
 
-    def _whole(self, name: str, *, is_second: bool) -> Item:
-        answer = self._begun(name, is_second=is_second)
+    def _whole(self, name: str, condition: Mapping[str, str] | None, *, is_second: bool) -> Item:
+        answer = self._begun(name, condition, is_second=is_second)
         return Item(self._body(name, answer), str(answer.get("ETag", NO_VERSION)))
 
     def _in_ranges(
-        self, name: str, reads: RangedReads, *, is_second: bool, replaced_etag: str | None
+        self,
+        name: str,
+        reads: RangedReads,
+        condition: Mapping[str, str] | None,
+        *,
+        is_second: bool,
+        replaced_etag: str | None,
     ) -> Item:
         with self._requests.permit():
-            answer = self._begun(name, is_second=is_second)
+            answer = self._begun(name, condition, is_second=is_second)
             if (answer.get("ContentLength") or 0) <= reads.threshold_bytes:
                 return Item(self._body(name, answer), str(answer.get("ETag", NO_VERSION)))
         first = First.of_boto3(answer)
@@ -261,6 +281,9 @@ class ByBoto3:
         except FAILURES as error:
             if parameters is not None and status_of(error) == 416:
                 raise _NoRangeError from error
+            if parameters is not None and status_of(error) == 304:
+                self._requests.note_done_by_boto3()
+                raise UnchangedError from None
             if is_404_without_code(error) and fits_in_xml(name) and not is_second:
                 raise _CutRefusalError from error
             self._fail(error, name)

@@ -21,7 +21,7 @@ from cshelve.exceptions import (
 
 __all__ = [
     *("EXPIRED_CREDENTIALS", "TRANSIENT", "WRONG_CREDENTIALS", "WRONG_REGION"),
-    *("AnswerLostError", "Place", "RefusalError"),
+    *("AnswerLostError", "Place", "RefusalError", "UnchangedError"),
     *("code_of", "did_nothing", "failures", "fits_in_xml", "is_404_without_code", "is_absent"),
     *("is_answer_lost", "is_key_refused", "is_throttled", "lacks_bulk_delete"),
     *("refuses_conditions", "status_of", "translated"),
@@ -98,6 +98,10 @@ class RefusalError(Exception):
 
 class AnswerLostError(Exception):
     """Raised if a request was sent once, and it is unknown whether the server carried it out."""
+
+
+class UnchangedError(Exception):
+    """Raised if an object still has the version that a request names, so nothing was sent."""
 
 
 def failures() -> tuple[type[Exception], ...]:

@@ -24,12 +24,12 @@ from cshelve.exceptions import (
     StorageError,
 )
 from cshelve.providers.aws_s3 import multipart
-from cshelve.providers.aws_s3.bucket import Bucket, expiry_in
+from cshelve.providers.aws_s3.bucket import Bucket, expiry_in, only_if_not
 from cshelve.providers.aws_s3.bulk_delete import BulkDelete
 from cshelve.providers.aws_s3.conditional import delete_if, put_if
 from cshelve.providers.aws_s3.copies import copy_object, have_one_client
 from cshelve.providers.aws_s3.downloads import download
-from cshelve.providers.aws_s3.errors import code_of, failures, translated
+from cshelve.providers.aws_s3.errors import UnchangedError, code_of, failures, translated
 from cshelve.providers.aws_s3.inspecting import inspected
 from cshelve.providers.aws_s3.listing import Objects
 from cshelve.providers.aws_s3.options import OPTIONS, S3Settings, settings_from
@@ -38,7 +38,8 @@ from cshelve.providers.aws_s3.probe import Condition, Probe
 from cshelve.providers.aws_s3.ranged_reads import RangedReads
 from cshelve.providers.aws_s3.requests import Requests
 from cshelve.providers.aws_s3.sending import HEADER_OF_EXPIRY
-from cshelve.providers.aws_s3.tasks import ReadMany, WriteMany
+from cshelve.providers.aws_s3.tasks import ReadMany, ReadManyIfChanged, WriteMany
+from cshelve.providers.aws_s3.who_asks import who_asks
 from cshelve.providers.base import (
     DEFAULT_CONCURRENCY,
     Capabilities,
@@ -233,14 +234,38 @@ class AwsS3(Provider):
         self._requests.close()
 
     def get(self, name: str) -> Item:
+        return self._read(name, None)
+
+    def get_if_changed(self, name: str, version: str) -> Item | None:
+        """Return the item, or None if it has this version: then the response has no body."""
+        try:
+            return self._read(name, only_if_not(version))
+        except UnchangedError:
+            return None
+
+    def get_many_if_changed(
+        self, versions: Iterable[tuple[str, str | None]]
+    ) -> Generator[tuple[str, Item | None]]:
+        if self._requests.direct() is None:
+            yield from super().get_many_if_changed(versions)
+            return
+        read = ReadManyIfChanged(self._requests).results(versions, self.concurrency)
+        with closing(read):
+            for (name, _), item in read:
+                yield name, item
+
+    def who_asks(self) -> str | None:
+        return who_asks(self._settings)
+
+    def _read(self, name: str, condition: Mapping[str, str] | None) -> Item:
         requests = self._requests
         if requests.key_of(name) is None:
             raise KeyNotFoundError(name)
         with requests.permit():
-            item = requests.read(name, self._settings.multipart_threshold_bytes)
+            item = requests.read(name, self._settings.multipart_threshold_bytes, condition)
         if not isinstance(item, Item):
             if item is None:
-                item = requests.boto3.get_in_ranges(name, self._ranged_reads, None)
+                item = requests.boto3.get_in_ranges(name, self._ranged_reads, None, condition)
             else:
                 item = self._ranged_reads.item(name, item)
         return item

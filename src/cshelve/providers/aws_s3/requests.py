@@ -28,7 +28,7 @@ from cshelve.providers.aws_s3.direct.engine import (
     LateError,
     sent_in_vain,
 )
-from cshelve.providers.aws_s3.errors import WRONG_REGION, AnswerLostError
+from cshelve.providers.aws_s3.errors import WRONG_REGION, AnswerLostError, UnchangedError
 from cshelve.providers.base import Item
 
 if TYPE_CHECKING:
@@ -193,19 +193,25 @@ class Requests:
         self._in_vain = 0
         return answer
 
-    def read(self, name: str, most_bytes: int) -> Item | Begun | None:
+    def read(
+        self, name: str, most_bytes: int, condition: Mapping[str, str] | None = None
+    ) -> Item | Begun | None:
         """Read an item by the direct engine, but only its beginning beyond `most_bytes`.
 
-        Return None if boto3 has to read it. Raises `KeyNotFoundError`. The caller holds a permit.
+        Return None if boto3 has to read it. Raises `KeyNotFoundError`, and `UnchangedError` if the
+        `condition` of `only_if_not` does not hold. The caller holds a permit.
         """
         engine = self.direct()
         if engine is None:
             return None
         request = None
         try:
-            request = engine.request("GetObject", self._prefix + name)
+            request = engine.request("GetObject", self._prefix + name, condition)
             answer = engine.begin(request, most_bytes)
             if isinstance(answer, Answer):
+                if condition and answer.status == 304:
+                    self._in_vain = 0
+                    raise UnchangedError
                 engine.judge("GetObject", answer)
         except TROUBLE as error:
             self.note_failure(error, request)

@@ -9,17 +9,19 @@ from typing import TYPE_CHECKING, TypeVar
 from cshelve._concurrency.outcomes import Outcome, outcome_of
 from cshelve._concurrency.parallel import StoppedError, map_in_order
 from cshelve.exceptions import KeyNotFoundError
+from cshelve.providers.aws_s3.bucket import only_if_not
 from cshelve.providers.aws_s3.direct.many import all_at_once
 from cshelve.providers.aws_s3.direct.task import Task
+from cshelve.providers.aws_s3.errors import UnchangedError
+from cshelve.providers.base import Item
 
 if TYPE_CHECKING:
     from cshelve.providers.aws_s3.direct.answers import Answer, NotPlainError, Reader
     from cshelve.providers.aws_s3.direct.engine import Begun
     from cshelve.providers.aws_s3.direct.templates import Data, Request
     from cshelve.providers.aws_s3.requests import Requests
-    from cshelve.providers.base import Item
 
-__all__ = ["BucketTask", "ReadMany", "WriteMany"]
+__all__ = ["BucketTask", "ReadMany", "ReadManyIfChanged", "WriteMany"]
 
 T = TypeVar("T")
 R = TypeVar("R")
@@ -98,6 +100,35 @@ class ReadMany(BucketTask[str, "Item | None"]):
     def by_boto3(self, name: str) -> Item | None:
         try:
             return self._requests.boto3.get(name)
+        except KeyNotFoundError:
+            self._requests.note_done_by_boto3()
+            return None
+
+
+class ReadManyIfChanged(BucketTask["tuple[str, str | None]", "Item | None"]):
+    """Read names that come with the version to compare; an unchanged item has no data."""
+
+    def request(self, asked: tuple[str, str | None]) -> Request | None:
+        name, version = asked
+        key = self._requests.key_of(name)
+        return None if key is None else self.made("GetObject", key, only_if_not(version))
+
+    def result(self, asked: tuple[str, str | None], answer: Answer) -> Item | None:
+        _, version = asked
+        if answer.status == 304 and version is not None:
+            return Item(b"", version)
+        self._requests.judged("GetObject", answer)
+        return None if answer.status == 404 else self._requests.item_of(answer)
+
+    def without_engine(self, asked: tuple[str, str | None]) -> Item | None:
+        return None if self._requests.key_of(asked[0]) is None else super().without_engine(asked)
+
+    def by_boto3(self, asked: tuple[str, str | None]) -> Item | None:
+        name, version = asked
+        try:
+            return self._requests.boto3.get(name, only_if_not(version))
+        except UnchangedError:
+            return None if version is None else Item(b"", version)
         except KeyNotFoundError:
             self._requests.note_done_by_boto3()
             return None

@@ -17,6 +17,7 @@ class KeyEncoding:
     """
 
     def __init__(self, encoding: str = "utf-8") -> None:
+        self.name = encoding
         self._encoding = None if encoding == "utf-8" else encoding
 
     def filed(self, name: str) -> str:

@@ -196,6 +196,22 @@ class Filesystem(Provider):
         self.stats.count("get", received=len(item.data))
         return item
 
+    def get_if_changed(self, name: str, version: str) -> Item | None:
+        """Return the item, or None if the status of the file has this version."""
+
+        def read(path: bytes) -> Item:
+            status = status_of(path)
+            return Item(b"", version) if version_of(status) == version else read_file(path)
+
+        item = self._read(name, read)
+        self.stats.count("get", received=0 if item is None else len(item.data))
+        if item is None:
+            raise KeyNotFoundError(name)
+        return None if item.version == version else item
+
+    def who_asks(self) -> str:
+        return f"folder\n{self._location}\n{self._keys.name}"
+
     def inspect(self, name: str, head_bytes: int = 64) -> Details:
         """Read the beginning of the file, and its status."""
         found = self._read(name, lambda path: read_head(path, head_bytes))

@@ -32,6 +32,23 @@ class BulkContract(PlaceOfATest):
             version = provider.put("name", b"value")
             assert list(provider.get_many(["name"])) == [("name", Item(b"value", version))]
 
+    def test_many_values_are_read_only_if_they_have_changed(self) -> None:
+        with self.provider() as provider:
+            first = {name: provider.put(name, name.encode()) for name in "abc"}
+            second = provider.put("b", b"other")
+            asked: list[tuple[str, str | None]] = [
+                ("c", first["c"]),
+                ("b", first["b"]),
+                ("x", first["a"]),
+                ("a", None),
+            ]
+            found = list(provider.get_many_if_changed(asked))
+        assert [name for name, _ in found] == ["c", "b", "x", "a"]
+        (_, c), (_, b), (_, x), (_, a) = found
+        assert c is not None
+        assert c.version == first["c"]  # Its data may be missing.
+        assert (b, x, a) == (Item(b"other", second), None, Item(b"a", first["a"]))
+
     def test_get_many_takes_little_more_of_its_source_than_is_asked_for(self) -> None:
         taken = itertools.count()
         with self.provider() as provider:

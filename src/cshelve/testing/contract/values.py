@@ -57,6 +57,23 @@ class ValuesContract(PlaceOfATest):
             differing = [n for n, data in values.items() if provider.get(n).data != data]
         assert differing == []
 
+    def test_a_value_is_read_only_if_it_has_changed(self) -> None:
+        with self.provider() as provider:
+            first = provider.put("name", b"first")
+            assert provider.get_if_changed("name", first) is None
+            second = provider.put("name", b"second")
+            assert provider.get_if_changed("name", first) == (b"second", second)
+            provider.delete("name")
+            error_of(KeyNotFoundError, lambda: provider.get_if_changed("name", second))
+
+    def test_the_latest_value_is_read(self) -> None:
+        with self.provider() as provider:
+            version = provider.put("name", b"ours")
+            assert provider.get_latest("name") == (b"ours", version)
+            self.raw_write("name", b"theirs")
+            assert provider.get_latest("name").data == b"theirs"
+            error_of(KeyNotFoundError, lambda: provider.get_latest("absent"))
+
     def test_an_empty_value_is_there(self) -> None:
         with self.provider() as provider:
             provider.put("empty", b"")

@@ -1,0 +1,1 @@
+"""A cache on this machine, in front of a provider: see `provider`."""
