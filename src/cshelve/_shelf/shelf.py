@@ -50,6 +50,7 @@ if TYPE_CHECKING:
 
     from cshelve._shelf.files import FileToRead, FileToWrite
     from cshelve._shelf.looking import Entry, Info
+    from cshelve._shelf.partitions import Partition
     from cshelve._shelf.pickling import PickledShelf
     from cshelve.providers.base import Provider, Stats
 
@@ -594,6 +595,25 @@ class CloudShelf(shelve.Shelf[V]):
         """
         outcomes = Outcomes("expired", progress=progress)
         return expire_all(self._values, self._atomic, outcomes, exclusive=exclusive)
+
+    def partitions(self, n: int) -> list[Partition[V]]:
+        """Divide the keys into up to `n` parts of about equal sizes, and return the parts.
+
+        Each key is in exactly one part. A part has `keys()`, `len` and `items()`, and can be sent
+        to another process. In S3 and Google Cloud Storage, this lists a few pages for each part at
+        places that it guesses, and fewer than ten pages as a whole; the sizes are estimates. Other
+        stores are listed as a whole, once by this and once more by each part. What is in the store
+        counts, not the writeback cache.
+
+        Raises `ConfigurationError` if `n` is not a number above zero.
+
+            for part in db.partitions(8):
+                print(part.after, len(part))
+        """
+        from cshelve._shelf.partitions import partitions_of  # Not needed to open a shelf.
+
+        self._refuse_if_closed()
+        return partitions_of(self, n)
 
     def prefix(self, prefix: str) -> CloudShelf[V]:
         """Return a shelf that is a view of the keys with a prefix; its keys omit the prefix.
