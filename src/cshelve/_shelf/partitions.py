@@ -52,6 +52,9 @@ class Partition(Generic[V]):
     def __repr__(self) -> str:
         return f"<cshelve.Partition of {self.shelf!r}, after {self.after!r} until {self.until!r}>"
 
+    def __dask_tokenize__(self) -> tuple[Any, ...]:
+        return type(self).__name__, self.shelf.__dask_tokenize__(), self.after, self.until
+
     def __iter__(self) -> Iterator[tuple[str, V]]:
         return self.items()
 

@@ -90,6 +90,7 @@ class CloudShelf(shelve.Shelf[V]):
         pickled: PickledShelf | None = None,
         parent: CloudShelf[V] | None = None,
         owns_parent: bool = False,
+        close_provider: Callable[[], None] | None = None,
     ) -> None:
         self.cache = cache
         # A weak reference, so that a shelf without other references is collected at once.
@@ -105,6 +106,8 @@ class CloudShelf(shelve.Shelf[V]):
         self._pickled = pickled
         self._parent = parent
         self._owns_parent = owns_parent
+        # A provider that other shelves use, too, is only released.
+        self._close_provider = close_provider or values.provider.close
         self._is_like_shelve = values.provider.like_shelve
         self._is_closed = False
         self._close_has_failed = False
@@ -121,6 +124,12 @@ class CloudShelf(shelve.Shelf[V]):
                 "configuration, is in this process's memory, or uses a boto3_session"
             )
         return self._pickled.reduced(self._values.prefix)
+
+    def __dask_tokenize__(self) -> tuple[Any, ...]:
+        """Return what makes two shelves equal for Dask: the configuration, not the values."""
+        if self._pickled is None:
+            return type(self).__name__, id(self)
+        return type(self).__name__, self._pickled.token(), self._plain_values.prefix
 
     @property
     def provider(self) -> Provider:
@@ -659,7 +668,7 @@ class CloudShelf(shelve.Shelf[V]):
         self._is_closed = True
         self.dict = self._payloads  # It raises an error for everything from now on.
         if self._parent is None:
-            self._plain_values.provider.close()
+            self._close_provider()
         elif self._owns_parent:
             self._parent.close()
 
@@ -686,7 +695,7 @@ class CloudShelf(shelve.Shelf[V]):
             if not self._close_has_failed:  # Otherwise the program has seen the error already.
                 self.close()
         finally:
-            self._plain_values.provider.close()
+            self._close_provider()
 
     @property
     def _values(self) -> Values:
