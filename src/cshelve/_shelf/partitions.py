@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from contextlib import closing
 from functools import partial
 from itertools import pairwise
@@ -69,7 +69,7 @@ class Partition(Generic[V]):
         """Return whether there are any keys, by one page of the listing."""
         return any(True for _ in self.keys())
 
-    def keys(self) -> Iterator[str]:
+    def keys(self) -> Generator[str]:
         """Yield the keys; this sends a request for each page of this part of the listing.
 
         Stores that cannot start a listing behind a key are listed as a whole first.
@@ -119,20 +119,36 @@ def _split(whole: Partition[V], n: int) -> list[Partition[V]]:
     if n == 1:
         return [whole]
     values = whole.shelf._plain_values
-    ends = _sampled_ends(whole, values, n) if whole._is_sought else None
-    is_sought = ends is not None
-    if ends is None:
+    parts = divided(whole, n) if whole._is_sought else None
+    if parts is None:
         unsought = Partition(whole.shelf, whole.after, whole.until, is_sought=False)
-        ends = _exact_ends(list(unsought._listed(values)), n)
-    bounds = [whole.after, *ends, whole.until]
+        parts = _cut(unsought, _exact_ends(list(unsought._listed(values)), n))
+    return parts
+
+
+def divided(
+    whole: Partition[V], n: int, *, most_keys: int | None = None
+) -> list[Partition[V]] | None:
+    """Return up to `n` parts, by a few pages; None if the server's order is another one.
+
+    With `most_keys`, return more parts if they would have more keys.
+    """
+    ends = _sampled_ends(whole, whole.shelf._plain_values, n, most_keys)
+    return None if ends is None else _cut(whole, ends)
+
+
+def _cut(whole: Partition[V], ends: list[str]) -> list[Partition[V]]:
     return [
-        Partition(whole.shelf, after, until, is_sought=is_sought)
-        for after, until in pairwise(bounds)
+        Partition(whole.shelf, after, until, is_sought=whole._is_sought)
+        for after, until in pairwise([whole.after, *ends, whole.until])
     ]
 
 
-def _sampled_ends(whole: Partition[Any], values: Values, n: int) -> list[str] | None:
-    """Return where the parts end, by a few pages; None if the server's order is another one."""
+def _sampled_ends(
+    whole: Partition[Any], values: Values, n: int, most_keys: int | None
+) -> list[str] | None:
+    if whole.after is not None and not _are_in_order(values, [whole.after]):
+        return None
     limit = PAGES_TO_SAMPLE * KEYS_PER_PAGE
     first = list(values.list_keys(start_after=whole.after, limit=limit))
     if first != sorted(first):
@@ -149,6 +165,8 @@ def _sampled_ends(whole: Partition[Any], values: Values, n: int) -> list[str] | 
     spans = spans_of(first, page_after, n, until)
     if spans is None:
         return None
+    if most_keys is not None:
+        n = max(n, sum(span.keys for span in spans) // most_keys)
     ends = ends_of(spans, n)
     return ends if _are_in_order(values, ends) else None
 

@@ -10,6 +10,7 @@ import shelve
 import warnings
 from collections.abc import (
     Callable,
+    Generator,
     ItemsView,
     Iterable,
     Iterator,
@@ -197,14 +198,18 @@ class CloudShelf(shelve.Shelf[V]):
     def __iter__(self) -> Iterator[str]:
         """Yield the keys; this sends a request for each page of the listing (1,000 keys in S3).
 
+        After 20,000 keys, S3 and Google Cloud Storage list parts of the shelf ahead, in parallel.
         Expired keys are listed until they are deleted. The shelf may be changed during the
         iteration.
         """
-        return self._keys()
+        return self._while_open(self._all_keys())
 
     def __len__(self) -> int:
-        """Return the number of keys, expired ones included; in S3, one request lists 1,000."""
-        return sum(1 for _ in self._values.list_keys())
+        """Return the number of keys, expired ones included; in S3, one request lists 1,000.
+
+        S3 and Google Cloud Storage list more than 20,000 keys in parallel, by some more requests.
+        """
+        return sum(1 for _ in self._all_keys())
 
     def __bool__(self) -> bool:
         """Return whether the shelf has any keys, expired or not, by one request."""
@@ -707,10 +712,22 @@ class CloudShelf(shelve.Shelf[V]):
     def _is_open(self) -> bool:
         return not self._is_closed and (self._parent is None or self._parent._is_open())
 
-    def _keys(self, start_after: str | None = None) -> Iterator[str]:
+    def _all_keys(self) -> Iterator[str]:
+        """Return the keys in the store's order, from parts listed in parallel if there are many."""
+        values = self._values
+        provider = values.provider
+        # Keys that are only in the writeback cache are listed, too, and the store has no parts.
+        if values is not self._plain_values or not provider.capabilities.lists_from_key:
+            return values.list_keys()
+        from cshelve._shelf.parallel_listing import ordered_keys  # Not needed to open a shelf.
+        from cshelve._shelf.partitions import Partition
+
+        return ordered_keys(Partition(self, None, None, is_sought=True))
+
+    def _keys(self, start_after: str) -> Iterator[str]:
         return self._while_open(self._values.list_keys(start_after=start_after))
 
-    def _while_open(self, listed: Iterator[T]) -> Iterator[T]:
+    def _while_open(self, listed: Iterator[T]) -> Generator[T]:
         for each in listed:
             self._refuse_if_closed()
             yield each
