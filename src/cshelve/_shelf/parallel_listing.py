@@ -22,7 +22,9 @@ KEYS_IN_A_ROW = 20 * KEYS_PER_PAGE
 # The parts are shorter than that, unless there would be very many of them.
 KEYS_PER_PART = 10 * KEYS_PER_PAGE
 LEAST_PARTS = 12
-PARTS_AT_ONCE = 12
+# A part that turns out longer than that is divided again.
+MOST_KEYS_OF_PART = 40 * KEYS_PER_PAGE
+PARTS_AT_ONCE = 16
 
 
 def ordered_keys(part: Partition[Any]) -> Iterator[str]:
@@ -43,13 +45,13 @@ def ordered_keys(part: Partition[Any]) -> Iterator[str]:
     with closing(listed):
         for each, beginning in listed:
             yield from beginning
-            if len(beginning) == KEYS_IN_A_ROW:
+            if len(beginning) == MOST_KEYS_OF_PART:
                 yield from ordered_keys(_behind(beginning[-1], each))
 
 
 def _beginning(part: Partition[Any]) -> list[str]:
     with closing(part.keys()) as keys:
-        return list(islice(keys, KEYS_IN_A_ROW))
+        return list(islice(keys, MOST_KEYS_OF_PART))
 
 
 def _behind(key: str, part: Partition[Any]) -> Partition[Any]:

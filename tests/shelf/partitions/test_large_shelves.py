@@ -28,6 +28,7 @@ def test_part_of_a_large_shelf_is_a_view_with_its_own_keys() -> None:
 
 def test_large_parts_are_divided_further(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parallel_listing, "KEYS_IN_A_ROW", 1500)
+    monkeypatch.setattr(parallel_listing, "MOST_KEYS_OF_PART", 1500)
     keys = sorted(DISTRIBUTIONS["skewed"])
     with over(Bucket(keys)) as db:
         assert list(iter(db)) == sorted(set(keys))
