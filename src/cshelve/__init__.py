@@ -64,6 +64,7 @@ if TYPE_CHECKING:
     from cshelve._shelf.atomic import DELETE
     from cshelve._shelf.copy_many import copy
     from cshelve._shelf.looking import Entry, Info
+    from cshelve._shelf.partitions import Partition
     from cshelve._shelf.shelf import CloudShelf, Shelf
     from cshelve.codec.keys import generate_key
     from cshelve.providers.prices import Prices
@@ -98,6 +99,7 @@ __all__ = [
     "MissingEncryptionKeyError",
     "NotPicklableError",
     "OutcomeUnknownError",
+    "Partition",
     "Prices",
     "Progress",
     "ReadOnlyError",
@@ -130,6 +132,7 @@ _MODULES = {
     "Prices": "cshelve.providers.prices",
     "Entry": "cshelve._shelf.looking",
     "Info": "cshelve._shelf.looking",
+    "Partition": "cshelve._shelf.partitions",
     "Progress": "cshelve._concurrency.outcomes",
     "copy": "cshelve._shelf.copy_many",
     "generate_key": "cshelve.codec.keys",

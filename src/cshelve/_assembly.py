@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any, NamedTuple
+from weakref import finalize
 
 from cshelve._config.mapping import sections_from_dict
 from cshelve._config.sections import Sections
 from cshelve._shelf.atomic import Atomic
-from cshelve._shelf.pickling import OpenArguments, PickledShelf
+from cshelve._shelf.pickling import OpenAgain, OpenArguments, PickledShelf
+from cshelve._shelf.shared_providers import SHARED, Lease
 from cshelve._shelf.shelf import CloudShelf
 from cshelve._values.serializers import OPTIONS as OF_SERIALIZERS
 from cshelve._values.serializers import (
@@ -118,8 +120,35 @@ def _opened(
     """Open the shelf that a configuration describes, and return it."""
     provider, parts = assembled(config, arguments)
     with _closed_on_failure(provider):
-        reopen = (_opened, arguments) if provider.can_be_reopened else None
+        reopen = (_opened_again, arguments) if provider.can_be_reopened else None
         return _finished(provider, config, parts, reopen, is_prepared=is_prepared)
+
+
+def _opened_again(
+    config: Sections, arguments: OpenArguments, key: Hashable | None
+) -> CloudShelf[Any]:
+    """Open a shelf that was unpickled; it shares the provider of others with the same key.
+
+    Only the first of them sends the request that checks whether the place of the shelf exists.
+    """
+    if key is None:
+        return _opened(config, arguments)
+    provider_class = provider_class_of(config, arguments)
+    parts = _parts(config, arguments, like_shelve=provider_class.like_shelve)
+    reopen = (_opened_again, arguments)
+    if provider_class.like_shelve:  # It writes to a file, which each shelf opens for itself.
+        with _closed_on_failure(provider := provider_class.from_config(config)):
+            return _finished(provider, config, parts, reopen)
+    lease = SHARED.get().lease(key, lambda: provider_class.from_config(config))
+    try:
+        lease.prepare(config.flag)
+        shelf = _finished(lease.provider, config, parts, reopen, lease=lease)
+    except BaseException:
+        lease.release()
+        raise
+    # It may be dropped without being closed, as tasks on a cluster do.
+    finalize(shelf, lease.release).atexit = False
+    return shelf
 
 
 def assembled(config: Sections, arguments: OpenArguments) -> tuple[Provider, Parts]:
@@ -185,13 +214,15 @@ def _finished(
     provider: Provider,
     config: Sections,
     parts: Parts,
-    reopen: tuple[Callable[[Sections, OpenArguments], CloudShelf], OpenArguments] | None = None,
+    reopen: tuple[OpenAgain, OpenArguments] | None = None,
     *,
     is_prepared: bool = True,
+    lease: Lease | None = None,
 ) -> CloudShelf[Any]:
     """Do what the flag demands, and return the shelf; `reopen` opens it again after unpickling.
 
-    Without `is_prepared`, the place of the shelf is left as it is.
+    Without `is_prepared`, the place of the shelf is left as it is. A provider with a lease was
+    prepared already.
     """
     serializer, codec, cache, atomic = parts
     if config.has(CACHE) and is_prepared:
@@ -203,7 +234,7 @@ def _finished(
         provider.content_type = serializer.content_type
     if codec.reads_records:
         provider.expiry_of = expiry_of
-    if is_prepared:
+    if is_prepared and lease is None:
         provider.prepare(config.flag)
     runs_code = isinstance(serializer, PickleSerializer) and serializer.only is None
     if runs_code and provider.is_shared and not codec.is_protected:
@@ -221,7 +252,8 @@ def _finished(
     if reopen is not None:
         open_again, arguments = reopen
         pickled = PickledShelf(open_again, config, arguments, provider.location)
-    return CloudShelf(values, atomic, cache, pickled=pickled)
+    close_provider = None if lease is None else lease.release
+    return CloudShelf(values, atomic, cache, pickled=pickled, close_provider=close_provider)
 
 
 @contextmanager

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from cshelve._config.sections import Sections
+from cshelve._shelf.shared_providers import is_plain, surroundings
 from cshelve._values.serializers import Deserialize, Serialize
 from cshelve.exceptions import ConfigurationError, NotPicklableError
 
@@ -14,7 +15,7 @@ if TYPE_CHECKING:
 
     from cshelve._shelf.shelf import CloudShelf
 
-__all__ = ["OpenArguments", "PickledShelf"]
+__all__ = ["OpenAgain", "OpenArguments", "PickledShelf"]
 
 
 class OpenArguments(NamedTuple):
@@ -26,6 +27,10 @@ class OpenArguments(NamedTuple):
     deserializer: Deserialize | None = None
 
 
+OpenAgain = Callable[[Sections, OpenArguments, Hashable | None], "CloudShelf[Any]"]
+"""Opens the shelf of a configuration, with a provider that those with the same key share."""
+
+
 class PickledShelf:
     """The configuration of a shelf, unchanged, and the other arguments of the call to `open`.
 
@@ -35,7 +40,7 @@ class PickledShelf:
 
     def __init__(
         self,
-        open_again: Callable[[Sections, OpenArguments], CloudShelf[Any]],
+        open_again: OpenAgain,
         config: Sections,
         arguments: OpenArguments,
         location: str,
@@ -67,9 +72,27 @@ class PickledShelf:
             )
         return _reopened, (self, prefix)
 
+    def token(self) -> tuple[Any, ...]:
+        """Return what makes two shelves equal for Dask: all that is pickled."""
+        flags = (self._from_file, self._from_url, self._flag, self._location)
+        contents = {name: dict(options) for name, options in self._contents.items()}
+        return (self._source, contents, dict(self._call_params), *flags, *self._arguments)
+
+    def sharing_key(self) -> Hashable | None:
+        """Return what makes two shelves share a provider in one process; None if they must not.
+
+        Objects and functions among the parameters are not compared, and may not be shared.
+        """
+        *plain, serializer, deserializer = self.token()
+        if not is_plain(plain):
+            return None
+        logger = self._logger
+        return repr(plain), logger, serializer, deserializer, surroundings()
+
     def reopen(self) -> CloudShelf[Any]:
         """Open the shelf again, and return it; flag `n` becomes `w`, so it is not emptied again.
 
+        It shares its provider with other shelves that were pickled with the same configuration.
         Raises `ConfigurationError` if the configuration leads to another location here.
         """
         config = Sections(
@@ -81,7 +104,7 @@ class PickledShelf:
             call_params=self._call_params,
             logger=self._logger,
         )
-        shelf = self._open_again(config, self._arguments)
+        shelf = self._open_again(config, self._arguments, self.sharing_key())
         location = shelf.provider.location
         if location != self._location:
             shelf.close()

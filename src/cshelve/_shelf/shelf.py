@@ -10,6 +10,7 @@ import shelve
 import warnings
 from collections.abc import (
     Callable,
+    Generator,
     ItemsView,
     Iterable,
     Iterator,
@@ -50,6 +51,7 @@ if TYPE_CHECKING:
 
     from cshelve._shelf.files import FileToRead, FileToWrite
     from cshelve._shelf.looking import Entry, Info
+    from cshelve._shelf.partitions import Partition
     from cshelve._shelf.pickling import PickledShelf
     from cshelve.providers.base import Provider, Stats
 
@@ -89,6 +91,7 @@ class CloudShelf(shelve.Shelf[V]):
         pickled: PickledShelf | None = None,
         parent: CloudShelf[V] | None = None,
         owns_parent: bool = False,
+        close_provider: Callable[[], None] | None = None,
     ) -> None:
         self.cache = cache
         # A weak reference, so that a shelf without other references is collected at once.
@@ -104,6 +107,8 @@ class CloudShelf(shelve.Shelf[V]):
         self._pickled = pickled
         self._parent = parent
         self._owns_parent = owns_parent
+        # A provider that other shelves use, too, is only released.
+        self._close_provider = close_provider or values.provider.close
         self._is_like_shelve = values.provider.like_shelve
         self._is_closed = False
         self._close_has_failed = False
@@ -120,6 +125,12 @@ class CloudShelf(shelve.Shelf[V]):
                 "configuration, is in this process's memory, or uses a boto3_session"
             )
         return self._pickled.reduced(self._values.prefix)
+
+    def __dask_tokenize__(self) -> tuple[Any, ...]:
+        """Return what makes two shelves equal for Dask: the configuration, not the values."""
+        if self._pickled is None:
+            return type(self).__name__, id(self)
+        return type(self).__name__, self._pickled.token(), self._plain_values.prefix
 
     @property
     def provider(self) -> Provider:
@@ -187,14 +198,18 @@ class CloudShelf(shelve.Shelf[V]):
     def __iter__(self) -> Iterator[str]:
         """Yield the keys; this sends a request for each page of the listing (1,000 keys in S3).
 
+        After 20,000 keys, S3 and Google Cloud Storage list parts of the shelf ahead, in parallel.
         Expired keys are listed until they are deleted. The shelf may be changed during the
         iteration.
         """
-        return self._keys()
+        return self._while_open(self._all_keys())
 
     def __len__(self) -> int:
-        """Return the number of keys, expired ones included; in S3, one request lists 1,000."""
-        return sum(1 for _ in self._values.list_keys())
+        """Return the number of keys, expired ones included; in S3, one request lists 1,000.
+
+        S3 and Google Cloud Storage list more than 20,000 keys in parallel, by some more requests.
+        """
+        return sum(1 for _ in self._all_keys())
 
     def __bool__(self) -> bool:
         """Return whether the shelf has any keys, expired or not, by one request."""
@@ -595,6 +610,25 @@ class CloudShelf(shelve.Shelf[V]):
         outcomes = Outcomes("expired", progress=progress)
         return expire_all(self._values, self._atomic, outcomes, exclusive=exclusive)
 
+    def partitions(self, n: int) -> list[Partition[V]]:
+        """Divide the keys into up to `n` parts of about equal sizes, and return the parts.
+
+        Each key is in exactly one part. A part has `keys()`, `len` and `items()`, and can be sent
+        to another process. In S3 and Google Cloud Storage, this lists a few pages for each part at
+        places that it guesses, and fewer than ten pages as a whole; the sizes are estimates. Other
+        stores are listed as a whole, once by this and once more by each part. What is in the store
+        counts, not the writeback cache.
+
+        Raises `ConfigurationError` if `n` is not a number above zero.
+
+            for part in db.partitions(8):
+                print(part.after, len(part))
+        """
+        from cshelve._shelf.partitions import partitions_of  # Not needed to open a shelf.
+
+        self._refuse_if_closed()
+        return partitions_of(self, n)
+
     def prefix(self, prefix: str) -> CloudShelf[V]:
         """Return a shelf that is a view of the keys with a prefix; its keys omit the prefix.
 
@@ -639,7 +673,7 @@ class CloudShelf(shelve.Shelf[V]):
         self._is_closed = True
         self.dict = self._payloads  # It raises an error for everything from now on.
         if self._parent is None:
-            self._plain_values.provider.close()
+            self._close_provider()
         elif self._owns_parent:
             self._parent.close()
 
@@ -666,7 +700,7 @@ class CloudShelf(shelve.Shelf[V]):
             if not self._close_has_failed:  # Otherwise the program has seen the error already.
                 self.close()
         finally:
-            self._plain_values.provider.close()
+            self._close_provider()
 
     @property
     def _values(self) -> Values:
@@ -678,10 +712,22 @@ class CloudShelf(shelve.Shelf[V]):
     def _is_open(self) -> bool:
         return not self._is_closed and (self._parent is None or self._parent._is_open())
 
-    def _keys(self, start_after: str | None = None) -> Iterator[str]:
+    def _all_keys(self) -> Iterator[str]:
+        """Return the keys in the store's order, from parts listed in parallel if there are many."""
+        values = self._values
+        provider = values.provider
+        # Keys that are only in the writeback cache are listed, too, and the store has no parts.
+        if values is not self._plain_values or not provider.capabilities.lists_from_key:
+            return values.list_keys()
+        from cshelve._shelf.parallel_listing import ordered_keys  # Not needed to open a shelf.
+        from cshelve._shelf.partitions import Partition
+
+        return ordered_keys(Partition(self, None, None, is_sought=True))
+
+    def _keys(self, start_after: str) -> Iterator[str]:
         return self._while_open(self._values.list_keys(start_after=start_after))
 
-    def _while_open(self, listed: Iterator[T]) -> Iterator[T]:
+    def _while_open(self, listed: Iterator[T]) -> Generator[T]:
         for each in listed:
             self._refuse_if_closed()
             yield each

@@ -94,6 +94,8 @@ class Capabilities(NamedTuple):
     """Whether the store copies by itself, so that `copy` does not transfer the data."""
     if_absent_only: bool = False
     """Whether a store without `conditional_put` supports a `put` with `if_absent`, atomically."""
+    lists_from_key: bool = False
+    """Whether a listing with `start_after` costs as many requests as the names that it yields."""
 
     @property
     def conditional_create(self) -> bool:

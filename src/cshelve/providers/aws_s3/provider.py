@@ -84,7 +84,11 @@ class AwsS3(Provider):
 
     options = OPTIONS
     capabilities = Capabilities(
-        conditional_put=True, conditional_delete=True, delete_reports=False, copies=True
+        conditional_put=True,
+        conditional_delete=True,
+        delete_reports=False,
+        copies=True,
+        lists_from_key=True,
     )
 
     def __init__(

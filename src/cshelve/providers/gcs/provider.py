@@ -62,7 +62,11 @@ class Gcs(Provider):
 
     options = OPTIONS
     capabilities = Capabilities(
-        conditional_put=True, conditional_delete=True, delete_reports=True, copies=True
+        conditional_put=True,
+        conditional_delete=True,
+        delete_reports=True,
+        copies=True,
+        lists_from_key=True,
     )
 
     def __init__(

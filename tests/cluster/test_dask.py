@@ -1,0 +1,138 @@
+"""Shelves on a real Dask cluster, whose workers are processes of their own."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+import cshelve
+import cshelve.dask
+from cshelve._shelf.shared_providers import SHARED
+from tests.rigs import S3Rig, folder_config
+
+WORDS = {f"{number % 7}/{number:03}": "word " * (number % 5) for number in range(150)}
+
+
+@pytest.fixture(scope="module")
+def client() -> Iterator[Any]:
+    """Two workers. They are started once, and have the environment of that time."""
+    distributed = pytest.importorskip("distributed", reason="the extra dask is not installed")
+    with (
+        distributed.LocalCluster(
+            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
+        ) as cluster,
+        distributed.Client(cluster) as client,
+    ):
+        yield client
+
+
+@pytest.fixture
+def db(tmp_path: Path) -> Iterator[cshelve.CloudShelf[Any]]:
+    with cshelve.open_from_dict(folder_config(tmp_path / "words")) as db:
+        db.update(WORDS)
+        yield db
+
+
+@pytest.fixture
+def target(tmp_path: Path) -> Iterator[cshelve.CloudShelf[Any]]:
+    with cshelve.open_from_dict(folder_config(tmp_path / "target")) as db:
+        yield db
+
+
+def test_a_bag_has_all_pairs(client: Any, db: cshelve.CloudShelf[Any]) -> None:
+    bag = cshelve.dask.to_bag(db, npartitions=6)
+    assert bag.npartitions == 6
+    assert dict(bag.compute()) == WORDS
+    count = bag.map(lambda pair: len(pair[1].split())).sum().compute()
+    assert count == sum(number % 5 for number in range(150))
+
+
+def test_a_bag_can_be_stored(
+    client: Any, db: cshelve.CloudShelf[Any], target: cshelve.CloudShelf[Any]
+) -> None:
+    lengths = cshelve.dask.to_bag(db, 4).map(lambda pair: (pair[0], len(pair[1])))
+    assert cshelve.dask.from_bag(lengths, target) == len(WORDS)
+    assert dict(target.items()) == {key: len(text) for key, text in WORDS.items()}
+
+
+def test_the_parts_are_delayed_objects(client: Any, db: cshelve.CloudShelf[Any]) -> None:
+    import dask
+
+    delayed = cshelve.dask.to_delayed(db.prefix("3/"), npartitions=3)
+    assert len(delayed) == 3
+    pairs = [pair for part in dask.compute(*delayed) for pair in part]
+    assert dict(pairs) == dict(db.prefix("3/").items())
+
+
+def test_an_empty_shelf_is_an_empty_bag(client: Any, target: cshelve.CloudShelf[Any]) -> None:
+    assert cshelve.dask.to_bag(target).compute() == []
+
+
+def test_a_worker_raises_the_errors_of_the_shelf(
+    client: Any, db: cshelve.CloudShelf[Any], tmp_path: Path
+) -> None:
+    with (
+        cshelve.open_from_dict(folder_config(tmp_path / "words"), "r") as reader,
+        pytest.raises(cshelve.ReadOnlyError),
+    ):
+        cshelve.dask.from_bag(cshelve.dask.to_bag(db, 2), reader)
+    failing = cshelve.dask.to_bag(db, 2).map(lambda pair: (pair[0], lambda: 0))
+    with pytest.raises(cshelve.BulkError) as caught:
+        cshelve.dask.from_bag(failing, db)
+    assert caught.value.failures
+
+
+def test_tasks_of_a_worker_share_a_client(client: Any, db: cshelve.CloudShelf[Any]) -> None:
+    providers = partial(_providers, db.provider.location)
+    found = cshelve.dask.to_bag(db, 12).map_partitions(providers).compute()
+    assert len(found) == 12
+    assert 1 <= len(set(found)) <= 2
+
+
+def _providers(location: str, pairs: Any) -> list[tuple[int, int]]:
+    """Return this process and its provider of the shelf, which has read the pairs."""
+    shared = [each.provider for each in SHARED.get()._shared.values()]
+    return [(os.getpid(), id(each)) for each in shared if each.location == location]
+
+
+@pytest.mark.s3
+@pytest.mark.once
+def test_a_bucket_is_read_by_workers(
+    client: Any, s3: S3Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client.run(_set_secret, s3.server.admin.secret_key)
+    monkeypatch.setenv("CSHELVE_TEST_SECRET", s3.server.admin.secret_key)
+    with cshelve.open_from_dict(s3.config(key_secret="$CSHELVE_TEST_SECRET")) as db:
+        db.update(WORDS)
+        assert dict(cshelve.dask.to_bag(db, 5).compute()) == WORDS
+
+
+def _set_secret(secret: str) -> None:
+    os.environ["CSHELVE_TEST_SECRET"] = secret
+
+
+def test_equal_shelves_have_equal_tokens(tmp_path: Path) -> None:
+    tokenize = pytest.importorskip("dask.base", reason="the extra dask is not installed").tokenize
+    config = folder_config(tmp_path / "words")
+    with cshelve.open_from_dict(config) as one, cshelve.open_from_dict(config) as other:
+        one.update(WORDS)
+        assert tokenize(one) == tokenize(other) != tokenize(one.prefix("3/"))
+        first, second = one.partitions(2)
+        assert tokenize(first) == tokenize(other.partitions(2)[0]) != tokenize(second)
+        with cshelve.open_from_dict(config, "r") as reader:
+            assert tokenize(reader) != tokenize(one)
+
+
+def test_without_dask_the_error_says_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, db: cshelve.CloudShelf[Any]
+) -> None:
+    monkeypatch.setitem(sys.modules, "dask", None)
+    monkeypatch.setitem(sys.modules, "dask.bag", None)
+    with pytest.raises(cshelve.MissingDependencyError, match=r"cshelve\[dask\]"):
+        cshelve.dask.to_bag(db)
