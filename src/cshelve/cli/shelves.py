@@ -90,7 +90,9 @@ def program_options(command: F) -> F:
 
 shelf_argument = click.argument("name", metavar="SHELF")
 keys_argument = click.argument("keys", nargs=-1, metavar="KEY...")
-json_option = click.option("--json", "as_json", is_flag=True, help="Print one JSON object a line.")
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="Print one JSON object per line."
+)
 create_option = click.option(
     "--create", is_flag=True, help="Create the shelf if it does not exist; without this, fail."
 )

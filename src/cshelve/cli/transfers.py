@@ -121,7 +121,7 @@ def cp(
     overwritten, and other keys of TARGET stay. Values are written as TARGET is configured:
     compressed, encrypted, signed. They keep the time when they expire; expired values are skipped.
     Nothing is unpickled, unless the two shelves have different serializers; then a
-    pickle that needs a class fails, as in `get`. Within one S3 server, the server copies by itself
+    pickle that needs a class fails, as in `get`. Within one store, the server copies by itself
     if it can.
 
     Each value is written as a whole or not at all. After an interruption, the same command with
