@@ -95,7 +95,7 @@ def test_a_file_that_differs_in_case_is_not_taken_for_a_name(
     store.put("user", b"small")
     # What a system that ignores case does: there, `User` opens `user`.
     real_open, real_stat = os.open, os.stat
-    monkeypatch.setattr(os, "open", lambda path, *rest: real_open(_small(path), *rest))
+    monkeypatch.setattr(os, "open", lambda path, *a, **k: real_open(_small(path), *a, **k))
     monkeypatch.setattr(os, "stat", lambda path, *a, **k: real_stat(_small(path), *a, **k))
     with pytest.raises(KeyNotFoundError):
         store.get("User")
