@@ -54,15 +54,21 @@ def test_a_full_disk_is_an_error_in_one_line(shelf: str) -> None:
 
 
 def test_an_error_that_nobody_expected_is_one_line_too(shelf: str, tmp_path: Path) -> None:
-    deep = tmp_path / "deep.json"
-    deep.write_text("[" * 100_000 + "]" * 100_000)
     for command in (["cat", shelf, "lone"], ["import", shelf, tmp_path / "absent"]):
         assert len(errors(*command).splitlines()) == 1
-    put = ("put", shelf, "deep", "--type", "json", "--file", deep)
-    message = errors(*put)
-    assert message.startswith("cshelve: RecursionError")
+    fault = "import cshelve\ncshelve.open = lambda *_: [][0]\n"
+    (tmp_path / "sitecustomize.py").write_text(fault)
+    faulty = {"PYTHONPATH": str(tmp_path)}
+    message = errors("ls", shelf, env=faulty)
+    assert message == "cshelve: IndexError: list index out of range (--debug shows where)\n"
+    assert "Traceback" in errors("ls", shelf, "--debug", env=faulty)
+
+
+def test_json_that_is_too_deep_is_one_line(shelf: str, tmp_path: Path) -> None:
+    (tmp_path / "deep.json").write_text("[" * 100_000 + "]" * 100_000)
+    message = errors("put", shelf, "deep", "--type", "json", "--file", tmp_path / "deep.json")
+    assert "too many levels" in message
     assert len(message.splitlines()) == 1
-    assert "Traceback" in errors(*put, "--debug")
 
 
 def test_json_lines_are_json_in_any_encoding(shelf: str) -> None:
