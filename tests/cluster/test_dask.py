@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copyreg
 import os
 import sys
 from collections.abc import Iterator
@@ -22,6 +23,7 @@ WORDS = {f"{number % 7}/{number:03}": "word " * (number % 5) for number in range
 @pytest.fixture(scope="module")
 def client() -> Iterator[Any]:
     """Two workers. They are started once, and have the environment of that time."""
+    pickled_by = copyreg.dispatch_table.copy()
     distributed = pytest.importorskip("distributed", reason="the extra dask is not installed")
     with (
         distributed.LocalCluster(
@@ -30,6 +32,9 @@ def client() -> Iterator[Any]:
         distributed.Client(cluster) as client,
     ):
         yield client
+    # Distributed changes how every exception of the process is pickled, for other tests too.
+    copyreg.dispatch_table.clear()
+    copyreg.dispatch_table.update(pickled_by)
 
 
 @pytest.fixture

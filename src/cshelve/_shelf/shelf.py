@@ -7,6 +7,7 @@ inherits all others.
 from __future__ import annotations
 
 import shelve
+import sys
 import warnings
 from collections.abc import (
     Callable,
@@ -718,6 +719,8 @@ class CloudShelf(shelve.Shelf[V]):
         provider = values.provider
         # Keys that are only in the writeback cache are listed, too, and the store has no parts.
         if values is not self._plain_values or not provider.capabilities.lists_from_key:
+            return values.list_keys()
+        if not sys.meta_path:  # The interpreter is ending, and imports nothing more.
             return values.list_keys()
         from cshelve._shelf.parallel_listing import ordered_keys  # Not needed to open a shelf.
         from cshelve._shelf.partitions import Partition
