@@ -162,7 +162,7 @@ _Steps = Generator[_Ask | _Pause | _Compute, Any, Any]
 
 
 def _run(steps: _Steps, compute: Callable[[], Any]) -> Any:
-    """Take the steps of a call in this thread, and return its result."""
+    """Run the steps of a call in this thread, and return its result."""
 
     def take(step: _Ask | _Pause | _Compute) -> Any:
         match step:
@@ -186,7 +186,7 @@ def _run(steps: _Steps, compute: Callable[[], Any]) -> Any:
 
 
 async def _run_in_loop(steps: _Steps, compute: Callable[[], Coroutine[Any, Any, Any]]) -> Any:
-    """Take the steps of a call in an event loop: those that ask the shelf, in a thread."""
+    """Run the steps of a call in an event loop; those that ask the shelf run in a thread."""
     import asyncio  # A slow import, which programs without coroutines do not need.
 
     async def take(step: _Ask | _Pause | _Compute) -> Any:

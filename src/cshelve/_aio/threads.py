@@ -135,7 +135,7 @@ class Batches(Generic[T]):
         return batch or await self.take()
 
     def close(self) -> None:
-        """Take no more, and close the iterator in a thread."""
+        """Stop reading, and close the iterator in a thread."""
         with self._lock:
             self._is_over = True
             if self._is_taking:

@@ -43,7 +43,7 @@ class Ruler:
         self._letters: list[list[str]] = []
 
     def learn(self, keys: Sequence[str]) -> None:
-        """Take the characters of more keys into account."""
+        """Add the characters of more keys."""
         for position, characters in enumerate(zip_longest(*keys, fillvalue="")):
             if position == MOST_CHARACTERS:
                 break

@@ -50,7 +50,7 @@ class CountingTransport(HttpTransport[Any, Any]):
         self._of_thread = threading.local()
 
     def now_sending(self, sending: Sending) -> None:
-        """Tell what this thread sends next."""
+        """Set what this thread sends next."""
         self._of_thread.sending = sending
 
     def send(self, request: Any, **kwargs: Any) -> Any:

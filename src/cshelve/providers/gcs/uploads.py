@@ -141,7 +141,7 @@ class Uploads:
         raise FailureError("the server does not say which bytes of the upload have arrived", 308)
 
     def _cancel(self, call: Call) -> None:
-        """Tell the server to drop an upload; it does so itself after a week."""
+        """Cancel an upload at the server, which would drop it by itself after a week."""
         cancelling = call._replace(method="DELETE", accepts=CANCELLED)
         with unstoppable(), suppress(FailureError, NoCredentialsError):
             self._requests.send(cancelling, once=0)
