@@ -28,7 +28,7 @@ demo: $(READY)
 	@$(BIN)/python -m examples.demo
 
 # WORKERS: how many processes share the tests, each with servers of its own.
-WORKERS ?= 2
+WORKERS ?= 4
 # A worker that dies ends the run: pytest-xdist, which could replace it, may then wait for ever.
 # The order is that of the files: reordered, the modules with the fewest tests come last, and those
 # take the longest, while the other process has nothing to do.

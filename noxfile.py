@@ -18,7 +18,7 @@ WITHOUT_SERVERS = [f"--ignore=tests/providers/{name}" for name in OF_STORES]
 WITHOUT_SERVERS += ["-m"]
 # The markers of tests that need a server, or 1.6.
 SERVERS = ("s3", "azure", "gcs", "sftp", "old")
-# As `make test` has them: two processes, each with servers of its own.
+# As `make test` has them, in two processes, each with servers of its own.
 WITH_SERVERS = ["--numprocesses", "2", "--max-worker-restart", "0"]
 WITH_SERVERS += ["--dist", "loadscope", "--no-loadscope-reorder", "-m"]
 

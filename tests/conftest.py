@@ -79,6 +79,16 @@ SUITES_OF = {
     ),
 }
 
+# What these test lies above the S3 provider, whose own tests run with each engine.
+ABOVE_THE_ENGINES = (
+    "tests/aio/",
+    "tests/behaviour/state_machine/",
+    "tests/behaviour/with_1x/",
+    "tests/cli/",
+    "tests/cluster/",
+    "tests/recipes/",
+)
+
 
 @pytest.fixture(scope="session", autouse=True)
 def _only_loopback() -> Iterator[None]:
@@ -100,11 +110,12 @@ def _no_foreign_settings(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark tests that name the engine themselves, so that they do not run again with boto3."""
+    """Mark what does not have to run again with boto3, such as tests that name the engine."""
     for item in items:
         params = item.callspec.params if hasattr(item, "callspec") else {}
         texts = [value for value in params.values() if isinstance(value, str)]
-        if "engine" in params or {"direct", "boto3"}.intersection(texts):
+        names_it = "engine" in params or {"direct", "boto3"}.intersection(texts)
+        if names_it or item.nodeid.startswith(ABOVE_THE_ENGINES):
             item.add_marker(pytest.mark.once)
     items[:] = [item for item in items if _is_of_its_store(item)]
 
@@ -229,7 +240,7 @@ def place(request: pytest.FixtureRequest) -> Iterator[rigs.Place]:
         case "sftp":
             config = rigs.sftp_config(request.getfixturevalue("openssh"))
         case _:
-            config = request.getfixturevalue("s3").config()
+            config = request.getfixturevalue("s3_rig").config_past_the_proxy()
     place = rigs.Place(config)
     yield place
     place.close()

@@ -178,6 +178,10 @@ class S3Rig:
         who = identity or self.server.admin
         return s3_config(who, self.proxy.endpoint_url, **default)
 
+    def config_past_the_proxy(self) -> dict[str, dict[str, Any]]:
+        """Write the configuration of a shelf that nobody watches, whose requests are quicker."""
+        return s3_config(self.server.admin, self.server.endpoint_url)
+
 
 @dataclass
 class GcsRig:

@@ -56,7 +56,7 @@ def place(
         case "filesystem":  # Some tests ask for it.
             config = rigs.folder_config(tmp_path / "shelf")
         case _:
-            config = request.getfixturevalue("s3").config()
+            config = request.getfixturevalue("s3_rig").config_past_the_proxy()
     place = AsyncPlace(config, loop_thread)
     yield place
     place.close()

@@ -6,6 +6,7 @@ import random
 from bisect import bisect_right
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime
+from functools import cache
 from itertools import chain, islice
 from typing import Any
 from uuid import UUID
@@ -100,13 +101,19 @@ def _few_prefixes(many: int) -> list[str]:
     ]
 
 
-DISTRIBUTIONS: dict[str, list[str]] = {
-    "random ids": _random_ids(MANY),
-    "numbers": [f"{number:010}" for number in range(MANY)],
-    "numbers without zeros": [str(number) for number in range(MANY)],
-    "files": [f"data/part-{number:08}.json" for number in range(MANY)],
-    "nested by date": _by_date(MANY),
-    "skewed": _skewed(MANY),
-    "few prefixes": _few_prefixes(MANY),
-    "not ASCII": [f"ключ/{number:06}" for number in range(MANY)],
+DISTRIBUTIONS: dict[str, Callable[[], list[str]]] = {
+    "random ids": lambda: _random_ids(MANY),
+    "numbers": lambda: [f"{number:010}" for number in range(MANY)],
+    "numbers without zeros": lambda: [str(number) for number in range(MANY)],
+    "files": lambda: [f"data/part-{number:08}.json" for number in range(MANY)],
+    "nested by date": lambda: _by_date(MANY),
+    "skewed": lambda: _skewed(MANY),
+    "few prefixes": lambda: _few_prefixes(MANY),
+    "not ASCII": lambda: [f"ключ/{number:06}" for number in range(MANY)],
 }
+
+
+@cache
+def distributed(name: str) -> list[str]:
+    """Return many keys that are distributed as the name says."""
+    return DISTRIBUTIONS[name]()

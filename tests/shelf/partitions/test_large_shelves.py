@@ -9,12 +9,12 @@ from itertools import islice
 import pytest
 
 from cshelve._shelf import parallel_listing
-from tests.shelf.partitions.rig import DISTRIBUTIONS, Bucket, folders_first, over
+from tests.shelf.partitions.rig import DISTRIBUTIONS, Bucket, distributed, folders_first, over
 
 
-@pytest.mark.parametrize("keys", DISTRIBUTIONS.values(), ids=DISTRIBUTIONS)
-def test_all_keys_are_listed_in_order_and_counted(keys: list[str]) -> None:
-    expected = sorted(set(keys))
+@pytest.mark.parametrize("name", DISTRIBUTIONS)
+def test_all_keys_are_listed_in_order_and_counted(name: str) -> None:
+    expected = sorted(set(distributed(name)))
     with over(Bucket(expected)) as db:
         assert list(iter(db)) == expected
         assert len(db) == len(expected)
@@ -29,7 +29,7 @@ def test_part_of_a_large_shelf_is_a_view_with_its_own_keys() -> None:
 def test_large_parts_are_divided_further(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(parallel_listing, "KEYS_IN_A_ROW", 1500)
     monkeypatch.setattr(parallel_listing, "MOST_KEYS_OF_PART", 1500)
-    keys = sorted(DISTRIBUTIONS["skewed"])
+    keys = sorted(distributed("skewed"))
     with over(Bucket(keys)) as db:
         assert list(iter(db)) == sorted(set(keys))
 
