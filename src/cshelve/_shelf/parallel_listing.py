@@ -24,7 +24,7 @@ KEYS_PER_PART = 10 * KEYS_PER_PAGE
 LEAST_PARTS = 12
 # A part that turns out longer than that is divided again.
 MOST_KEYS_OF_PART = 40 * KEYS_PER_PAGE
-PARTS_AT_ONCE = 16
+PARTS_AT_ONCE = 32
 
 
 def ordered_keys(part: Partition[Any]) -> Iterator[str]:

@@ -574,9 +574,10 @@ class CloudShelf(shelve.Shelf[V]):
     def clear(self, *, progress: ProgressOption = None) -> None:
         """Delete all keys without reading values. In S3, this sends two requests for 1,000 keys.
 
+        After 20,000 keys, S3 and Google Cloud Storage list parts of the shelf ahead, in parallel.
         Raises the same errors as `set_many`.
         """
-        self._values.clear(Outcomes("deleted", progress=progress))
+        self._values.clear(Outcomes("deleted", progress=progress), self._keys_in_parts())
 
     def rewrite(self, *, progress: ProgressOption = None, exclusive: bool = False) -> int:
         """Store all values again with the current configuration; return the number written.
@@ -715,13 +716,19 @@ class CloudShelf(shelve.Shelf[V]):
 
     def _all_keys(self) -> Iterator[str]:
         """Return the keys in the store's order, from parts listed in parallel if there are many."""
+        in_parts = self._keys_in_parts()
+        return self._values.list_keys() if in_parts is None else in_parts
+
+    def _keys_in_parts(self) -> Iterator[str] | None:
+        """Return the keys from parts listed in parallel if there are many; None if they cannot be.
+
+        Keys that are only in the writeback cache are listed, too, and the store has no parts.
+        """
         values = self._values
-        provider = values.provider
-        # Keys that are only in the writeback cache are listed, too, and the store has no parts.
-        if values is not self._plain_values or not provider.capabilities.lists_from_key:
-            return values.list_keys()
+        if values is not self._plain_values or not values.provider.capabilities.lists_from_key:
+            return None
         if not sys.meta_path:  # The interpreter is ending, and imports nothing more.
-            return values.list_keys()
+            return None
         from cshelve._shelf.parallel_listing import ordered_keys  # Not needed to open a shelf.
         from cshelve._shelf.partitions import Partition
 

@@ -307,10 +307,10 @@ class Values:
         with outcomes:
             outcomes.add_all(self._deleting(keys, outcomes))
 
-    def clear(self, outcomes: Outcomes) -> None:
-        """Delete all keys without reading values."""
+    def clear(self, outcomes: Outcomes, keys: Iterator[str] | None = None) -> None:
+        """Delete all keys without reading values; `keys` are all keys, if a caller lists them."""
         with outcomes:
-            outcomes.add_all(self._clearing(outcomes))
+            outcomes.add_all(self._clearing(outcomes, keys))
 
     def settle(self, key: str) -> None:
         """Write the cached value of a key if it was changed; do nothing here, without a cache."""
@@ -449,12 +449,16 @@ class Values:
         self.refuse_if_read_only("delete keys of")
         yield from self._by_key(self.provider.delete_many(self._names(keys, outcomes)))
 
-    def _clearing(self, outcomes: Outcomes) -> Generator[Outcome]:
+    def _clearing(
+        self, outcomes: Outcomes, keys: Iterator[str] | None = None
+    ) -> Generator[Outcome]:
         self.refuse_if_read_only("clear")
         if self.prefix:
-            yield from self._deleting(self.list_keys(), outcomes)
-        else:
+            yield from self._deleting(self.list_keys() if keys is None else keys, outcomes)
+        elif keys is None:
             yield from self.provider.purge()
+        else:
+            yield from self.provider.guard_purge(self.provider.delete_many(keys))
 
     def _by_key(self, outcomes: Generator[Outcome]) -> Generator[Outcome]:
         """Return outcomes that have the caller's keys, without the prefix."""

@@ -344,9 +344,9 @@ class WritebackValues(Values):
             self._write_batches(writes, outcomes, are_new=True)
         self._shrink()
 
-    def clear(self, outcomes: Outcomes) -> None:
+    def clear(self, outcomes: Outcomes, keys: Iterator[str] | None = None) -> None:
         entries = self._cache.under(self.prefix)
-        super().clear(outcomes)
+        super().clear(outcomes, keys)
         for name, entry in entries:
             self._cache.drop(name, entry)
 
@@ -389,8 +389,10 @@ class WritebackValues(Values):
     def _deleting(self, keys: Iterable[str], outcomes: Outcomes) -> Generator[Outcome]:
         return self._forgetting(super()._deleting(keys, outcomes))
 
-    def _clearing(self, outcomes: Outcomes) -> Generator[Outcome]:
-        return self._forgetting(super()._clearing(outcomes))
+    def _clearing(
+        self, outcomes: Outcomes, keys: Iterator[str] | None = None
+    ) -> Generator[Outcome]:
+        return self._forgetting(super()._clearing(outcomes, keys))
 
     def _forgetting(self, outcomes: Generator[Outcome]) -> Generator[Outcome]:
         with closing(outcomes):

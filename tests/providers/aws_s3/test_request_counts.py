@@ -158,7 +158,8 @@ class TestManyKeys:
     def test_clear_costs_a_delete_a_thousand_and_reads_no_value(
         self, s3: S3Rig, many: cshelve.CloudShelf
     ) -> None:
-        assert requests_of(s3, many.clear) == [LIST, DELETES, LIST, DELETES]
+        # A page is deleted while the next one is listed.
+        assert sorted(requests_of(s3, many.clear)) == sorted([LIST, DELETES, LIST, DELETES])
         assert not many
 
 

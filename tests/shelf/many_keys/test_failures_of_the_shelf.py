@@ -124,7 +124,10 @@ class TestWhatIsWrongWithTheWholeShelf:
         s3.proxy.inject(Answer(503, "SlowDown"), operation=DELETES, after=1, times=None)
         with pytest.raises(cshelve.StorageError, match="SlowDown") as caught:
             db.delete_many(numbered(2500))
-        assert numbers_of(caught.value) == (1000, 1000, 500)
+        stored, failed, not_attempted = numbers_of(caught.value)
+        assert stored in (500, 1000)  # Any of the three requests may be the first.
+        assert failed >= 500
+        assert stored + failed + not_attempted == 2500
 
 
 def test_what_failed_counts_what_failed() -> None:

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterable, Iterator
 from itertools import islice
 
 import pytest
 
+import cshelve
 from cshelve._shelf import parallel_listing
+from cshelve.providers import Outcome
+from tests.rigs import S3Rig
 from tests.shelf.partitions.rig import DISTRIBUTIONS, Bucket, distributed, folders_first, over
 
 
@@ -74,3 +77,48 @@ def test_pages_are_listed_at_the_same_time() -> None:
     with over(Meeting([f"{number:06}" for number in range(100_000)])) as db:
         assert len(db) == 100_000
     assert met.is_set()
+
+
+def test_a_large_shelf_is_cleared_in_parts() -> None:
+    class Emptied(Bucket):
+        """It notes which names are deleted, and in which order."""
+
+        def delete_many(self, names: Iterable[str]) -> Generator[Outcome]:
+            for name in names:
+                deleted.append(name)
+                yield Outcome(name)
+
+    deleted: list[str] = []
+    keys = [f"{number:06}" for number in range(60_000)]
+    with over(bucket := Emptied(keys)) as db:
+        bucket.pages = 0
+        db.clear()
+        assert deleted == keys
+        # Each page is counted once, and each listing from a key on once more.
+        assert bucket.pages > 60 + 3
+        deleted.clear()
+        db.prefix("03").clear()
+    assert deleted == keys[30_000:40_000]
+
+
+@pytest.mark.s3
+@pytest.mark.once
+@pytest.mark.parametrize("prefix", ["", "my/"])
+def test_a_bucket_is_cleared_in_parts_and_what_is_beside_them_stays(
+    prefix: str, s3: S3Rig, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(parallel_listing, "KEYS_IN_A_ROW", 20)
+    keys = [f"my-{number:03}" for number in range(30)] + [f"my/{number}" for number in range(150)]
+    config = s3.config()
+    beside = {"default": {**config["default"], "key_prefix": s3.config()["default"]["key_prefix"]}}
+    with (
+        cshelve.open_from_dict(config) as db,
+        cshelve.open_from_dict({**config, **beside}) as neighbour,
+    ):
+        neighbour["k"] = "stays"
+        db.update(dict.fromkeys(keys, 0))
+        with s3.proxy.counting() as seen:
+            db.prefix(prefix).clear() if prefix else db.clear()
+        assert sum("start-after" in request.query for request in seen.requests) > 3
+        assert sorted(db) == ([key for key in keys if not key.startswith("my/")] if prefix else [])
+        assert neighbour["k"] == "stays"

@@ -6,10 +6,12 @@ import itertools
 import re
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
+from contextlib import closing, suppress
 from html import escape, unescape
 from typing import TYPE_CHECKING, NoReturn
 
 from cshelve._concurrency.backoff import full_jitter
+from cshelve._concurrency.parallel import StoppedError, map_in_order
 from cshelve.exceptions import Error, StorageError
 from cshelve.providers.aws_s3.errors import (
     TRANSIENT,
@@ -31,6 +33,9 @@ __all__ = ["BulkDelete"]
 
 # https://docs.aws.amazon.com/AmazonS3/latest/API/API_DeleteObjects.html
 KEYS_PER_REQUEST = 1000
+# S3 deletes 3,500 keys a second or more, which a few requests at a time reach:
+# https://docs.aws.amazon.com/AmazonS3/latest/userguide/optimizing-performance.html
+BATCHES_AT_ONCE = 4
 LONGEST_PAUSE_SECONDS = 20
 # A plain response, as servers usually write it.
 RESULT = re.compile(
@@ -64,12 +69,26 @@ class BulkDelete:
 
     def outcomes(self, names: Iterable[str]) -> Generator[Outcome]:
         """Delete names and yield their outcomes; stop if every other name would fail as well."""
-        source = iter(names)
-        while batch := list(itertools.islice(source, KEYS_PER_REQUEST)):
-            for outcome in self._of_batch(batch):
-                yield outcome
-                over = outcome.failure is not None and outcome.failure.about_shelf
-                source = iter(()) if over else source
+        batches = _Batches(names)
+        first = next(batches, [])
+        if len(first) < KEYS_PER_REQUEST:  # One request needs no thread.
+            yield from self._of_batch(first)
+        else:
+            at_once = min(BATCHES_AT_ONCE, self._requests.config.concurrency)
+            all_batches = itertools.chain([first], batches)
+            done = map_in_order(self._settled, all_batches, at_once, is_last=_end_all)
+            with closing(done):
+                for _, outcomes in done:
+                    yield from outcomes
+        if batches.error is not None:
+            raise batches.error
+
+    def _settled(self, names: list[str]) -> list[Outcome]:
+        """Return the outcomes of a batch, in a thread; none of a batch that was not sent."""
+        outcomes: list[Outcome] = []
+        with suppress(StoppedError):
+            outcomes.extend(self._of_batch(names))
+        return outcomes
 
     def _of_batch(self, names: list[str]) -> Iterator[Outcome]:
         """Delete up to 1,000 names: in one request, except for names that XML cannot contain."""
@@ -163,6 +182,29 @@ class BulkDelete:
         # Other keys may still succeed, unless the server throttles everything.
         failure.about_shelf = is_throttled(error) and are_all_alike
         return failure
+
+
+class _Batches(Iterator[list[str]]):
+    """Lists of names, each for one request; an error of the names' source ends them."""
+
+    def __init__(self, names: Iterable[str]) -> None:
+        self._names = iter(names)
+        self.error: Exception | None = None
+        """To be raised when the outcomes of the requests in flight are known."""
+
+    def __next__(self) -> list[str]:
+        batch: list[str] = []
+        try:
+            batch = list(itertools.islice(self._names, KEYS_PER_REQUEST))
+        except Exception as error:  # noqa: BLE001  # a caller's iterator may raise anything
+            self.error = error
+        if not batch:
+            raise StopIteration
+        return batch
+
+
+def _end_all(outcomes: list[Outcome]) -> bool:
+    return any(outcome.ends_all() for outcome in outcomes)
 
 
 class _NoBulkDeleteError(Exception):
