@@ -99,6 +99,14 @@ def docs(session: nox.Session) -> None:
 
 
 @nox.session
+def site(session: nox.Session) -> None:
+    """Build the site of the documentation in build/site; a warning, such as a dead link, fails."""
+    session.install(".[all]", *packages_of("docs"))
+    options = ["--fresh-env", "--fail-on-warning", "--keep-going", "--quiet"]
+    session.run("sphinx-build", *options, "docs", "build/site", *session.posargs)
+
+
+@nox.session
 def coverage(session: nox.Session) -> None:
     """Run the whole suite with the engine that cshelve chooses, and print what it did not reach."""
     session.install("--editable", ".[all]", *packages_of("test", "servers", "others", "coverage"))
