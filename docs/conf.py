@@ -19,15 +19,14 @@ copyright = author
 release = version = cshelve.__version__
 
 extensions = ["myst_parser", "sphinx.ext.autodoc", "sphinx_copybutton"]
-exclude_patterns = ["_build"]
 
 # The anchors of headings are GitHub's, down to the level that pages link to.
 myst_heading_anchors = 4
-# No link is guessed: `shelf.ini` is a name in the text and not a site.
-myst_enable_extensions: list[str] = []
 
 html_theme = "furo"
 html_title = "cshelve"
+html_static_path = ["_static"]
+html_css_files = ["site.css"]
 html_copy_source = False
 html_show_copyright = False
 html_theme_options = {"navigation_with_keys": True}
@@ -37,6 +36,7 @@ pygments_dark_style = "github-dark"
 copybutton_prompt_text = r"\$ |>>> "
 copybutton_prompt_is_regexp = True
 copybutton_only_copy_prompt_lines = True
+copybutton_line_continuation_character = "\\"
 
 # A name in backticks becomes a link if it is one of cshelve's, and is code otherwise.
 default_role = "py:obj"
@@ -45,7 +45,7 @@ autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
 python_use_unqualified_type_names = True
 python_maximum_signature_line_length = 120
-# `CloudShelf[Any]` is written `CloudShelf` in the pages, too.
+# The contents of a page list `modify`, and not `CloudShelf.modify`.
 toc_object_entries_show_parents = "hide"
 
 
