@@ -92,6 +92,7 @@ def docs(session: nox.Session) -> None:
         "tests/test_docs.py",
         "tests/test_examples_in_docs.py",
         "tests/behaviour/test_examples.py",
+        "tests/behaviour/test_pages.py",
         "tests/config/test_reference.py",
         "tests/providers/aws_s3/test_request_counts.py",
         *session.posargs,
