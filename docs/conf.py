@@ -53,7 +53,10 @@ def readable(
     app: object, what: str, name: str, obj: object, options: object, lines: list[str]
 ) -> None:
     """Turn the text of a docstring into what Sphinx expects."""
-    lines[:] = examples_as_code(parameters_as_code(lines, parameters_of(obj)))
+    text = only_names_as_links("\n".join(lines), parameters_of(obj))
+    # What Python itself says of the fields of a named tuple.
+    text = re.sub(r"\AAlias for field number \d+", "", text)
+    lines[:] = examples_as_code(text.split("\n"))
 
 
 def parameters_of(obj: object) -> set[str]:
@@ -63,13 +66,14 @@ def parameters_of(obj: object) -> set[str]:
         return set()
 
 
-def parameters_as_code(lines: list[str], names: set[str]) -> list[str]:
-    """Mark the names of parameters as code, as methods may have the same names."""
+def only_names_as_links(text: str, parameters: set[str]) -> str:
+    """Mark as code what is no name, and parameters, as methods may have the same names."""
 
     def marked(found: re.Match[str]) -> str:
-        return f"``{found[1]}``" if found[1] in names else found[0]
+        is_name = re.fullmatch(r"[A-Za-z_][\w.]*", found[1]) and found[1] not in parameters
+        return found[0] if is_name else f"``{found[1]}``"
 
-    return [re.sub(r"(?<!`)`(\w+)`(?!`)", marked, line) for line in lines]
+    return re.sub(r"(?<!`)`([^`]+)`(?!`)", marked, text)
 
 
 def examples_as_code(lines: list[str]) -> list[str]:
@@ -79,10 +83,11 @@ def examples_as_code(lines: list[str]) -> list[str]:
     for line, before in zip(lines, ["", *lines], strict=False):
         if line and not line.startswith(" "):
             inside = False
-        elif line.startswith("    ") and not (inside or before or after_double_colon(marked)):
-            language = "console" if line.strip().startswith("pip ") else "python"
-            marked += [f".. code-block:: {language}", ""]
+        elif line.startswith("    ") and not (inside or before):
             inside = True
+            if not after_double_colon(marked):
+                language = "console" if line.strip().startswith("pip ") else "python"
+                marked += [f".. code-block:: {language}", ""]
         marked.append(line)
     return marked
 
