@@ -15,12 +15,13 @@ BARE_READY := $(BARE_VENV)/.ready
 AZURITE := .venv-azurite
 AZURITE_READY := $(AZURITE)/.ready
 
-.PHONY: demo test lint contest clean help
+.PHONY: demo test lint docs contest clean help
 
 help:
 	@echo "make demo   start a real S3 server here and watch two processes share a shelf in it"
 	@echo "make test   run the whole test suite, real servers included"
 	@echo "make lint   ruff, mypy, pyright and import-linter"
+	@echo "make docs   build the site of the documentation"
 	@echo "make contest measure cshelve beside 1.6 and bare clients, in ten minutes"
 	@echo "make clean  remove .venv, .venv-1.x, .venv-bare, .venv-azurite, .nox and caches"
 
@@ -48,6 +49,10 @@ test: $(READY) $(OLD_READY) $(AZURITE_READY)
 # The commands are those of noxfile.py, with what .venv has in place of an environment of their own.
 lint: $(READY)
 	PATH="$(abspath $(BIN)):$$PATH" $(BIN)/nox --no-venv --no-install --session lint
+
+docs: $(READY)
+	@$(BIN)/nox --session site
+	@echo "Open $(abspath build/site/index.html) in a browser."
 
 contest: $(READY) $(OLD_READY) $(BARE_READY)
 	@$(BIN)/python -m benchmarks.contest
@@ -77,5 +82,5 @@ $(BARE_READY): $(READY)
 	@touch $(BARE_READY)
 
 clean:
-	rm -rf $(VENV) $(OLD_VENV) $(BARE_VENV) $(AZURITE) .nox .coverage .coverage.*
+	rm -rf $(VENV) $(OLD_VENV) $(BARE_VENV) $(AZURITE) .nox build/site .coverage .coverage.*
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

@@ -92,10 +92,19 @@ def docs(session: nox.Session) -> None:
         "tests/test_docs.py",
         "tests/test_examples_in_docs.py",
         "tests/behaviour/test_examples.py",
+        "tests/behaviour/test_pages.py",
         "tests/config/test_reference.py",
         "tests/providers/aws_s3/test_request_counts.py",
         *session.posargs,
     )
+
+
+@nox.session
+def site(session: nox.Session) -> None:
+    """Build the site of the documentation in build/site; a warning, such as a dead link, fails."""
+    session.install(".[all]", *packages_of("docs"))
+    options = ["--fresh-env", "--fail-on-warning", "--keep-going", "--quiet"]
+    session.run("sphinx-build", *options, "docs", "build/site", *session.posargs)
 
 
 @nox.session

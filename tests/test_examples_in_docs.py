@@ -134,8 +134,8 @@ def refused(tmp_path: Path, programs: dict[str, str]) -> str:
 def test_the_pages(tmp_path: Path) -> None:
     pages = {page: page.read_text(encoding="utf-8") for page in PAGES}
     programs = {
-        # Not by its name alone: `asyncio` is a module.
-        "page_" + re.sub(r"\W", "_", page.stem) + ".py": program_of(text)
+        # Not by its name alone: `asyncio` is a module, and folders may have pages of the same name.
+        "page_" + re.sub(r"\W", "_", str(page.relative_to(ROOT))) + ".py": program_of(text)
         for page, text in pages.items()
         if any(not is_fragment for _, _, is_fragment in blocks_of(text))
     }

@@ -1,0 +1,138 @@
+"""The programs of the pages run, as a reader runs them, against a real S3 server.
+
+The blocks of Python on a page are one program. What a page of the tutorial says that its program
+prints, it prints.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+import cshelve
+from tests.rigs import S3Rig
+from tests.test_examples_in_docs import PAGES, ROOT, blocks_of
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
+
+pytestmark = [pytest.mark.s3, pytest.mark.once, pytest.mark.encryption]
+
+SECONDS = 100
+# Each page goes on with what the pages before it have stored.
+TUTORIAL = sorted((ROOT / "docs" / "tutorial").glob("*.md"))
+# These need an account of their own, or start processes that import the program again.
+ELSEWHERE = {"azure", "cluster", "gcs", "sftp"}
+# What some pages take for granted: lines that run before the program of the page.
+BEFORE = {
+    "files": 'import pathlib; pathlib.Path("today.tar").write_bytes(b"a backup")',
+    "looking-inside": (
+        'import cshelve; cshelve.open("s3://bucket/prefix").update({"report": 1, "ada": 2})'
+    ),
+    "many-writers": 'import cshelve; cshelve.open("shelf.ini")["k"] = 1',
+    "moving-data": 'import cshelve; cshelve.open("old-shelf")["ada"] = {"born": 1815}',
+}
+# The configurations that a page mentions and does not show.
+CONFIGURATION = """\
+[default]
+provider = aws-s3
+bucket_name = my-bucket
+key_prefix = {prefix}
+auth_type = default
+"""
+MORE_OPTIONS = {"reports.ini": "serializer = bytes\nuse_versioning = false\n"}
+INI = re.compile(r"^```ini\n# (\S+\.ini)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+TEXT = re.compile(r"^```text\n(.*?)^```$", re.DOTALL | re.MULTILINE)
+# Runs a program in each folder, one after the other: starting Python takes longer than most pages.
+RUNNER = """\
+import contextlib, os, pathlib, runpy, sys, traceback
+
+for folder in sys.argv[1:]:
+    os.chdir(folder)
+    with open("printed.txt", "w", encoding="utf-8") as printed, contextlib.redirect_stdout(printed):
+        try:
+            runpy.run_path("program.py", run_name="__main__")
+        except BaseException:
+            pathlib.Path("failed.txt").write_text(traceback.format_exc(), "utf-8")
+"""
+
+
+def program_of(page: Path) -> str:
+    text = page.read_text(encoding="utf-8")
+    blocks = [block for _, block, is_fragment in blocks_of(text) if not is_fragment]
+    return "\n".join([BEFORE.get(page.stem, ""), *blocks]) if blocks else ""
+
+
+def run(pages: Mapping[Path, Path], environment: Mapping[str, str]) -> None:
+    """Run the program of each page in its folder."""
+    for page, folder in pages.items():
+        folder.mkdir(exist_ok=True)
+        (folder / "program.py").write_text(program_of(page), encoding="utf-8")
+    subprocess.run(
+        [sys.executable, "-c", RUNNER, *pages.values()],
+        env=os.environ | environment,
+        check=True,
+        stdout=subprocess.DEVNULL,
+        timeout=SECONDS,
+    )
+
+
+def why_it_failed(folder: Path) -> str:
+    failed = folder / "failed.txt"
+    return failed.read_text("utf-8") if failed.exists() else ""
+
+
+@pytest.fixture
+def environment(s3: S3Rig) -> Iterator[dict[str, str]]:
+    """What a program needs to use the server by a URL, and to encrypt; its buckets are deleted."""
+    client = s3.server.client()
+    before = buckets_of(client)
+    yield {
+        "AWS_ENDPOINT_URL": s3.server.endpoint_url,
+        "AWS_ACCESS_KEY_ID": s3.server.admin.access_key,
+        "AWS_SECRET_ACCESS_KEY": s3.server.admin.secret_key,
+        "NOTES_KEY": cshelve.generate_key(),
+        "SHELF_URL": "s3://my-bucket/by-variable",
+        "PYTHONIOENCODING": "utf-8",
+    }
+    for bucket in buckets_of(client) - before:
+        client.delete_bucket(Bucket=bucket)  # SeaweedFS does not ask for an empty one.
+
+
+def buckets_of(client: S3Client) -> set[str]:
+    return {bucket["Name"] for bucket in client.list_buckets()["Buckets"]}
+
+
+def test_the_tutorial_prints_what_it_says(environment: dict[str, str], tmp_path: Path) -> None:
+    assert len(TUTORIAL) == 6
+    for page in TUTORIAL:
+        text = page.read_text(encoding="utf-8")
+        for name, configuration in INI.findall(text):
+            (tmp_path / name).write_text(configuration, encoding="utf-8")
+        run({page: tmp_path}, environment)
+        assert why_it_failed(tmp_path) == "", page.name
+        assert (tmp_path / "printed.txt").read_text("utf-8") == "".join(TEXT.findall(text))
+
+
+def test_the_other_pages_run(environment: dict[str, str], tmp_path: Path) -> None:
+    pages = {
+        page: tmp_path / page.stem
+        for page in PAGES
+        if page not in TUTORIAL and page.stem not in ELSEWHERE and program_of(page)
+    }
+    assert len(pages) > 10
+    for page, folder in pages.items():
+        folder.mkdir()
+        for name in re.findall(r'"([\w-]+\.ini)"', program_of(page)):
+            configuration = CONFIGURATION.format(prefix=f"{page.stem}-{Path(name).stem}")
+            (folder / name).write_text(configuration + MORE_OPTIONS.get(name, ""))
+    run(pages, environment)
+    failed = {folder.name: why_it_failed(folder) for folder in pages.values()}
+    assert {name: why for name, why in failed.items() if why} == {}
