@@ -3,24 +3,39 @@
 from __future__ import annotations
 
 import itertools
+import json
 import os
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from subprocess import PIPE
+from typing import Any
 
 import pytest
 
-from testbed.seaweedfs import SeaweedFS
+from testbed.seaweedfs import IdentitySpec, SeaweedFS
 
 FOLDER = Path(__file__).parent
 BUCKET = "cookbook"
 
+# Of the AWS Lambda function.
+SHELF_OF_FUNCTION = f"s3://{BUCKET}/notes?serializer=json&check_bucket=false"
+
 _numbers = itertools.count()
+
+
+def policy_of(shelf: str) -> dict[str, Any]:
+    """Return the least policy, as the page tells readers to make it."""
+    command = [sys.executable, "-m", "cshelve", "policy", shelf, "--flag", "w"]
+    policy: dict[str, Any] = json.loads(subprocess.run(command, check=True, stdout=PIPE).stdout)
+    return policy
 
 
 @pytest.fixture(scope="session")
 def server() -> Iterator[SeaweedFS]:
-    with SeaweedFS() as server:
+    function = IdentitySpec("function", policies=[("function", policy_of(SHELF_OF_FUNCTION))])
+    with SeaweedFS([function]) as server:
         server.client().create_bucket(Bucket=BUCKET)
         yield server
 
