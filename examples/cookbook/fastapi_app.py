@@ -26,7 +26,11 @@ LINK_SECONDS = 60
 async def lifespan(app: FastAPI) -> AsyncIterator[None]:
     # Opened here and not above: each of uvicorn's workers has its own event loop.
     sessions = f"{STORE}/sessions?serializer=json&expire_after_seconds={SESSION_SECONDS}"
-    files = f"{STORE}/files?serializer=bytes&use_versioning=false"
+    # Browsers save what they get: they do not run the scripts of an uploaded page.
+    files = (
+        f"{STORE}/files?serializer=bytes&use_versioning=false"
+        "&put_params.ContentDisposition=attachment"
+    )
     async with cshelve.aopen(sessions) as app.state.sessions:
         with await asyncio.to_thread(cshelve.open, files) as app.state.files:
             yield

@@ -23,9 +23,10 @@ LINK_SECONDS = 60
 sessions: cshelve.Shelf[dict[str, Any]] = cshelve.open(
     f"{STORE}/sessions?serializer=json&expire_after_seconds={SESSION_SECONDS}"
 )
-# Each object is the file and nothing else, so that browsers can get it from the bucket.
+# Each object is the file and nothing else, so that browsers can get it from the bucket. They save
+# it, whatever it is: otherwise, the scripts of an uploaded page would run in a visitor's browser.
 files: cshelve.CloudShelf[bytes] = cshelve.open(
-    f"{STORE}/files?serializer=bytes&use_versioning=false"
+    f"{STORE}/files?serializer=bytes&use_versioning=false&put_params.ContentDisposition=attachment"
 )
 
 

@@ -60,7 +60,9 @@ def test_uploads_and_sessions(url: str, store: str) -> None:
         redirect = ada.get("/files/large.bin")
         assert redirect.status_code == 307
         # Straight from the bucket, without a cookie.
-        assert httpx.get(redirect.headers["location"], timeout=60).content == LARGE
+        answer = httpx.get(redirect.headers["location"], timeout=60)
+        assert answer.content == LARGE
+        assert answer.headers["content-disposition"] == "attachment"
         assert ada.get("/files/absent.png").status_code == 404
 
         cookie = ada.cookies["session"]

@@ -43,6 +43,7 @@ def test_a_file_is_uploaded_and_comes_from_the_bucket(client: Any) -> None:
     link = client.get("/files/photo.png").headers["Location"]
     with urllib.request.urlopen(link, timeout=20) as answer:
         assert answer.read() == PICTURE
+        assert answer.headers["Content-Disposition"] == "attachment"
     assert client.get("/files/absent.png").status_code == 404
 
 
