@@ -4,6 +4,8 @@
 first time and then kept. What follows `--` goes to pytest: `nox -s bare -- -k filesystem -x`.
 """
 
+from pathlib import Path
+
 import nox
 
 nox.needs_version = ">=2025.2.9"
@@ -12,6 +14,7 @@ nox.options.reuse_venv = "yes"
 nox.options.download_python = "never"
 
 PROJECT = nox.project.load_toml("pyproject.toml")
+COOKBOOK = Path("examples/cookbook")
 PYTHONS = ["3.11", "3.12", "3.13", "3.14"]
 OF_STORES = ("aws_s3", "azure_blob", "gcs", "sftp")
 WITHOUT_SERVERS = [f"--ignore=tests/providers/{name}" for name in OF_STORES]
@@ -81,6 +84,17 @@ def science(session: nox.Session) -> None:
     """Run the tests of `unpickle_only` with numpy and pandas."""
     session.install(".", "numpy", "pandas", *packages_of("test"))
     session.run("pytest", "tests/values/test_unpickle_numpy.py", *session.posargs)
+
+
+@nox.session
+def cookbook(session: nox.Session) -> None:
+    """Run the programs of the cookbook with the frameworks that they use, and check their types."""
+    session.install(".[all]", *packages_of("test", "servers", "cookbook"))
+    # The release that a recipe moves from.
+    session.run("make", "--quiet", ".venv-1.x/.ready", external=True)
+    # Named one by one: the folder is left out of what mypy looks for.
+    session.run("mypy", *map(str, sorted(COOKBOOK.rglob("*.py"))))
+    session.run("pytest", "-p", "no:cacheprovider", str(COOKBOOK), *session.posargs)
 
 
 @nox.session

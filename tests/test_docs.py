@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tools import cookbook_pages
+
 ROOT = Path(__file__).parents[1]
 PAGES = sorted([*ROOT.glob("*.md"), *ROOT.glob("docs/**/*.md")])
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
@@ -61,3 +63,13 @@ def test_a_link_leads_somewhere(page: str, target: str) -> None:
 @pytest.mark.parametrize(("page", "text"), python_blocks())
 def test_an_example_compiles(page: str, text: str) -> None:
     compile(text, page, "exec")
+
+
+@pytest.mark.parametrize("page", cookbook_pages.PAGES, ids=lambda page: page.stem)
+def test_the_python_of_a_recipe_is_its_program(page: Path) -> None:
+    text = page.read_text("utf-8")
+    assert text == cookbook_pages.updated(text), f"out of date: run {cookbook_pages.COMMAND}"
+    programs = [
+        name for name, language in cookbook_pages.PLACE.findall(text) if language == "python"
+    ]
+    assert len(programs) == text.count("```python")

@@ -21,6 +21,7 @@ from testbed.faults import (
     Fault,
     ForbidAbsent,
     Hang,
+    WithHeaders,
     WithoutHeaders,
 )
 from testbed.http_messages import Response
@@ -387,6 +388,16 @@ class TestPromises:
             found = doctor(self.shelf(tmp_path, moto, proxy), status=1)
         assert with_status(found, "failed") == ["conditional writes"]
         assert "plain writes" in found["conditional writes"]["advice"]
+        assert moto.client().list_objects_v2(Bucket="promises").get("KeyCount") == 0
+
+    def test_conditions_that_hold_are_refused(
+        self, moto: Moto, proxy: FaultProxy, tmp_path: Path
+    ) -> None:
+        fault = WithHeaders(["If-Match"], Answer(412, "PreconditionFailed"))
+        with proxy.inject(fault, method="PUT", times=None):
+            found = doctor(self.shelf(tmp_path, moto, proxy), status=1)
+        assert with_status(found, "failed") == ["conditional writes"]
+        assert "although the condition holds" in found["conditional writes"]["detail"]
         assert moto.client().list_objects_v2(Bucket="promises").get("KeyCount") == 0
 
     def test_a_wrong_checksum_is_accepted(
