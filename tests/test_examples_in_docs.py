@@ -74,6 +74,7 @@ class User:
 ada = grace = User("Ada", "ada@example.org")
 provider: Provider = InMemory()
 db: cshelve.Shelf[Any] = cshelve.open("users.ini")
+files: cshelve.Shelf[bytes] = cshelve.open("files.ini")  # serializer = bytes
 
 
 def renamed(user: User) -> User:
@@ -144,15 +145,19 @@ def test_the_pages(tmp_path: Path) -> None:
     assert refused(tmp_path, programs) == ""
 
 
-def test_the_docstrings(tmp_path: Path) -> None:
+def program_of_docstrings() -> str:
+    """Return a program with a function of each example, so that none uses names of another."""
     examples = [(module, *each) for module in MODULES for each in examples_of(module)]
     functions = [
-        # Each by itself, so that none goes on with the names of another.
         f"{HEADS[module.parent.name == '_aio'].format(name, number)}  # {module.name}\n{example}\n"
         for number, (module, name, example) in enumerate(examples)
     ]
     assert len(functions) > 10
-    assert refused(tmp_path, {"docstrings.py": "\n\n".join((BEFORE_DOCSTRINGS, *functions))}) == ""
+    return "\n\n".join((BEFORE_DOCSTRINGS, *functions))
+
+
+def test_the_docstrings(tmp_path: Path) -> None:
+    assert refused(tmp_path, {"docstrings.py": program_of_docstrings()}) == ""
 
 
 def test_both_see_the_types_of_cshelve(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The programs of the pages run, as a reader runs them, against a real S3 server.
+"""The programs of the pages, and the examples of docstrings, run against a real S3 server.
 
 The blocks of Python on a page are one program. What a page of the tutorial says that its program
 prints, it prints.
@@ -18,7 +18,7 @@ import pytest
 
 import cshelve
 from tests.rigs import S3Rig
-from tests.test_examples_in_docs import PAGES, ROOT, blocks_of
+from tests.test_examples_in_docs import PAGES, ROOT, blocks_of, program_of_docstrings
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -47,7 +47,8 @@ bucket_name = my-bucket
 key_prefix = {prefix}
 auth_type = default
 """
-MORE_OPTIONS = {"reports.ini": "serializer = bytes\nuse_versioning = false\n"}
+OF_FILES = "serializer = bytes\nuse_versioning = false\n"
+MORE_OPTIONS = {"reports.ini": OF_FILES, "files.ini": OF_FILES}
 INI = re.compile(r"^```ini\n# (\S+\.ini)\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 TEXT = re.compile(r"^```text\n(.*?)^```$", re.DOTALL | re.MULTILINE)
 # Runs a program in each folder, one after the other: starting Python takes longer than most pages.
@@ -61,6 +62,38 @@ for folder in sys.argv[1:]:
             runpy.run_path("program.py", run_name="__main__")
         except BaseException:
             pathlib.Path("failed.txt").write_text(traceback.format_exc(), "utf-8")
+"""
+# Calls the function of each example in turn. The shelf has what they take for granted.
+CALLS = """
+
+import asyncio, inspect, pathlib, traceback
+
+KEYS = ("ada", "grace", "greeting", "report", "inbox/letter")
+files["backup.tar"] = files["report.pdf"] = b"..."
+pathlib.Path("today.tar").write_bytes(b"a backup")
+cshelve.open("old-shelf")["k"] = 1
+failed = []
+for name, function in list(globals().items()):
+    if not inspect.isfunction(function) or not name[-1].isdigit() or name in ELSEWHERE:
+        continue
+    db.clear()
+    db.update(dict.fromkeys(KEYS, ada))
+    try:
+        if inspect.iscoroutinefunction(function):
+            async def run(function=function):
+                async with cshelve.aopen("users.ini") as shelf:
+                    await function(shelf)
+            asyncio.run(run())
+        else:
+            function()
+    except cshelve.BulkError:
+        if not name.startswith("FailingProvider"):  # Its example says that it raises this.
+            failed.append((name, traceback.format_exc()))
+    except Exception:
+        failed.append((name, traceback.format_exc()))
+db.close()
+files.close()
+assert not failed, "\\n".join(why for _, why in failed)
 """
 
 
@@ -136,3 +169,21 @@ def test_the_other_pages_run(environment: dict[str, str], tmp_path: Path) -> Non
     run(pages, environment)
     failed = {folder.name: why_it_failed(folder) for folder in pages.values()}
     assert {name: why for name, why in failed.items() if why} == {}
+
+
+def test_the_examples_of_docstrings_run(environment: dict[str, str], tmp_path: Path) -> None:
+    program = program_of_docstrings()
+    # A server that nobody has.
+    elsewhere = set(re.findall(r"def (Sftp_\d+)", program))
+    assert len(elsewhere) == 1
+    for name in re.findall(r'"([\w-]+\.ini)"', program):
+        configuration = CONFIGURATION.format(prefix=f"docstrings-{name}")
+        (tmp_path / name).write_text(configuration + MORE_OPTIONS.get(name, ""))
+    (tmp_path / "program.py").write_text(f"{program}\nELSEWHERE = {elsewhere}\n{CALLS}", "utf-8")
+    subprocess.run(
+        [sys.executable, "-c", RUNNER, tmp_path],
+        env=os.environ | environment,
+        check=True,
+        timeout=SECONDS,
+    )
+    assert why_it_failed(tmp_path) == ""

@@ -514,7 +514,7 @@ class CloudShelf(shelve.Shelf[V]):
         If anything fails, nothing is stored. Raises `UnsupportedOperationError` for other shelves,
         the errors of reading the file, and `StorageError` if its size changes meanwhile.
 
-            db.upload("backup.tar", "/var/backups/today.tar", progress=print)
+            files.upload("backup.tar", "today.tar", progress=print)
         """
         outcomes = Outcomes("uploaded", total=1, progress=progress)
         with closing(outcomes):
@@ -533,7 +533,7 @@ class CloudShelf(shelve.Shelf[V]):
         Raises `KeyNotFoundError`, `ConflictError` if another writer replaces the value meanwhile,
         `UnsupportedOperationError` for other shelves, and the errors of writing the file.
 
-            db.download("backup.tar", "/tmp/today.tar")
+            files.download("backup.tar", "today.tar")
         """
         outcomes = Outcomes("downloaded", total=1, progress=progress)
         with closing(outcomes):
@@ -551,7 +551,7 @@ class CloudShelf(shelve.Shelf[V]):
         Raises `UnsupportedOperationError`, which is an `io.UnsupportedOperation`, for other
         shelves.
 
-            link = db.presigned_url("report.pdf", expires_seconds=600)
+            link = files.presigned_url("report.pdf", expires_seconds=600)
         """
         return files.presigned_url(self._values, checked_key(key), expires_seconds)
 
