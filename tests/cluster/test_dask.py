@@ -25,16 +25,22 @@ def client() -> Iterator[Any]:
     """Two workers. They are started once, and have the environment of that time."""
     pickled_by = copyreg.dispatch_table.copy()
     distributed = pytest.importorskip("distributed", reason="the extra dask is not installed")
-    with (
-        distributed.LocalCluster(
-            n_workers=2, threads_per_worker=1, processes=True, dashboard_address=None
-        ) as cluster,
-        distributed.Client(cluster) as client,
-    ):
-        yield client
-    # Distributed changes how every exception of the process is pickled, for other tests too.
-    copyreg.dispatch_table.clear()
-    copyreg.dispatch_table.update(pickled_by)
+    try:
+        with (
+            distributed.LocalCluster(
+                # Any free port: another cluster on this machine may have the usual one.
+                n_workers=2,
+                threads_per_worker=1,
+                processes=True,
+                dashboard_address="127.0.0.1:0",
+            ) as cluster,
+            distributed.Client(cluster) as client,
+        ):
+            yield client
+    finally:
+        # Distributed changes how every exception of the process is pickled, for other tests too.
+        copyreg.dispatch_table.clear()
+        copyreg.dispatch_table.update(pickled_by)
 
 
 @pytest.fixture
