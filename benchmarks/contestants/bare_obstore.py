@@ -47,6 +47,17 @@ def obstore_acts(store: Any, place: Place, threads: ThreadPoolExecutor) -> Acts:
         for key in values:
             store.head(place.prefix + key)
 
+    def modify_each(values: Values) -> None:
+        for key in values:
+            name = place.prefix + key
+            answer = store.get(name)
+            value = dict(pickle.loads(answer.bytes()))
+            condition = {"e_tag": answer.meta["e_tag"]}
+            store.put(name, pickle.dumps(value, PROTOCOL), mode=condition)
+
+    def names() -> list[str]:
+        return [each["path"] for page in store.list(place.prefix) for each in page]
+
     def put_all(values: Values) -> None:
         for _ in threads.map(put, values.keys(), values.values()):
             pass
@@ -55,9 +66,12 @@ def obstore_acts(store: Any, place: Place, threads: ThreadPoolExecutor) -> Acts:
         "set": put_each,
         "get": lambda values: {key: get(key) for key in values},
         "in": head_each,
+        "modify": modify_each,
         "write": put_all,
         "read": lambda values: dict(zip(values, threads.map(get, values), strict=True)),
         "len": lambda values: sum(len(page) for page in store.list(place.prefix)),
+        "list": lambda values: len(names()),
+        "clear": lambda values: store.delete(names()),
     }
 
 

@@ -53,4 +53,6 @@ def mapping_acts(db: MutableMapping[str, Any]) -> Acts:
         "read": get_each,
         "items": lambda values: dict(db.items()),
         "len": lambda values: len(db),
+        "list": lambda values: sum(1 for _ in db),
+        "clear": lambda values: db.clear(),
     }

@@ -8,13 +8,13 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 from benchmarks.contestants.turns import Place
 from benchmarks.rounds import Taken
 from testbed.environments import ROOT, own_surroundings, python_in
 
-__all__ = ["Contestant", "Program"]
+__all__ = ["Contestant", "Program", "Turn"]
 
 
 @dataclass(frozen=True)
@@ -53,6 +53,14 @@ class Program:
                 raise
 
 
+class Turn(NamedTuple):
+    """What an act took."""
+
+    taken: Taken
+    peak_bytes: int
+    """The most memory in use during an act with a large value, beyond what was in use before."""
+
+
 class Contestant:
     """A running program: its versions, and the acts that it supports."""
 
@@ -65,7 +73,12 @@ class Contestant:
 
     def taken_by(self, act: str, values: int) -> Taken:
         """Let the program do the act with this number of values, and return the time it took."""
-        return Taken(*self._ask(f"{act} {values}"))
+        return self.turn(act, values).taken
+
+    def turn(self, act: str, values: int = 1, size: int = 0) -> Turn:
+        """Let the program do the act with this number of small values, or one large value."""
+        *taken, peak_bytes = self._ask(f"{act} {values} {size}")
+        return Turn(Taken(*taken), peak_bytes)
 
     def _ask(self, line: str) -> Any:
         print(line, file=self._requests, flush=True)

@@ -6,7 +6,7 @@ import sys
 
 import cshelve
 from benchmarks.contestants.mapping import ini, mapping_acts
-from benchmarks.contestants.turns import Acts, Turns
+from benchmarks.contestants.turns import Acts, Turns, Values
 from benchmarks.machine import versions
 from cshelve.providers import AwsS3
 
@@ -19,8 +19,16 @@ def main(engine: str) -> None:
         db = cshelve.open(file)
     assert isinstance(db, cshelve.CloudShelf)
     with db:
-        acts: Acts = {**mapping_acts(db), "read": lambda values: dict(db.get_many(values))}
+        acts: Acts = {
+            **mapping_acts(db),
+            "read": lambda values: dict(db.get_many(values)),
+            "modify": lambda values: modify_each(db, values),
+        }
         turns.take(acts, f"{versions('cshelve', 'boto3')}, engine {engine_of(db)}")
+
+
+def modify_each(db: cshelve.CloudShelf, values: Values) -> Values:
+    return {key: db.modify(key, dict) for key in values}
 
 
 def engine_of(db: cshelve.CloudShelf) -> str:
