@@ -10,12 +10,15 @@ OLD_READY := $(OLD_VENV)/.ready
 # boto3 and obstore without cshelve, which it is measured beside.
 BARE_VENV := .venv-bare
 BARE_READY := $(BARE_VENV)/.ready
+# Other packages that keep values in S3, which it is measured beside.
+PEERS_VENV := .venv-peers
+PEERS_READY := $(PEERS_VENV)/.ready
 
 # The emulator of Azure Blob Storage, in Node.js, which .venv has.
 AZURITE := .venv-azurite
 AZURITE_READY := $(AZURITE)/.ready
 
-.PHONY: demo test lint docs contest clean help
+.PHONY: demo test lint docs contest figures clean help
 
 help:
 	@echo "make demo   start a real S3 server here and watch two processes share a shelf in it"
@@ -23,7 +26,8 @@ help:
 	@echo "make lint   ruff, mypy, pyright and import-linter"
 	@echo "make docs   build the site of the documentation"
 	@echo "make contest measure cshelve beside 1.6 and bare clients, in ten minutes"
-	@echo "make clean  remove .venv, .venv-1.x, .venv-bare, .venv-azurite, .nox and caches"
+	@echo "make figures measure it beside other packages too, and draw it, in twelve minutes"
+	@echo "make clean  remove .venv, .venv-1.x, .venv-bare, .venv-peers, .venv-azurite, .nox and caches"
 
 demo: $(READY)
 	@$(BIN)/python -m examples.demo
@@ -57,6 +61,10 @@ docs: $(READY)
 contest: $(READY) $(OLD_READY) $(BARE_READY)
 	@$(BIN)/python -m benchmarks.contest
 
+# FIGURES_ARGS: --quick, for an impression of the figures in a few minutes.
+figures: $(READY) $(OLD_READY) $(BARE_READY) $(PEERS_READY)
+	@$(BIN)/python -m benchmarks.figures $(FIGURES_ARGS)
+
 # pip 25.1 is the first that installs dependency groups.
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
@@ -81,6 +89,13 @@ $(BARE_READY): $(READY)
 	$(BARE_VENV)/bin/python -m pip install --quiet --constraint $(BARE_VENV)/versions.txt boto3 obstore
 	@touch $(BARE_READY)
 
+$(PEERS_READY): Makefile
+	$(PYTHON) -m venv $(PEERS_VENV)
+	$(PEERS_VENV)/bin/python -m pip install --quiet "persidict[aws]==0.309.0" "s3dol==1.0.0" \
+		"s3fs==2026.9.0" "py-key-value-aio[s3]==0.5.0"
+	@touch $(PEERS_READY)
+
 clean:
-	rm -rf $(VENV) $(OLD_VENV) $(BARE_VENV) $(AZURITE) .nox build/site .coverage .coverage.*
+	rm -rf $(VENV) $(OLD_VENV) $(BARE_VENV) $(PEERS_VENV) $(AZURITE) .nox build/site
+	rm -rf .coverage .coverage.*
 	rm -rf .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache

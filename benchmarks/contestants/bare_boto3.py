@@ -14,12 +14,15 @@ from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, TypedDict
 
+from botocore.config import Config
+
 from benchmarks.contestants.turns import PROTOCOL, Acts, Place, Turns, Values
 from benchmarks.machine import versions
 from testbed.s3_client import Identity, s3_client
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
+    from types_boto3_s3.type_defs import ObjectIdentifierTypeDef
 
 
 class Location(TypedDict):
@@ -28,9 +31,6 @@ class Location(TypedDict):
 
 
 def main(*arguments: str) -> None:
-    # It exists where boto3 does.
-    from botocore.config import Config
-
     turns = Turns()
     place = turns.place
     identity = Identity(place.access_key, place.secret_key)
@@ -74,9 +74,11 @@ def boto3_acts(client: S3Client, place: Place) -> Acts:
 
     def clear(values: Values) -> None:
         for page in pages():
-            keys = [{"Key": each["Key"]} for each in page.get("Contents", ())]
-            if keys:
-                client.delete_objects(Bucket=place.bucket, Delete={"Objects": keys})  # type: ignore[typeddict-item]
+            objects: list[ObjectIdentifierTypeDef] = [
+                {"Key": each["Key"]} for each in page.get("Contents", ())
+            ]
+            if objects:
+                client.delete_objects(Bucket=place.bucket, Delete={"Objects": objects})
 
     return {
         "set": put_each,
