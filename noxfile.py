@@ -98,6 +98,14 @@ def cookbook(session: nox.Session) -> None:
 
 
 @nox.session
+def ray(session: nox.Session) -> None:
+    """Run the tests of `cshelve.ray` on a real Ray, which starts processes on this machine."""
+    session.install(".[ray,aws-s3]", *packages_of("test", "servers"))
+    chosen = session.posargs or ["tests/cluster/test_ray.py", "tests/cluster/test_without_ray.py"]
+    session.run("pytest", *chosen)
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Check the documentation: links, code, examples, options, and the table of requests."""
     session.install(".[all]", *packages_of("lint", "test", "servers"))

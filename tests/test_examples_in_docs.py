@@ -52,6 +52,9 @@ MODULES = [
 ]
 BLOCK = re.compile(r"^(<!-- fragment -->\n+)?```(?:python|py)\n(.*?)^```", re.DOTALL | re.MULTILINE)
 MOST_FRAGMENTS = 2
+# What examples import but no test environment has, as it is large. mypy knows of them from the
+# settings in pyproject.toml.
+NOT_INSTALLED = ("ray",)
 
 # What the examples of docstrings take for granted.
 BEFORE_DOCSTRINGS = """\
@@ -122,9 +125,20 @@ def refused(tmp_path: Path, programs: dict[str, str]) -> str:
     for name, program in programs.items():
         (tmp_path / name).write_text(program, encoding="utf-8")
     files = [str(tmp_path / name) for name in programs]
+    for module in NOT_INSTALLED:
+        stub = tmp_path.joinpath("stubs", *module.split("."), "__init__.pyi")
+        stub.parent.mkdir(parents=True)
+        stub.write_text("from typing import Any\n\ndef __getattr__(name: str) -> Any: ...\n")
     settings = tmp_path / "pyrightconfig.json"
     settings.write_text(
-        json.dumps({"include": files, "typeCheckingMode": "basic", "extraPaths": [f"{ROOT}/src"]})
+        json.dumps(
+            {
+                "include": files,
+                "typeCheckingMode": "basic",
+                "extraPaths": [f"{ROOT}/src"],
+                "stubPath": str(tmp_path / "stubs"),
+            }
+        )
     )
     commands = ([*MYPY, *files], [*PYRIGHT, "--level", "error", "--project", str(settings)])
     ended = [
