@@ -106,6 +106,15 @@ def ray(session: nox.Session) -> None:
 
 
 @nox.session
+def torch(session: nox.Session) -> None:
+    """Run the tests of `cshelve.torch` with PyTorch, whose workers are forked and spawned."""
+    # Exactly this one: on Linux, others may bring gigabytes for graphics cards.
+    session.install(".[aws-s3]", "torch==2.13.0", "numpy", *packages_of("test", "servers"))
+    chosen = ["tests/cluster/test_torch_loader.py", "tests/cluster/test_torch.py"]
+    session.run("pytest", *(session.posargs or chosen))
+
+
+@nox.session
 def docs(session: nox.Session) -> None:
     """Check the documentation: links, code, examples, options, and the table of requests."""
     session.install(".[all]", *packages_of("lint", "test", "servers"))

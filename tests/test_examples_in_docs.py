@@ -54,7 +54,7 @@ BLOCK = re.compile(r"^(<!-- fragment -->\n+)?```(?:python|py)\n(.*?)^```", re.DO
 MOST_FRAGMENTS = 2
 # What examples import but no test environment has, as it is large. mypy knows of them from the
 # settings in pyproject.toml.
-NOT_INSTALLED = ("ray",)
+NOT_INSTALLED = ("ray", "torch.utils.data")
 
 # What the examples of docstrings take for granted.
 BEFORE_DOCSTRINGS = """\

@@ -11,14 +11,19 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from cshelve.exceptions import KeyNotFoundError
 
 if TYPE_CHECKING:
+    from torch.utils.data import Dataset
+
     from cshelve._shelf.shelf import CloudShelf
+else:
+    Dataset = Generic  # Only type checkers want PyTorch's class, which would have to be imported.
 
 __all__ = ["ShelfDataset"]
 
 V = TypeVar("V")
 
 
-class ShelfDataset(Generic[V]):
+# mypy does not look into PyTorch, whose types depend on what is installed.
+class ShelfDataset(Dataset[V]):  # type: ignore[misc]
     """A map-style dataset: the values of a shelf by the positions of their keys.
 
     Pass it to `torch.utils.data.DataLoader`, which reads each batch by one call of `__getitems__`.
