@@ -10,7 +10,7 @@ import pytest
 
 import cshelve
 from cshelve._shelf import partitions, sampling
-from tests.rigs import Place, S3Rig
+from tests.rigs import GcsRig, Place, S3Rig
 from tests.shelf.partitions.rig import Bucket, keys_of, over
 
 NESTED = {f"{a}/{b}-{c:02}": c for a in "xyz" for b in ("é", "b") for c in range(20)}
@@ -125,17 +125,25 @@ def test_a_real_server_with_another_order_loses_no_key(
             assert sorted(keys_of(parts)) == sorted(keys)
 
 
-@pytest.mark.s3
-@pytest.mark.once
+@pytest.mark.parametrize(
+    "store",
+    [
+        pytest.param("s3", marks=[pytest.mark.s3, pytest.mark.once]),
+        pytest.param("gcs", marks=pytest.mark.gcs),
+    ],
+)
 def test_a_bucket_is_listed_from_the_beginning_of_a_part(
-    s3: S3Rig, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, store: str
 ) -> None:
     small_pages(monkeypatch)
-    with cshelve.open_from_dict(s3.config()) as db:
+    rig: S3Rig | GcsRig = request.getfixturevalue(store)
+    with cshelve.open_from_dict(rig.config()) as db:
         db.update({f"{number:04}": number for number in range(300)})
         parts = db.partitions(4)
         sizes = [len(part) for part in parts]
+        assert sum(sizes) == 300
         assert max(sizes) <= 3 * min(sizes)
         assert all(part._is_sought for part in parts)
         for one, other in pairwise(parts):
             assert max(one.keys()) < min(other.keys())
+        assert dict(pair for part in parts for pair in part) == dict(db.items())

@@ -19,6 +19,7 @@ from tests.providers.aws_s3.faults.operations import (
     changed_in_cache,
 )
 from tests.rigs import S3Rig
+from tests.shelf.pickling.rig import again
 
 pytestmark = pytest.mark.s3
 
@@ -115,6 +116,33 @@ class TestCredentialsThatExpire(WithAWallet):
         if operation.keys and operation.sends[0] in WRITES:
             assert_numbers(caught.value, operation, case)
         assert case.stored() == BEFORE
+
+
+class TestUnpickledShelvesWhoseCredentialsExpire(WithAWallet):
+    def test_share_the_new_ones(
+        self, case: Case, wallet: Wallet, expiring: cshelve.CloudShelf
+    ) -> None:
+        reader, admin = case.s3.server.reader, case.s3.server.admin
+        wallet.hold(reader.access_key, reader.secret_key, good_for=timedelta(minutes=2))
+        with again(expiring) as one, again(expiring) as other:
+            assert one.provider is other.provider
+            for each in (one, other):
+                with pytest.raises(cshelve.AuthError, match="s3:PutObject"):
+                    each["k"] = 8
+            wallet.hold(admin.access_key, admin.secret_key, good_for=timedelta(minutes=2))
+            one["k"] = 8
+            other["k"] = 9
+        assert case.stored() == BEFORE | {"k": 9}
+
+    def test_renew_them_for_a_later_one(self, wallet: Wallet, expiring: cshelve.CloudShelf) -> None:
+        with again(expiring) as one:
+            one["k"] = 8
+            provider = one.provider
+        wallet.give("echo the door is shut >&2; exit 1\n")
+        with again(expiring) as later:
+            assert later.provider is provider
+            with pytest.raises(cshelve.AuthError, match="the door is shut"):
+                later["k"]
 
 
 class TestAProgramThatGivesNoCredentials(WithAWallet):
