@@ -105,7 +105,7 @@ def memory_config() -> dict[str, dict[str, Any]]:
     return {"default": {"provider": "in-memory", "persist-key": unique_name()}}
 
 
-def folder_config(folder: Path) -> dict[str, dict[str, Any]]:
+def folder_config(folder: Path | str) -> dict[str, dict[str, Any]]:
     return {"default": {"provider": "filesystem", "folder_path": str(folder)}}
 
 

@@ -12,6 +12,7 @@ from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
+from cshelve._shelf.lazy_shelf import LazyShelf
 from cshelve.exceptions import MissingDependencyError
 
 if TYPE_CHECKING:
@@ -61,7 +62,7 @@ def from_bag(bag: Bag, target: CloudShelf[Any]) -> int:
         from_bag(to_bag(db).map(lambda pair: (pair[0], len(pair[1]))), lengths)
     """
     _bag_module()
-    stored: int = bag.map_partitions(partial(_store, target)).sum().compute()
+    stored: int = bag.map_partitions(partial(_store, LazyShelf(target))).sum().compute()
     return stored
 
 
@@ -70,7 +71,7 @@ def _pairs(parts: Iterable[Partition[Any]]) -> list[tuple[str, Any]]:
     return [pair for part in parts for pair in part.items()]
 
 
-def _store(target: CloudShelf[Any], pairs: Iterable[tuple[str, Any]]) -> list[int]:
+def _store(target: LazyShelf[Any], pairs: Iterable[tuple[str, Any]]) -> list[int]:
     stored = 0
 
     def counted() -> Iterator[tuple[str, Any]]:
@@ -79,7 +80,7 @@ def _store(target: CloudShelf[Any], pairs: Iterable[tuple[str, Any]]) -> list[in
             yield pair
             stored += 1
 
-    target.set_many(counted())
+    target.get().set_many(counted())
     return [stored]
 
 

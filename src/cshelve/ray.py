@@ -14,6 +14,7 @@ from functools import lru_cache, partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
+from cshelve._shelf.lazy_shelf import LazyShelf
 from cshelve.exceptions import ConfigurationError, MissingDependencyError
 
 try:
@@ -96,11 +97,11 @@ class ShelfDatasink(Datasink):  # type: ignore[misc]  # as above
     """
 
     def __init__(self, target: CloudShelf[Any]) -> None:
-        self._target = target
+        self._target = LazyShelf(target)
 
     def write(self, blocks: Iterable[Any], ctx: Any) -> None:
         """Store the rows of some blocks; Ray calls this in its tasks."""
-        self._target.set_many(pair for block in blocks for pair in _pairs(block))
+        self._target.get().set_many(pair for block in blocks for pair in _pairs(block))
 
 
 def _blocks(part: Partition[Any], limit: int | None) -> Iterator[pandas.DataFrame]:

@@ -103,6 +103,24 @@ def test_a_worker_raises_the_errors_of_the_shelf(
     assert caught.value.failures
 
 
+def test_a_variable_that_workers_lack_is_an_error_of_the_task(
+    client: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Raised while a worker unpickles a task, it would be lost, and nobody would get a result."""
+    dask = pytest.importorskip("dask.bag")
+    monkeypatch.setenv("CSHELVE_TEST_FOLDER", str(tmp_path / "words"))
+    with cshelve.open_from_dict(folder_config("$CSHELVE_TEST_FOLDER")) as db:
+        db.update(WORDS)
+        pairs = dask.from_sequence([("k", 1)])
+        for use in (
+            lambda: cshelve.dask.to_bag(db, 2).compute(),
+            lambda: cshelve.dask.from_bag(pairs, db),
+            lambda: client.submit(list, db.partitions(2)[0]).result(),
+        ):
+            with pytest.raises(cshelve.ConfigurationError, match="CSHELVE_TEST_FOLDER"):
+                use()
+
+
 def test_tasks_of_a_worker_share_a_client(client: Any, db: cshelve.CloudShelf[Any]) -> None:
     providers = partial(_providers, db.provider.location)
     found = cshelve.dask.to_bag(db, 12).map_partitions(providers).compute()

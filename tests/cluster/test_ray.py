@@ -178,6 +178,18 @@ def test_a_worker_raises_the_errors_of_the_shelf(
         read(ray, db).take_all()
 
 
+def test_a_variable_that_workers_lack_is_an_error_of_the_task(
+    ray: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CSHELVE_TEST_FOLDER", str(tmp_path / "words"))
+    with cshelve.open_from_dict(folder_config("$CSHELVE_TEST_FOLDER")) as db:
+        db.update(WORDS)
+        with pytest.raises(cshelve.ConfigurationError, match="CSHELVE_TEST_FOLDER"):
+            read(ray, db).take_all()
+        with pytest.raises(cshelve.ConfigurationError, match="CSHELVE_TEST_FOLDER"):
+            write(ray.data.from_items([{"key": "k", "value": 1}]), db)
+
+
 def test_a_shelf_in_memory_cannot_be_sent_to_workers(ray: Any) -> None:
     with cshelve.open_from_dict({"default": {"provider": "in-memory"}}) as db:
         db["k"] = 1

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 from cshelve._concurrency.parallel import map_in_order
 from cshelve._shelf.key_space import LAST, between
+from cshelve._shelf.lazy_shelf import LazyShelf
 from cshelve._shelf.read_many import OnError
 from cshelve._shelf.sampling import KEYS_PER_PAGE, ends_of, spans_of
 from cshelve._values.values import Values
@@ -34,14 +35,13 @@ class Partition(Generic[V]):
 
     Every key of the shelf is in exactly one of the partitions that `db.partitions` returned, also
     if it is written later. A partition is small and can be pickled if the shelf can; another
-    process opens the shelf again with its configuration. Iterating yields pairs.
+    process opens the shelf again with its configuration, once it is used. Iterating yields pairs.
     """
 
     def __init__(
         self, shelf: CloudShelf[V], after: str | None, until: str | None, *, is_sought: bool
     ) -> None:
-        self.shelf = shelf
-        """The shelf that this is a part of. Close it when you are done in another process."""
+        self._lazy_shelf = LazyShelf(shelf)
         self.after = after
         """The keys are after this one, which need not exist; None for the first partition."""
         self.until = until
@@ -49,11 +49,20 @@ class Partition(Generic[V]):
         self._is_sought = is_sought
         """Whether the store lists the keys after a text only."""
 
+    @property
+    def shelf(self) -> CloudShelf[V]:
+        """The shelf that this is a part of; another process opens it here.
+
+        Close it when you are done in another process.
+        """
+        return self._lazy_shelf.get()
+
     def __repr__(self) -> str:
-        return f"<cshelve.Partition of {self.shelf!r}, after {self.after!r} until {self.until!r}>"
+        where = f"after {self.after!r} until {self.until!r}"
+        return f"<cshelve.Partition of {self._lazy_shelf!r}, {where}>"
 
     def __dask_tokenize__(self) -> tuple[Any, ...]:
-        return type(self).__name__, self.shelf.__dask_tokenize__(), self.after, self.until
+        return type(self).__name__, self._lazy_shelf.__dask_tokenize__(), self.after, self.until
 
     def __iter__(self) -> Iterator[tuple[str, V]]:
         return self.items()

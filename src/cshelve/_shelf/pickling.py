@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
     from cshelve._shelf.shelf import CloudShelf
 
-__all__ = ["OpenAgain", "OpenArguments", "PickledShelf"]
+__all__ = ["OpenAgain", "OpenArguments", "PickledShelf", "reopened"]
 
 
 class OpenArguments(NamedTuple):
@@ -55,7 +55,7 @@ class PickledShelf:
         self._call_params = config.call_params
         self._logger: logging.Logger | None = config.logger_of_call
         self._arguments = arguments  # Its functions are pickled by name, like all functions.
-        self._location = location
+        self.location = location
         # The places of secrets that are written out, which prevent pickling.
         self._literal_secrets = config.literal_secrets()
 
@@ -70,11 +70,11 @@ class PickledShelf:
                 f"{'; '.join(self._literal_secrets)}. Write `$` and the name of an environment "
                 "variable instead, which the other process needs, too."
             )
-        return _reopened, (self, prefix)
+        return reopened, (self, prefix)
 
     def token(self) -> tuple[Any, ...]:
         """Return what makes two shelves equal for Dask: all that is pickled."""
-        flags = (self._from_file, self._from_url, self._flag, self._location)
+        flags = (self._from_file, self._from_url, self._flag, self.location)
         contents = {name: dict(options) for name, options in self._contents.items()}
         return (self._source, contents, dict(self._call_params), *flags, *self._arguments)
 
@@ -106,16 +106,16 @@ class PickledShelf:
         )
         shelf = self._open_again(config, self._arguments, self.sharing_key())
         location = shelf.provider.location
-        if location != self._location:
+        if location != self.location:
             shelf.close()
             raise ConfigurationError(
-                f"{self._source}: the shelf was pickled as {self._location}, but here its "
+                f"{self._source}: the shelf was pickled as {self.location}, but here its "
                 f"configuration leads to {location}, because of a relative path or a variable."
             )
         return shelf
 
 
-def _reopened(pickled: PickledShelf, prefix: str) -> CloudShelf[Any]:
+def reopened(pickled: PickledShelf, prefix: str) -> CloudShelf[Any]:
     """Open a pickled shelf, or its view under a prefix, and return it.
 
     Closing that view also closes the shelf that was opened for it.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import pickle
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -108,6 +109,29 @@ def test_a_part_of_a_folder_can_be_sent_to_another_process(tmp_path: Any) -> Non
         part = pickle.loads(data)
         with part.shelf:
             assert list(part) == pairs
+
+
+def test_another_process_opens_the_shelf_of_a_part_once_it_is_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CSHELVE_TEST_FOLDER", str(tmp_path / "shelf"))
+    config = {"default": {"provider": "filesystem", "folder_path": "$CSHELVE_TEST_FOLDER"}}
+    with cshelve.open_from_dict(config) as db:
+        db.update(NESTED)
+        part = db.prefix("y/").partitions(3)[1]
+        pickled = pickle.dumps(part)
+        pairs = list(part)
+    monkeypatch.delenv("CSHELVE_TEST_FOLDER")
+    other = pickle.loads(pickled)
+    assert str(tmp_path / "shelf") in repr(other)
+    assert other.__dask_tokenize__() == part.__dask_tokenize__()
+    another = pickle.loads(pickle.dumps(other))
+    with pytest.raises(cshelve.ConfigurationError, match="CSHELVE_TEST_FOLDER"):
+        list(other)
+    monkeypatch.setenv("CSHELVE_TEST_FOLDER", str(tmp_path / "shelf"))
+    for each in (other, another):
+        with each.shelf:
+            assert list(each) == pairs
 
 
 @pytest.mark.s3
