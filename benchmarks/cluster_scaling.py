@@ -3,7 +3,7 @@
     python -m benchmarks.cluster_scaling [picture.svg]
 
 The server is SeaweedFS, on this machine like the workers: directly, and through a relay that delays
-each request by 20 ms. With a file name, the ratios are also drawn.
+each request by 20 ms. With a file name, the rates are also drawn.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ from pathlib import Path
 
 from distributed import LocalCluster
 
-from benchmarks.line_chart import line_chart
+from benchmarks.figures.drawing import bars
 from benchmarks.machine import described
 from benchmarks.relay import relay
 from testbed.seaweedfs import SeaweedFS
@@ -51,9 +51,19 @@ def main(*picture: str) -> None:
     print(f"\n{TEXTS:,} values, best of {ROUNDS} rounds\n")
     print_table(lines)
     for path in picture:
-        ratios = {where: [each[0] / one for one in each] for where, each in lines.items()}
-        titles = ("workers", "times as fast as one worker")
-        Path(path).write_text(line_chart(titles, WORKERS, ratios), encoding="utf-8")
+        Path(path).write_text(drawn(lines), encoding="utf-8")
+
+
+def drawn(lines: dict[str, list[float]]) -> str:
+    """Return the rates as a picture, whose two blocks have scales of their own."""
+    rates = {
+        where: {
+            f"{workers} worker{'s' * (workers > 1)}": TEXTS / taken
+            for workers, taken in zip(WORKERS, each, strict=True)
+        }
+        for where, each in lines.items()
+    }
+    return bars("Values counted per second", rates, "{:,.0f}".format, ours="")
 
 
 def best_seconds(folder: str, configurations: list[str]) -> dict[str, list[float]]:
@@ -70,7 +80,8 @@ def best_seconds(folder: str, configurations: list[str]) -> dict[str, list[float
 
 def counting(configuration: str, workers: int) -> float:
     """Run the example on a cluster that has been started, and return the seconds it prints."""
-    with LocalCluster(n_workers=workers, threads_per_worker=1, dashboard_address=":0") as cluster:
+    options = {"n_workers": workers, "threads_per_worker": 1, "dashboard_address": "127.0.0.1:0"}
+    with LocalCluster(**options) as cluster:
         printed = run("count", configuration, cluster.scheduler_address)
     found = re.search(r"in ([\d.]+) s$", printed)
     assert found is not None
