@@ -40,6 +40,10 @@ copybutton_line_continuation_character = "\\"
 
 # A name in backticks becomes a link if it is one of cshelve's, and is code otherwise.
 default_role = "py:obj"
+
+# Frameworks that would take minutes to install.
+autodoc_mock_imports = ["pandas", "ray"]
+
 autodoc_default_options = {"members": True, "member-order": "bysource"}
 autodoc_typehints_format = "short"
 autodoc_preserve_defaults = True
