@@ -4,6 +4,7 @@
 first time and then kept. What follows `--` goes to pytest: `nox -s bare -- -k filesystem -x`.
 """
 
+import shutil
 from pathlib import Path
 
 import nox
@@ -27,6 +28,14 @@ SERVERS = ("s3", "azure", "gcs", "sftp", "old")
 # As `make test` has them, in two processes, each with servers of its own.
 WITH_SERVERS = ["--numprocesses", "2", "--max-worker-restart", "0"]
 WITH_SERVERS += ["--dist", "loadscope", "--no-loadscope-reorder", "-m"]
+
+
+IN_MEMORY = """
+import cshelve
+with cshelve.open("memory://notes") as db:
+    db["greeting"] = {"hello"}
+    assert db["greeting"] == {"hello"}
+"""
 
 
 def packages_of(*groups: str) -> tuple[str, ...]:
@@ -124,6 +133,42 @@ def site(session: nox.Session) -> None:
     session.install(".[all]", *packages_of("docs"))
     options = ["--fresh-env", "--fail-on-warning", "--keep-going", "--quiet"]
     session.run("sphinx-build", *options, "docs", "build/site", *session.posargs)
+
+
+@nox.session
+def package(session: nox.Session) -> None:
+    """Build the wheel and the sdist, compare their files with git's, and install both."""
+    session.install("build", "twine", *PROJECT["build-system"]["requires"])
+    dist = Path("build/dist")
+    shutil.rmtree(dist, ignore_errors=True)
+    # The sdist, and from it the wheel; then the wheel that users of a checkout install.
+    build = ["python", "-m", "build", "--no-isolation", "--outdir"]
+    session.run(*build, str(dist))
+    session.run(*build, str(dist / "from-tree"), "--wheel")
+    (sdist,), (wheel,) = dist.glob("*.tar.gz"), dist.glob("*.whl")
+    session.run("twine", "check", "--strict", str(sdist), str(wheel))
+    session.run("python", "-m", "tools.distributions", str(dist))
+    for file in (sdist, wheel):
+        use(session, file)
+
+
+def use(session: nox.Session, file: Path) -> None:
+    """Install a wheel or an sdist in an environment of its own, and use a shelf and the command."""
+    folder = Path(session.create_tmp(), file.name)
+    shutil.rmtree(folder, ignore_errors=True)
+    session.run("python", "-m", "venv", "--without-pip", str(folder))
+    commands = folder.resolve() / "bin"
+    python = str(commands / "python")
+    pip = ["python", "-m", "pip", "--python", python]
+    session.run(*pip, "install", "--quiet", str(file))
+    installed = session.run(*pip, "list", "--format", "freeze", silent=True)
+    if str(installed).split() != [f"cshelve=={PROJECT['project']['version']}"]:
+        session.error(f"{file.name} installs more than itself: {installed}")
+    session.run(python, "-W", "error", "-c", IN_MEMORY, external=True)
+    session.run(*pip, "install", "--quiet", f"{file}[cli]")
+    cshelve, shelf = str(commands / "cshelve"), f"file://{folder.resolve()}/notes"
+    session.run(cshelve, "put", "--create", shelf, "greeting", "hello", external=True)
+    session.run(cshelve, "get", shelf, "greeting", external=True)
 
 
 @nox.session
