@@ -69,7 +69,7 @@ figures: $(READY) $(OLD_READY) $(BARE_READY) $(PEERS_READY)
 $(READY): pyproject.toml
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --upgrade "pip>=25.1"
-	$(BIN)/python -m pip install --quiet --editable ".[all]" --group dev
+	$(BIN)/python -m pip install --quiet --editable ".[all,lz4]" --group dev
 	@touch $(READY)
 
 $(OLD_READY): Makefile

@@ -23,8 +23,10 @@ LZ4 = {"algorithm": "lz4"}
 def case(expected: bytes | str, serializer: bytes, **sections: dict[str, Any]) -> Any:
     """Arguments for a test, with the marks of the packages that they need."""
     marks = [pytest.mark.encryption] if "encryption" in sections else []
-    if sections.get("compression") in (ZSTD, LZ4):
+    if sections.get("compression") == ZSTD:
         marks.append(pytest.mark.compression)
+    if sections.get("compression") == LZ4:
+        marks.append(pytest.mark.lz4)
     return pytest.param(expected, serializer, sections, marks=marks)
 
 

@@ -100,8 +100,11 @@ NEEDS_THREADS = {
     "test_a_name_that_is_overwritten_is_in_every_listing",
 }
 NEEDS_LARGE_OR_EMPTY_VALUES = {
+    "test_a_download_writes_what_is_there",
+    "test_an_empty_value_is_inspected",
     "test_an_empty_value_is_there",
     "test_an_entry_has_the_size_of_its_value",
+    "test_an_upload_stores_what_a_file_has",
     "test_values_of_every_kind_come_back_as_they_were",
     "test_a_reader_sees_the_old_value_or_the_new_one",
 }

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import threading
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -501,7 +502,7 @@ class TestCoroutines:
 
         assert asyncio.run(main()) == [9] * 10
         assert calls.number == 1
-        assert asyncio.iscoroutinefunction(square)
+        assert inspect.iscoroutinefunction(square)
         assert len(db) == 1
 
     def test_the_loop_is_not_blocked(self, calls: Calls) -> None:

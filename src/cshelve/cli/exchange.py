@@ -6,7 +6,7 @@ import io
 import os
 import sys
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import closing, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from functools import partial
 from typing import IO, Any, cast
 
@@ -74,9 +74,9 @@ def export(name: str, output: str | None, prefix: str, form: str | None) -> int:
         output = None
     if output and form != FILES and os.path.isdir(output):
         raise click.UsageError(f"{output!r} is a folder: name a file, or pass --format files.")
-    with opened(name, "r") as db, _written(output, form) as write:
+    with opened(name, "r") as db:
         transfer = Transfer("exported", with_bar=output is not None or not sys.stdout.isatty())
-        return transfer.run(lambda: _export(db, prefix, write, transfer))
+        return transfer.run(lambda: _export(db, prefix, _written(output, form), transfer))
 
 
 @contextmanager
@@ -106,11 +106,14 @@ def _lines_to(file: IO[bytes], *, ascii_only: bool = False) -> Write:
     return write
 
 
-def _export(db: Shelf, prefix: str, write: Write, transfer: Transfer) -> int:
+def _export(
+    db: Shelf, prefix: str, written: AbstractContextManager[Write], transfer: Transfer
+) -> int:
     values = db._plain_values
     outcomes = Outcomes("exported", progress=transfer)
     keys = values.provider.names(prefix)
-    with outcomes, closing(read_each(values, keys, outcomes)) as read:
+    # The file is closed first, which may fail; only then do the outcomes report what failed.
+    with outcomes, written as write, closing(read_each(values, keys, outcomes)) as read:
         for key, item in read:
             try:
                 write(carried_from(values, key, values.decode_fetched(Fetched(key, item))))

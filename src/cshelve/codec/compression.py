@@ -85,7 +85,7 @@ class Zstd:
                 # another package of `backports` is installed.
                 import backports.zstd as zstd
         except ImportError as error:
-            raise _missing("zstd", "backports.zstd", error) from error
+            raise _missing("zstd", "backports.zstd", "compression", error) from error
         self._zstd = zstd
 
     def compressor(self, size_bytes: int) -> Compressor:
@@ -113,7 +113,7 @@ class Lz4:
         try:
             import lz4.frame
         except ModuleNotFoundError as error:
-            raise _missing("lz4", "lz4", error) from error
+            raise _missing("lz4", "lz4", "lz4", error) from error
         self._lz4: Any = lz4.frame
 
     def compressor(self, size_bytes: int) -> Compressor:
@@ -234,9 +234,11 @@ def _damaged(error: Exception) -> CorruptRecordError:
     return CorruptRecordError(f"the value does not decompress: {error}")
 
 
-def _missing(algorithm: str, package: str, error: ImportError) -> MissingDependencyError:
+def _missing(
+    algorithm: str, package: str, extra: str, error: ImportError
+) -> MissingDependencyError:
     if algorithm == "zstd" and sys.version_info >= (3, 14):
         problem = "this Python was built without it"
     else:
-        problem = f"it needs the package {package}: pip install 'cshelve[compression]'"
+        problem = f"it needs the package {package}: pip install 'cshelve[{extra}]'"
     return MissingDependencyError(f"compression = {algorithm}: {problem}", name=error.name)

@@ -18,7 +18,8 @@ GOLDEN = [json.loads(line) for line in RECORDS.read_text().splitlines()]
 def marks_of(name: str) -> list[pytest.MarkDecorator]:
     """Name the packages that a combination needs."""
     marks = [pytest.mark.encryption] if "aes256" in name else []
-    marks += [pytest.mark.compression] if "zstd" in name or "lz4" in name else []
+    marks += [pytest.mark.compression] if "zstd" in name else []
+    marks += [pytest.mark.lz4] if "lz4" in name else []
     marks += [pytest.mark.msgpack] if "msgpack" in name else []
     return marks
 

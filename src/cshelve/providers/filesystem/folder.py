@@ -62,6 +62,9 @@ MKDIR_ATTEMPTS = 20
 _READ_FLAGS = os.O_RDONLY | getattr(os, "O_NONBLOCK", 0) | getattr(os, "O_BINARY", 0)
 _WRITE_FLAGS = os.O_WRONLY | os.O_CREAT | os.O_EXCL | getattr(os, "O_BINARY", 0)
 _CAN_DATE_OPEN_FILES = os.utime in os.supports_fd
+# A symbolic link is to be linked itself. Python 3.14 follows it unless told not to; Windows, where
+# this cannot be told, never does.
+_LINK_FOLLOWS = os.link not in os.supports_follow_symlinks
 # Not all file systems store times to the nanosecond, but most to 100 ns.
 _TICK_NANOSECONDS = 1000
 
@@ -509,7 +512,7 @@ def _opened_into(opened: list[int], path: bytes) -> int:
 def _linked(path: bytes, other: bytes) -> bool:
     """Link a file to a second path; return False if the file system cannot do that."""
     with Quietly():
-        os.link(path, other)
+        os.link(path, other, follow_symlinks=_LINK_FOLLOWS)
         return True
     return False
 
