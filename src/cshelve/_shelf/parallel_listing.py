@@ -1,11 +1,14 @@
 """List a large shelf in parts, several at the same time, but in order.
 
-The first keys are listed page by page, so that a small shelf costs no request more. The rest is
-divided as by `db.partitions`, and the same is done with a part that turns out large.
+The first keys are listed page by page, so that a small shelf costs no request more. If the caller
+had to wait for them, the rest is divided as by `db.partitions`, and the same is done with a part
+that turns out large. A server nearby responds so fast that its processor is the limit: to divide
+the shelf would only give it more to do.
 """
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from contextlib import closing
 from itertools import islice
@@ -19,6 +22,8 @@ __all__ = ["ordered_keys"]
 
 # So many keys are listed page by page before the rest is divided.
 KEYS_IN_A_ROW = 20 * KEYS_PER_PAGE
+# Dividing takes longer than it saves if the caller waits less than this for a page.
+SLOW_PAGE_SECONDS = 0.015
 # The parts are shorter than that, unless there would be very many of them.
 KEYS_PER_PART = 10 * KEYS_PER_PAGE
 LEAST_PARTS = 12
@@ -30,11 +35,16 @@ PARTS_AT_ONCE = 32
 def ordered_keys(part: Partition[Any]) -> Iterator[str]:
     """Yield the keys of a part in the store's order; behind the first ones, list ahead."""
     keys = part.keys()
-    number, last = 0, ""
-    for last in islice(keys, KEYS_IN_A_ROW):
-        number += 1
-        yield last
-    if number < KEYS_IN_A_ROW:
+    last, waited_seconds = "", 0.0
+    for _ in range(KEYS_IN_A_ROW):
+        begun = time.perf_counter()
+        key = next(keys, None)
+        waited_seconds += time.perf_counter() - begun
+        if key is None:
+            return
+        yield (last := key)
+    if waited_seconds < SLOW_PAGE_SECONDS * KEYS_IN_A_ROW / KEYS_PER_PAGE:
+        yield from keys
         return
     parts = divided(_behind(last, part), LEAST_PARTS, most_keys=KEYS_PER_PART)
     if parts is None:

@@ -199,7 +199,7 @@ class CloudShelf(shelve.Shelf[V]):
     def __iter__(self) -> Iterator[str]:
         """Yield the keys; this sends a request for each page of the listing (1,000 keys in S3).
 
-        After 20,000 keys, S3 and Google Cloud Storage list parts of the shelf ahead, in parallel.
+        After 20,000 keys of a slow listing, S3 and Google Cloud Storage list parts in parallel.
         Expired keys are listed until they are deleted. The shelf may be changed during the
         iteration.
         """
@@ -208,7 +208,7 @@ class CloudShelf(shelve.Shelf[V]):
     def __len__(self) -> int:
         """Return the number of keys, expired ones included; in S3, one request lists 1,000.
 
-        S3 and Google Cloud Storage list more than 20,000 keys in parallel, by some more requests.
+        After 20,000 keys of a slow listing, S3 and Google Cloud Storage list parts in parallel.
         """
         return sum(1 for _ in self._all_keys())
 
@@ -574,7 +574,7 @@ class CloudShelf(shelve.Shelf[V]):
     def clear(self, *, progress: ProgressOption = None) -> None:
         """Delete all keys without reading values. In S3, this sends two requests for 1,000 keys.
 
-        After 20,000 keys, S3 and Google Cloud Storage list parts of the shelf ahead, in parallel.
+        After 20,000 keys of a slow listing, S3 and Google Cloud Storage list parts in parallel.
         Raises the same errors as `set_many`.
         """
         self._values.clear(Outcomes("deleted", progress=progress), self._keys_in_parts())

@@ -15,6 +15,21 @@ from tests.rigs import S3Rig
 from tests.shelf.partitions.rig import DISTRIBUTIONS, Bucket, distributed, folders_first, over
 
 
+@pytest.fixture(autouse=True)
+def _slow_pages(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let every store be as slow as one that is far away."""
+    monkeypatch.setattr(parallel_listing, "SLOW_PAGE_SECONDS", 0)
+
+
+def test_a_store_nearby_is_listed_page_by_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parallel_listing, "SLOW_PAGE_SECONDS", 1)
+    keys = [f"{number:06}" for number in range(50_000)]
+    with over(bucket := Bucket(keys)) as db:
+        bucket.pages = 0
+        assert list(iter(db)) == keys
+        assert bucket.pages == 50
+
+
 @pytest.mark.parametrize("name", DISTRIBUTIONS)
 def test_all_keys_are_listed_in_order_and_counted(name: str) -> None:
     expected = sorted(set(distributed(name)))
