@@ -76,6 +76,13 @@ def interrupted(what, db):
     if "read" in what:
         db["large"] = LARGE
     outcomes, slowest = [], 0.0
+
+    # Not in the loop below: from Python 3.14 on, the end of this `if` would be outside the try.
+    def once():
+        act(db)
+        if what in ("delete_many", "clear"):
+            db.update(MANY)
+
     for run in range(runs):
         if what in ("delete_many", "clear"):
             db.update(MANY)
@@ -90,9 +97,7 @@ def interrupted(what, db):
                 timer = threading.Timer(seconds, signal.pthread_kill, (main, signal.SIGINT))
                 timer.start()
             while True:
-                act(db)
-                if what in ("delete_many", "clear"):
-                    db.update(MANY)
+                once()
         except (KeyboardInterrupt, Alarm):
             outcomes.append("interrupted")
         except BaseException as error:

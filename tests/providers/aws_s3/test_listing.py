@@ -164,7 +164,7 @@ ODD_PAGES = {
     "nanoseconds": page(an_object(date="2026-11-24T06:50:01.123456789Z")),
     "half a second": page(an_object(date="2026-11-24T06:50:01.5Z")),
     "digits elsewhere": page(an_object(date="20261-1-24T06:50:01.000Z")),
-    "the 24th hour": page(an_object(date="2026-11-24T24:00:00.000Z")),
+    "the 25th hour": page(an_object(date="2026-11-24T25:00:00.000Z")),
     "two keys in one": page(an_object(more="<Key>other</Key>")),
     "no size": page(re.sub("<Size>1</Size>", "", an_object())),
     "something new": page(an_object(more="<New><Key>no</Key></New>")),

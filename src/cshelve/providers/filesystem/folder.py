@@ -88,10 +88,7 @@ class Folder:
             try:
                 self.in_scratch(open_into, opened, path, _WRITE_FLAGS)
                 (descriptor,) = opened
-                for data in pieces:
-                    rest = memoryview(data)
-                    while rest:
-                        rest = rest[os.write(descriptor, rest) :]
+                _write_all(descriptor, pieces)
                 if _CAN_DATE_OPEN_FILES:
                     # The times that Linux sets by itself advance in steps of some milliseconds.
                     now = time.time_ns()
@@ -449,6 +446,16 @@ def _lock_name(relative: bytes) -> str:
 def _read(path: bytes) -> bytes:
     with open(path, "rb") as file:
         return file.read()
+
+
+def _write_all(descriptor: int, pieces: Iterable[bytes]) -> None:
+    # Not within a `try`: from Python 3.14 on, what a signal handler raises at the end of a loop
+    # that ends in a branch or another loop passes by the `except` and `finally` around that loop,
+    # as in https://github.com/python/cpython/issues/130279.
+    for data in pieces:
+        rest = memoryview(data)
+        while rest:
+            rest = rest[os.write(descriptor, rest) :]
 
 
 def _write(path: bytes, data: bytes) -> None:
