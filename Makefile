@@ -26,7 +26,7 @@ help:
 	@echo "make lint   ruff, mypy, pyright and import-linter"
 	@echo "make docs   build the site of the documentation"
 	@echo "make contest measure cshelve beside 1.6 and bare clients, in ten minutes"
-	@echo "make figures measure it beside other packages too, and draw it, in twelve minutes"
+	@echo "make figures measure it beside other packages too, and draw it, in a quarter of an hour"
 	@echo "make clean  remove .venv, .venv-1.x, .venv-bare, .venv-peers, .venv-azurite, .nox and caches"
 
 demo: $(READY)

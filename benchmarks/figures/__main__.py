@@ -5,7 +5,7 @@
     python -m benchmarks.figures [--quick] [operations | cold-starts | sizes | growth]…
 
 `make figures` first makes the environments of the contestants. Without names of courses, all are
-run, which takes about twelve minutes, and with `--quick` about five. The results of the courses
+run, which takes about 15 minutes, and with `--quick` about eight. The results of the courses
 that are not run stay as they are.
 """
 

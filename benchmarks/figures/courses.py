@@ -49,7 +49,7 @@ SAMPLE = 20
 
 @dataclass(frozen=True)
 class Extent:
-    """How much is measured, so that it takes twelve minutes or a few."""
+    """How much is measured, so that it takes a quarter of an hour, or less."""
 
     rounds: int
     single: Mapping[int, int]
