@@ -170,7 +170,7 @@ class Pairs(Each["tuple[str, Any]"]):
                 self._in_flight.append((key, asyncio.ensure_future(fetching)))
 
     async def _take_keys(self) -> bool:
-        """Take more keys, if they are there or nothing is in flight; return whether there are any.
+        """Read more keys, if they are there or nothing is in flight; return whether there are any.
 
         The next page of a listing is requested before it is needed.
         """
