@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 import cshelve
+from cshelve.providers.aws_s3.options import MULTIPART_CHUNK_BYTES
 from tests.rigs import provider_of
 
 each_engine = pytest.mark.parametrize("engine", ["direct", "boto3"])
@@ -50,6 +51,15 @@ def warmed_up(shelf: cshelve.CloudShelf, value: Any = None) -> cshelve.CloudShel
 def threads_left() -> list[str]:
     """Name the threads of ours that run."""
     return [thread.name for thread in threading.enumerate() if thread.name.startswith("cshelve")]
+
+
+@contextmanager
+def ranges_of_any_size() -> Iterator[None]:
+    """Let values be read in smaller ranges than S3's smallest parts, which is quicker."""
+    option = MULTIPART_CHUNK_BYTES._replace(least=1)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("cshelve.providers.aws_s3.options.MULTIPART_CHUNK_BYTES", option)
+        yield
 
 
 @contextmanager

@@ -24,7 +24,7 @@ def tell(text):
 
 
 db = cshelve.open_from_dict(config)
-MANY = {f"n{number}": number for number in range(80)}
+MANY = {f"n{number}": number for number in range(40)}
 db.update(MANY)
 
 

@@ -36,7 +36,6 @@ SECONDS = 5.0
 PROGRAM = """
 import os, random, signal, threading, time
 import cshelve
-from tests.rigs import provider_of
 
 operations, how, runs, most_seconds = arguments
 random.seed(int.from_bytes(os.urandom(4), "big"))
@@ -53,8 +52,8 @@ def ring(*_):
 
 signal.signal(signal.SIGALRM, ring)
 signal.signal(signal.SIGINT, signal.default_int_handler)
-MANY = {f"n{number}": number for number in range(100)}
-LARGE = bytes(48 * 2**20)
+MANY = {f"n{number}": number for number in range(50)}
+LARGE = bytes(6 * 2**20)
 OPERATIONS = {
     "update": lambda db: db.update(MANY),
     "get_many": lambda db: sum(1 for _ in db.get_many(MANY)),
@@ -69,7 +68,7 @@ OPERATIONS = {
 
 
 def interrupted(what, db):
-    act, requests = OPERATIONS[what], provider_of(db)._requests
+    act, requests = OPERATIONS[what], db.provider._requests
     db.update(MANY)
     db["k"] = 0
     db.modify("k", lambda value: value)
@@ -138,7 +137,8 @@ OPERATIONS = (
 def test_whenever_it_strikes(
     how: str, operations: tuple[str, ...], engine: str, seaweedfs: SeaweedFS
 ) -> None:
-    config = s3_config(seaweedfs.admin, seaweedfs.endpoint_url, engine=engine)
+    parts = {"multipart_threshold_bytes": 5 << 20, "multipart_chunk_bytes": 5 << 20}
+    config = s3_config(seaweedfs.admin, seaweedfs.endpoint_url, engine=engine, **parts)
     most = 0.2
     seconds = 60 + len(operations) * RUNS * (most + SECONDS)
     came_of = result_of(PROGRAM, config, arguments=[operations, how, RUNS, most], seconds=seconds)

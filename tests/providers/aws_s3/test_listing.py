@@ -255,14 +255,14 @@ pages = st.builds(
 
 
 @pytest.mark.once
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=150, deadline=None)
 @given(pages)
 def test_any_page_means_the_same(plain: Answering, body: bytes) -> None:
     assert is_read_alike(body, plain)
 
 
 @pytest.mark.once
-@settings(max_examples=200, deadline=None)
+@settings(max_examples=100, deadline=None)
 @given(pages, st.data())
 def test_a_damaged_page_means_the_same(plain: Answering, body: bytes, data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(body)))

@@ -27,7 +27,7 @@ from tests.rigs import Place, S3Rig
 pytestmark = [pytest.mark.s3, pytest.mark.once]
 
 each_engine = pytest.mark.parametrize("engine", ["auto", "direct", "boto3"])
-MANY = {f"n{number}": number for number in range(12)}
+MANY = {f"n{number}": number for number in range(4)}
 
 
 def is_by_boto3(request: Seen) -> bool:

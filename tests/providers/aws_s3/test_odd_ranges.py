@@ -11,21 +11,23 @@ import pytest
 import cshelve
 from testbed.faults import Answer, EditResponse, Fault
 from testbed.http_messages import Response
-from tests.providers.aws_s3.rig import each_engine, without_pauses
+from tests.providers.aws_s3.rig import each_engine, ranges_of_any_size, without_pauses
 from tests.rigs import Place, S3Rig
 
-pytestmark = [pytest.mark.s3, each_engine]
+pytestmark = [pytest.mark.s3, pytest.mark.once, each_engine]
 
-CHUNK = 5 << 20
-LARGE = os.urandom(CHUNK + 7)
+RANGE = 1 << 16
+LARGE = os.urandom(RANGE + 7)
 
 
 @pytest.fixture
 def db(s3: S3Rig, engine: str) -> Iterator[cshelve.CloudShelf]:
-    sizes = {"multipart_threshold_bytes": CHUNK, "multipart_chunk_bytes": CHUNK}
+    sizes = {"multipart_threshold_bytes": RANGE, "multipart_chunk_bytes": RANGE}
     plain = {"use_versioning": False, "serializer": "bytes"}
-    with without_pauses(), Place(s3.config(None, engine=engine, **sizes, **plain)).open() as shelf:
-        shelf["k"] = LARGE
+    config = s3.config(None, engine=engine, **sizes, **plain)
+    key = f"{config['default']['key_prefix']}/k"
+    s3.client.put_object(Bucket=s3.bucket, Key=key, Body=LARGE)
+    with without_pauses(), ranges_of_any_size(), Place(config).open() as shelf:
         yield shelf
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import zlib
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,10 +15,30 @@ from cshelve.providers.aws_s3.requests import Requests
 from testbed.exchange import Exchange
 from testbed.faults import Answer, CutBody, EditResponse, Fault, Meanwhile, Reset, pass_on
 from testbed.http_messages import Response, made_response
-from tests.providers.aws_s3.large_values.rig import CHUNK, GET, MIB, NEW, OLD, SMALL, Case, value_of
-from tests.rigs import provider_of
+from tests.providers.aws_s3.large_values.rig import (
+    GET,
+    OPTIONS,
+    RANGE,
+    SMALL,
+    Case,
+    value_of,
+)
+from tests.providers.aws_s3.rig import ranges_of_any_size, warmed_up
+from tests.rigs import S3Rig, provider_of
 
 pytestmark = [pytest.mark.s3, pytest.mark.once]
+
+# Three ranges each; the last one is short.
+OLD, NEW = value_of(2 * RANGE + 1), value_of(2 * RANGE + 100)
+
+
+@pytest.fixture(scope="module")
+def shared(s3_rig: S3Rig, _no_pauses: None) -> Iterator[Case]:
+    config = s3_rig.config(
+        **{**OPTIONS, "multipart_threshold_bytes": RANGE, "multipart_chunk_bytes": RANGE}
+    )
+    with ranges_of_any_size(), cshelve.open_from_dict(config) as db:
+        yield Case(s3_rig, config, warmed_up(db, SMALL))
 
 
 class TestGet:
@@ -34,9 +55,15 @@ class TestGet:
         version = provider_of(case.db).get("k").version
         assert {request.headers["if-match"] for request in others} == {version}
         assert sorted(request.headers["range"] for request in others) == [
-            f"bytes={2 * CHUNK}-{2 * CHUNK}",
-            f"bytes={CHUNK}-{2 * CHUNK - 1}",
+            f"bytes={RANGE}-{2 * RANGE - 1}",
+            f"bytes={2 * RANGE}-{2 * RANGE}",
         ]
+
+    def test_of_many_ranges_reads_twelve_at_most(self, case: Case) -> None:
+        case.store("k", value := value_of(13 * RANGE))
+        with case.s3.proxy.counting() as seen:
+            assert case.db["k"] == value
+        assert seen.operations == [GET] * 7
 
     def test_uses_its_connections_again_but_for_the_first(self, case: Case) -> None:
         db = case.open()
@@ -94,12 +121,12 @@ class TestGet:
             case.db["k"]
 
     @pytest.mark.parametrize("after", [0, 1])
-    @pytest.mark.parametrize("bytes_before", [0, 1, MIB + 1])
+    @pytest.mark.parametrize("bytes_before", [0, 1, RANGE // 4 + 1])
     def test_of_a_range_that_is_cut_short_once_asks_for_that_again(
         self, bytes_before: int, after: int, case: Case
     ) -> None:
         # The parts are requested at the same time, so whichever is cut has to be longer than that.
-        case.store("k", value := value_of(2 * CHUNK + 2 * MIB))
+        case.store("k", value := value_of(2 * RANGE + RANGE // 2))
         case.inject(CutBody(bytes_before), GET, after=after)
         with case.s3.proxy.counting() as seen:
             assert case.db["k"] == value
@@ -167,7 +194,7 @@ class TestGet:
             body = b"\0" + response.body[1:]
             return Response(response.status, response.reason, response.headers, body)
 
-        last = f"bytes={CHUNK}-{2 * CHUNK - 1}"
+        last = f"bytes={RANGE}-{2 * RANGE - 1}"
         case.inject(only_range(last, EditResponse(damaged)), GET, times=times and 3)
         if times:
             assert case.db["k"] == OLD

@@ -13,7 +13,7 @@ from tests.providers.aws_s3.large_values.rig import (
     ABORT,
     CHUNK,
     GET,
-    IN_3_PARTS,
+    IN_2_PARTS,
     NEW,
     PART,
     PUT,
@@ -41,27 +41,27 @@ class TestManyAtOnce:
                 flying -= 1
             exchange.send(response)
 
-        db = case.open(concurrency=4)
+        db = case.open(concurrency=3)
         case.s3.proxy.inject(counted, times=None)
-        values = {f"k{number}": value_of(3 * CHUNK) for number in range(6)}
+        values = {f"k{number}": value_of(2 * CHUNK) for number in range(3)}
         db.update(values)
         assert dict(db.items()) == values
-        assert 1 < most <= 4
+        assert 1 < most <= 3
 
     def test_work_with_a_single_permit(self, case: Case) -> None:
         db = case.open(concurrency=1)
-        assert case.operations(lambda: db.__setitem__("k", NEW)) == IN_3_PARTS
+        assert case.operations(lambda: db.__setitem__("k", NEW)) == IN_2_PARTS
         assert case.operations(lambda: db["k"]) == [GET]
         assert db["k"] == NEW
 
     def test_leave_permits_to_others(self, case: Case) -> None:
-        db = case.open(concurrency=4)
+        db = case.open(concurrency=3)
         db["small"] = SMALL
         hanging = case.inject(Hang(), PART, times=None)
         writer = threading.Thread(target=lambda: write_unless_stopped(db), daemon=True)
         with hanging:
             writer.start()
-            wait_until(lambda: hanging.hits == 3)
+            wait_until(lambda: hanging.hits == 2)
             assert db["small"] == SMALL
         writer.join(60)
         assert not writer.is_alive()

@@ -15,7 +15,7 @@ from tests.providers.aws_s3.large_values.rig import (
     CREATE,
     GET,
     HEAD,
-    IN_3_PARTS,
+    IN_2_PARTS,
     MIB,
     NEW,
     OLD,
@@ -33,11 +33,11 @@ class TestOver5GB:
 
     @pytest.fixture(autouse=True)
     def _low_limit(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        monkeypatch.setattr(multipart, "LARGEST_PUT_BYTES", 2 * CHUNK)
+        monkeypatch.setattr(multipart, "LARGEST_PUT_BYTES", CHUNK)
 
     def test_a_value_goes_in_parts_whatever_the_threshold(self, case: Case) -> None:
         db = case.open(multipart_threshold_bytes=100 * MIB)
-        assert case.operations(lambda: db.__setitem__("k", NEW)) == IN_3_PARTS
+        assert case.operations(lambda: db.__setitem__("k", NEW)) == IN_2_PARTS
         assert case.stored("k") == NEW
 
     def test_a_condition_goes_with_the_last_request(self, case: Case) -> None:
@@ -45,7 +45,7 @@ class TestOver5GB:
         with case.s3.proxy.counting() as seen:
             assert case.db.modify("k", lambda _: NEW) == NEW
             case.db.setdefault("x", NEW)
-        assert seen.operations == [GET, *IN_3_PARTS, GET, *IN_3_PARTS]
+        assert seen.operations == [GET, *IN_2_PARTS, GET, *IN_2_PARTS]
         conditions = [
             (request.operation, "if-match" in request.headers, "if-none-match" in request.headers)
             for request in seen.requests
@@ -56,7 +56,7 @@ class TestOver5GB:
 
     def test_a_condition_below_the_limit_goes_with_one_put(self, case: Case) -> None:
         case.store("k", SMALL)
-        value = NEW[: 2 * CHUNK]
+        value = NEW[:CHUNK]
         assert case.operations(lambda: case.db.modify("k", lambda _: value)) == [GET, PUT]
 
     def test_whoever_is_not_first_is_told_and_leaves_nothing(self, case: Case) -> None:
@@ -89,14 +89,14 @@ class TestOver5GB:
         case.store("k", SMALL)
         case.inject(Reset(), COMPLETE)
         operations = case.operations(lambda: case.db.modify("k", lambda _: NEW))
-        assert operations == [GET, *IN_3_PARTS, ABORT, HEAD, *IN_3_PARTS]
+        assert operations == [GET, *IN_2_PARTS, ABORT, HEAD, *IN_2_PARTS]
         assert case.stored("k") == NEW
 
     def test_a_conflict_of_uploads_begins_again(self, case: Case) -> None:
         case.store("k", SMALL)
         case.inject(Answer(409, "ConditionalRequestConflict"), COMPLETE)
         operations = case.operations(lambda: case.db.modify("k", lambda _: NEW))
-        assert operations == [GET, *IN_3_PARTS, ABORT, *IN_3_PARTS]
+        assert operations == [GET, *IN_2_PARTS, ABORT, *IN_2_PARTS]
 
     def test_an_answer_lost_while_others_write_is_known_to_be_unknown(self, case: Case) -> None:
         case.store("k", SMALL)

@@ -59,7 +59,7 @@ def test_ctrl_c_ends_an_upload_with_the_attempts_under_way_and_leaves_no_parts(c
     )
     with writer:
         try:
-            wait_until(lambda: hanging.hits >= 3)
+            wait_until(lambda: hanging.hits >= 2)
             writer.send_signal(signal.SIGINT)
             _, said = writer.communicate(timeout=60)
         finally:
@@ -71,7 +71,7 @@ def test_ctrl_c_ends_an_upload_with_the_attempts_under_way_and_leaves_no_parts(c
 @forks
 def test_a_child_that_is_forked_in_the_middle_of_an_upload_has_its_own(case: Case) -> None:
     db = case.open(concurrency=4)
-    hanging = case.inject(Hang(), PART, times=3)
+    hanging = case.inject(Hang(), PART, times=2)
     writer = threading.Thread(target=lambda: write_unless_stopped(db), daemon=True)
 
     def write_and_read() -> bool:
@@ -80,7 +80,7 @@ def test_a_child_that_is_forked_in_the_middle_of_an_upload_has_its_own(case: Cas
 
     with hanging:
         writer.start()
-        wait_until(lambda: hanging.hits == 3)
+        wait_until(lambda: hanging.hits == 2)
         assert in_child(write_and_read)
     writer.join(60)
     assert not writer.is_alive()
@@ -117,7 +117,7 @@ def test_a_large_value_is_in_memory_less_than_1_6_times_beside_itself(
     concurrency: int, case: Case
 ) -> None:
     # Straight to the server: the proxy holds messages as a whole, but in this process.
-    size = 128 * MIB
+    size = 64 * MIB
     provider_params = {"endpoint_url": case.s3.server.endpoint_url}
     default = {**case.config["default"], "concurrency": concurrency}
     del default["multipart_threshold_bytes"], default["multipart_chunk_bytes"]

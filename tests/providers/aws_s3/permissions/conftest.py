@@ -71,8 +71,8 @@ class Server:
         self._identities = identities
         self.client: S3Client = s3_client(endpoint_url, admin, {})
 
-    def refused(self, case: Case, **default: Any) -> dict[str, str]:
-        """Return the operations of the flag that the policy of a case is not enough for."""
+    def refused(self, case: Case, **default: Any) -> Iterator[tuple[str, str]]:
+        """Yield the operations of the flag that the policy of a case is not enough for."""
         shelf, admins = (
             Shelf(self._config(case, who, default), self.client)
             for who in (self._identities[case], self._admin)

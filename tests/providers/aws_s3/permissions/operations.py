@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -214,26 +214,23 @@ OF_FLAG: Mapping[str, Mapping[str, Operation]] = {
 }
 
 
-def refused(shelf: Shelf, flag: str, admins: Shelf) -> dict[str, str]:
-    """Return the operations of a flag that the credentials may not carry out, with the errors.
+def refused(shelf: Shelf, flag: str, admins: Shelf) -> Iterator[tuple[str, str]]:
+    """Yield the operations of a flag that the credentials may not carry out, with the errors.
 
     `admins` is the same shelf with an administrator's credentials.
     """
-    found = {}
     if flag in "cn":
-        found = _refused(shelf, {"creating the bucket": creating(flag)})
+        yield from _refused(shelf, {"creating the bucket": creating(flag)})
     fill(admins)
-    return {**found, **_refused(shelf, OF_FLAG[flag])}
+    yield from _refused(shelf, OF_FLAG[flag])
 
 
-def _refused(shelf: Shelf, operations: Mapping[str, Operation]) -> dict[str, str]:
-    found = {}
+def _refused(shelf: Shelf, operations: Mapping[str, Operation]) -> Iterator[tuple[str, str]]:
     for name, operation in operations.items():
         try:
             operation(shelf)
         except (cshelve.Error, AssertionError) as error:
-            found[name] = f"{type(error).__name__}: {error}"
-    return found
+            yield name, f"{type(error).__name__}: {error}"
 
 
 def fill(shelf: Shelf) -> None:

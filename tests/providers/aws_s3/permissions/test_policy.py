@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from itertools import islice
 
 import pytest
 
@@ -22,12 +23,12 @@ def _no_warnings(caplog: pytest.LogCaptureFixture) -> None:
 
 @pytest.mark.parametrize("case", COMPLETE, ids=lambda case: case.name)
 def test_the_policy_is_enough(weed: Server, case: Case) -> None:
-    assert weed.refused(case) == {}
+    assert dict(weed.refused(case)) == {}
 
 
 @pytest.mark.parametrize("case", COMPLETE, ids=lambda case: case.name)
 def test_it_is_enough_on_moto_too(moto_with_iam: Server, case: Case) -> None:
-    assert moto_with_iam.refused(case) == {}
+    assert dict(moto_with_iam.refused(case)) == {}
 
 
 @pytest.mark.parametrize("case", LACKING, ids=lambda case: case.name)
@@ -35,11 +36,12 @@ def test_each_action_is_needed(weed: Server, moto_with_iam: Server, case: Case) 
     # SeaweedFS lets whoever may put an object abort its upload, and AWS and moto do not.
     is_abort = case.missing == "s3:AbortMultipartUpload"
     server = moto_with_iam if is_abort else weed
-    failed = server.refused(case)
+    # That one operation fails is enough, but for this action, which only one needs.
+    failed = dict(islice(server.refused(case), None if is_abort else 1))
     assert failed != {}
     assert not is_abort or failed.keys() == {"a failing upload"}
 
 
 def test_a_policy_holds_for_its_prefix_only(weed: Server) -> None:
-    failed = weed.refused(Case("w"), key_prefix="another-shelf")
+    failed = dict(weed.refused(Case("w"), key_prefix="another-shelf"))
     assert failed.keys() == OF_FLAG["w"].keys()
