@@ -21,6 +21,7 @@ import pytest
 import cshelve
 from cshelve._concurrency import outcomes as _outcomes
 from cshelve.providers import Outcome
+from cshelve.providers.aws_s3.bucket import Bucket
 from cshelve.providers.in_memory import InMemory
 from cshelve.testing import shelf_over
 
@@ -140,6 +141,16 @@ def _can_be_imported(name: str) -> bool:
     except ImportError:
         return False
     return True
+
+
+def small_pages(patch: pytest.MonkeyPatch, keys: int) -> None:
+    """Let S3 list so many keys at a time, so that a shelf of some keys has many pages."""
+    listing = Bucket.listing
+
+    def listing_of_few(bucket: Bucket, *where: Any) -> dict[str, Any]:
+        return {**listing(bucket, *where), "MaxKeys": keys}
+
+    patch.setattr(Bucket, "listing", listing_of_few)
 
 
 def s3_config(who: Identity, endpoint_url: str, **default: Any) -> dict[str, dict[str, Any]]:

@@ -77,7 +77,7 @@ class TestInABucket:
         async def main() -> None:
             async with cshelve.aopen(s3.config(concurrency=4)) as db:
                 keys = [f"k{number}" for number in range(12)]
-                for _ in range(6):
+                for _ in range(3):
                     await db.set_many(dict.fromkeys(keys, old))
                     writes = [asyncio.create_task(db.set(key, new)) for key in keys]
                     for write in writes:

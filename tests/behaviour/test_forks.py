@@ -173,7 +173,7 @@ class TestConnections:
 
 
 class TestAForkWhileOtherThreadsWork:
-    TIMES = 4
+    TIMES = 2
 
     @pytest.fixture
     def db(self, place: Place) -> cshelve.CloudShelf:
@@ -261,7 +261,7 @@ class TestAForkWhileOtherThreadsWork:
 
 @pytest.mark.s3
 class TestAForkWithinAnIteration:
-    KEYS = 60
+    KEYS = 30
 
     @pytest.fixture
     def db(self, s3_place: Place) -> cshelve.CloudShelf:

@@ -89,17 +89,18 @@ SERVERS_OF = {
         ),
     },
 }
-# Runs a program in each folder, one after the other: starting Python takes longer than most pages.
+# Runs programs in their folders, in turn: starting Python takes longer than most pages.
 RUNNER = """\
 import contextlib, os, pathlib, runpy, sys, traceback
 
-for folder in sys.argv[1:]:
-    os.chdir(folder)
-    with open("printed.txt", "w", encoding="utf-8") as printed, contextlib.redirect_stdout(printed):
+for program in map(pathlib.Path, sys.argv[1:]):
+    os.chdir(program.parent)
+    printed = open(program.with_suffix(".printed"), "w", encoding="utf-8")
+    with printed, contextlib.redirect_stdout(printed):
         try:
-            runpy.run_path("program.py", run_name="__main__")
+            runpy.run_path(str(program), run_name="__main__")
         except BaseException:
-            pathlib.Path("failed.txt").write_text(traceback.format_exc(), "utf-8")
+            program.with_suffix(".failed").write_text(traceback.format_exc(), "utf-8")
 """
 # Calls the function of each example in turn. The shelf has what they take for granted.
 CALLS = """
@@ -141,23 +142,18 @@ def program_of(page: Path) -> str:
     return "\n".join([BEFORE.get(page.stem, ""), *blocks]) if blocks else ""
 
 
-def run(pages: Mapping[Path, Path], environment: Mapping[str, str]) -> None:
-    """Run the program of each page in its folder."""
-    for page, folder in pages.items():
-        folder.mkdir(exist_ok=True)
-        (folder / "program.py").write_text(program_of(page), encoding="utf-8")
+def run(programs: Mapping[Path, str], environment: Mapping[str, str]) -> dict[str, str]:
+    """Write each program to its path, run them in turn, and return why some of them failed."""
+    for path, program in programs.items():
+        path.write_text(program, encoding="utf-8")
     subprocess.run(
-        [sys.executable, "-c", RUNNER, *pages.values()],
+        [sys.executable, "-c", RUNNER, *programs],
         env=os.environ | environment,
         check=True,
-        stdout=subprocess.DEVNULL,
         timeout=SECONDS,
     )
-
-
-def why_it_failed(folder: Path) -> str:
-    failed = folder / "failed.txt"
-    return failed.read_text("utf-8") if failed.exists() else ""
+    failures = {str(path): path.with_suffix(".failed") for path in programs}
+    return {name: path.read_text("utf-8") for name, path in failures.items() if path.exists()}
 
 
 @pytest.fixture
@@ -184,31 +180,33 @@ def buckets_of(client: S3Client) -> set[str]:
 @s3
 def test_the_tutorial_prints_what_it_says(environment: dict[str, str], tmp_path: Path) -> None:
     assert len(TUTORIAL) == 6
-    for page in TUTORIAL:
-        text = page.read_text(encoding="utf-8")
-        for name, configuration in INI.findall(text):
-            (tmp_path / name).write_text(configuration, encoding="utf-8")
-        run({page: tmp_path}, environment)
-        assert why_it_failed(tmp_path) == "", page.name
-        assert (tmp_path / "printed.txt").read_text("utf-8") == "".join(TEXT.findall(text))
+    texts = {page.stem: page.read_text(encoding="utf-8") for page in TUTORIAL}
+    shown = [file for text in texts.values() for file in INI.findall(text)]
+    assert len(shown) == len(dict(shown))
+    for name, configuration in shown:
+        (tmp_path / name).write_text(configuration, encoding="utf-8")
+    programs = {tmp_path / f"{page.stem}.py": program_of(page) for page in TUTORIAL}
+    assert run(programs, environment) == {}
+    for stem, text in texts.items():
+        printed = (tmp_path / f"{stem}.printed").read_text("utf-8")
+        assert printed == "".join(TEXT.findall(text)), stem
 
 
 @s3
 def test_the_other_pages_run(environment: dict[str, str], tmp_path: Path) -> None:
-    pages = {
-        page: tmp_path / page.stem
+    programs = {
+        # Not under its name: it would be imported as `asyncio`.
+        tmp_path / page.stem / "program.py": program_of(page)
         for page in PAGES
         if page not in TUTORIAL and page.stem not in ELSEWHERE and program_of(page)
     }
-    assert len(pages) > 10
-    for page, folder in pages.items():
-        folder.mkdir()
-        for name in re.findall(r'"([\w-]+\.ini)"', program_of(page)):
-            configuration = CONFIGURATION.format(prefix=f"{page.stem}-{Path(name).stem}")
-            (folder / name).write_text(configuration + MORE_OPTIONS.get(name, ""))
-    run(pages, environment)
-    failed = {folder.name: why_it_failed(folder) for folder in pages.values()}
-    assert {name: why for name, why in failed.items() if why} == {}
+    assert len(programs) > 10
+    for path, program in programs.items():
+        path.parent.mkdir()
+        for name in re.findall(r'"([\w-]+\.ini)"', program):
+            configuration = CONFIGURATION.format(prefix=f"{path.parent.name}-{Path(name).stem}")
+            (path.parent / name).write_text(configuration + MORE_OPTIONS.get(name, ""))
+    assert run(programs, environment) == {}
 
 
 def run_elsewhere(page: str, folder: Path, environment: dict[str, str], **here: str) -> None:
@@ -217,14 +215,7 @@ def run_elsewhere(page: str, folder: Path, environment: dict[str, str], **here: 
     for old, new in SERVERS_OF[page].items():
         assert old in program, old
         program = program.replace(old, new.format(**here))
-    (folder / "program.py").write_text(program, encoding="utf-8")
-    subprocess.run(
-        [sys.executable, "-c", RUNNER, folder],
-        env=os.environ | environment,
-        check=True,
-        timeout=SECONDS,
-    )
-    assert why_it_failed(folder) == ""
+    assert run({folder / "page.py": program}, environment) == {}
 
 
 @pytest.mark.azure
@@ -258,11 +249,5 @@ def test_the_examples_of_docstrings_run(environment: dict[str, str], tmp_path: P
     for name in re.findall(r'"([\w-]+\.ini)"', program):
         configuration = CONFIGURATION.format(prefix=f"docstrings-{name}")
         (tmp_path / name).write_text(configuration + MORE_OPTIONS.get(name, ""))
-    (tmp_path / "program.py").write_text(f"{program}\nELSEWHERE = {elsewhere}\n{CALLS}", "utf-8")
-    subprocess.run(
-        [sys.executable, "-c", RUNNER, tmp_path],
-        env=os.environ | environment,
-        check=True,
-        timeout=SECONDS,
-    )
-    assert why_it_failed(tmp_path) == ""
+    calls = f"{program}\nELSEWHERE = {elsewhere}\n{CALLS}"
+    assert run({tmp_path / "examples.py": calls}, environment) == {}

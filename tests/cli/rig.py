@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import multiprocessing
 import os
 import re
 import subprocess
@@ -12,20 +11,20 @@ import tempfile
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from multiprocessing.process import BaseProcess
 from multiprocessing.reduction import DupFd
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pexpect
 
 from cshelve.cli import main
 from tests import rigs
+from tests.forks import FORKS
 
 # In the folder of the interpreter, where pip installs it.
 PROGRAM = str(Path(sys.executable).with_name("cshelve"))
-FORKS = multiprocessing.get_context("forkserver")
-PRELOADED = ["cshelve.cli.program", "boto3.session", "rich.table", "tests.cli.rig"]
-FORKS.set_forkserver_preload(PRELOADED)
 # What a terminal understands besides text: colours, and the position of the cursor.
 ESCAPE = re.compile(r"\x1b\[[0-9;?]*[A-Za-z]")
 
@@ -43,10 +42,9 @@ def run(
     The process is forked from one that has imported everything, which saves most of its time. With
     a `PYTHONPATH` of its own, the installed program is started.
     """
-    command = [PROGRAM, *map(str, args)]
     if env and "PYTHONPATH" in env:
         return subprocess.run(
-            command,
+            [PROGRAM, *map(str, args)],
             input=stdin,
             capture_output=True,
             env=environment(**env),
@@ -54,20 +52,58 @@ def run(
             timeout=120,
             check=False,
         )
+    with started(*args, stdin=stdin, env=env, cwd=cwd) as program:
+        return program.end()
+
+
+@dataclass
+class Started:
+    """A program that was forked and runs, and the files that it prints to."""
+
+    command: list[str]
+    process: BaseProcess
+    output: IO[bytes]
+    errors: IO[bytes]
+
+    def send_signal(self, number: int) -> None:
+        assert self.process.pid is not None
+        os.kill(self.process.pid, number)
+
+    def end(self) -> subprocess.CompletedProcess[bytes]:
+        """Wait for its end, and return what it printed and its status."""
+        self.process.join(120)
+        status = self.process.exitcode
+        assert status is not None
+        return subprocess.CompletedProcess(
+            self.command, status, written(self.output), written(self.errors)
+        )
+
+
+def written(file: IO[bytes]) -> bytes:
+    """Return what a file has, without moving the position at which its writers go on."""
+    return os.pread(file.fileno(), os.fstat(file.fileno()).st_size, 0)
+
+
+@contextmanager
+def started(
+    *args: object, stdin: bytes = b"", env: dict[str, str] | None = None, cwd: Path | None = None
+) -> Iterator[Started]:
+    """Run the program while the block runs, forked from a process that has imported everything."""
+    command = [PROGRAM, *map(str, args)]
     with ExitStack() as stack:
         files = [stack.enter_context(tempfile.TemporaryFile()) for _ in range(3)]
         files[0].write(stdin)
         files[0].seek(0)
         streams = [DupFd(file.fileno()) for file in files]
         settings = environment(**(env or {}))
-        program = FORKS.Process(target=_main, args=(command, settings, str(cwd or "."), streams))
-        program.start()
-        program.join(120)
-        status = program.exitcode
-        program.close()
-        for file in files:
-            file.seek(0)
-        return subprocess.CompletedProcess(command, status or 0, files[1].read(), files[2].read())
+        process = FORKS.Process(target=_main, args=(command, settings, str(cwd or "."), streams))
+        process.start()
+        try:
+            yield Started(command, process, files[1], files[2])
+        finally:
+            process.kill()
+            process.join()
+            process.close()
 
 
 def _main(

@@ -88,10 +88,14 @@ def put_keys(s3: rigs.S3Rig) -> set[str]:
 
 
 def keys_of_doctor(s3: rigs.S3Rig) -> list[str]:
-    """Return the objects that a doctor has left in the bucket."""
-    pages = s3.client.get_paginator("list_objects_v2").paginate(Bucket=s3.bucket)
-    listed = (each["Key"] for page in pages for each in page.get("Contents", []))
-    return [key for key in listed if "cshelve-doctor" in key]
+    """Return the objects that a doctor has written and left in the bucket."""
+    changed = {seen.key for seen in s3.proxy.requests if seen.method != "GET"}
+    return [key for key in sorted(changed) if "cshelve-doctor" in key and is_there(s3, key)]
+
+
+def is_there(s3: rigs.S3Rig, key: str) -> bool:
+    listed = s3.client.list_objects_v2(Bucket=s3.bucket, Prefix=key).get("Contents", [])
+    return key in [each["Key"] for each in listed]
 
 
 @s3_only

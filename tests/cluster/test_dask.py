@@ -5,6 +5,7 @@ from __future__ import annotations
 import copyreg
 import os
 import re
+import runpy
 import subprocess
 import sys
 from collections import Counter
@@ -166,32 +167,44 @@ def test_the_tasks_of_the_page_divide_large_parts(
     assert len([task for task in stream.data if task["key"].startswith("words_of")]) > 32
 
 
-def run_example(*arguments: object) -> str:
-    program = ROOT / "examples" / "count_words_on_a_cluster.py"
-    command = [sys.executable, program, *arguments]
-    return subprocess.run(
-        list(map(str, command)), check=True, stdout=subprocess.PIPE, text=True, timeout=100
-    ).stdout
+EXAMPLE = str(ROOT / "examples" / "count_words_on_a_cluster.py")
 
 
-@pytest.mark.parametrize("where", ["on workers of its own", "on a cluster"])
+def example(monkeypatch: pytest.MonkeyPatch, *arguments: object) -> None:
+    """Run the example here, where Dask is imported, as the program that it is."""
+    monkeypatch.setattr(sys, "argv", [EXAMPLE, *map(str, arguments)])
+    runpy.run_path(EXAMPLE, run_name="__main__")
+
+
 def test_the_example_counts_what_one_process_counts(
-    client: Any, tmp_path: Path, where: str
+    client: Any,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capfd: pytest.CaptureFixture[str],
 ) -> None:
     configuration = tmp_path / "texts.ini"
     configuration.write_text(
         f"[default]\nprovider = filesystem\nfolder_path = {tmp_path / 'texts'}\n"
     )
-    run_example("fill", configuration, 50)
+    example(monkeypatch, "fill", configuration, 50)
     with cshelve.open(configuration, "r") as db:
         expected = Counter(word for text in db.values() for word in text.split())
-    scheduler = [client.scheduler.address] if where == "on a cluster" else []
-    *lines, total = run_example("count", configuration, *scheduler).splitlines()
-    counts = [int(line.split()[0]) for line in lines]
-    assert counts == [count for _, count in expected.most_common(10)]
-    told, _, seconds = total.rpartition(", in ")
-    assert told.split() == f"{expected.total()} in all, {len(expected)} different ones".split()
-    assert float(seconds.removesuffix(" s")) > 0
+
+    def assert_is_right(output: str) -> None:
+        *lines, total = output.splitlines()
+        counts = [int(line.split()[0]) for line in lines]
+        assert counts == [count for _, count in expected.most_common(10)]
+        told, _, seconds = total.rpartition(", in ")
+        assert told.split() == f"{expected.total()} in all, {len(expected)} different ones".split()
+        assert float(seconds.removesuffix(" s")) > 0
+
+    capfd.readouterr()
+    example(monkeypatch, "count", configuration, client.scheduler.address)
+    assert_is_right(capfd.readouterr().out)
+    # With workers of its own, which start it again.
+    command = [sys.executable, EXAMPLE, "count", str(configuration)]
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, timeout=100)
+    assert_is_right(done.stdout)
 
 
 def test_equal_shelves_have_equal_tokens(tmp_path: Path) -> None:

@@ -61,6 +61,9 @@ class TestInMemory(ProviderContract):
 
 
 class TestFilesystem(ProviderContract):
+    # It has no pages.
+    many = 300
+
     @pytest.fixture(autouse=True)
     def _a_folder(self, tmp_path: Path) -> None:
         self.folder = tmp_path / "shelf"
@@ -234,8 +237,8 @@ def moto_client(moto: Moto) -> Iterator[S3Client]:
 
 @pytest.mark.s3
 class TestAwsS3OnSeaweedFS(OnS3, ProviderContract):
+    many = 250
     # It cuts keys into directories.
-    many = 1_100
     unfaithful_names = frozenset(
         {"x\\y", "a//b", "/lead", "/", "//", "a/b/", "trail/", "users/"}
         # It lists this next to `x`, before `x-y`, and not at all after `x`.
@@ -244,14 +247,21 @@ class TestAwsS3OnSeaweedFS(OnS3, ProviderContract):
 
     @pytest.fixture(autouse=True)
     def _a_prefix(
-        self, seaweedfs: SeaweedFS, seaweedfs_client: S3Client, boto3s_data: None
+        self,
+        seaweedfs: SeaweedFS,
+        seaweedfs_client: S3Client,
+        boto3s_data: None,
+        monkeypatch: pytest.MonkeyPatch,
     ) -> None:
+        rigs.small_pages(monkeypatch, 100)
+        monkeypatch.setattr("cshelve.providers.aws_s3.bulk_delete.KEYS_PER_REQUEST", 100)
         self.client = seaweedfs_client
         self.prefix = rigs.unique_name()
         self.config = _config_of(seaweedfs)
 
 
 @pytest.mark.s3
+@pytest.mark.once
 class TestAwsS3BehindACache(OnS3):
     """What is about many names, or goes past the cache, is the same as without one."""
 
@@ -271,6 +281,7 @@ class TestAwsS3BehindACache(OnS3):
 
 
 @pytest.mark.s3
+@pytest.mark.once
 class TestAwsS3OnMoto(OnS3):
     # It is slow, and holds the keys of which the other server makes something else. Its paths end
     # where a line does.

@@ -119,7 +119,7 @@ def test_without_pickle_any_kind_of_bytes_comes_back_as_bytes(kind: Any, place: 
 
 def test_every_key_can_be_deleted_in_a_loop_over_them(place: Place) -> None:
     db = place.open()
-    db.update({f"k{number}": number for number in range(30)})
+    db.update({f"k{number}": number for number in range(12)})
     for key in db:
         del db[key]
     assert not db

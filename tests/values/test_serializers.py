@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cshelve
@@ -92,6 +92,7 @@ class TestPickle:
 
 
 class TestJson:
+    @settings(max_examples=40)
     @given(value=json_values)
     def test_gives_back_what_it_can_say(self, value: Any) -> None:
         serializer = JsonSerializer()
@@ -130,6 +131,7 @@ class TestJson:
 
 @with_msgpack
 class TestMsgpack:
+    @settings(max_examples=40)
     @given(value=msgpack_values)
     def test_gives_back_what_it_can_say(self, value: Any) -> None:
         serializer = MsgpackSerializer()

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import multiprocessing
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor
 from typing import Any, TypeVar
 
 import pytest
 
+from tests.forks import FORKS
 from tests.threads import PATIENCE_SECONDS
 
 T = TypeVar("T")
@@ -23,10 +23,9 @@ class Crowd:
     """Some processes that each do their part at the same moment as the others."""
 
     def __init__(self, number: int) -> None:
-        context = multiprocessing.get_context("spawn")
         self._number = number
         self._pool = ProcessPoolExecutor(
-            number, context, initializer=_join, initargs=(context.Barrier(number),)
+            number, FORKS, initializer=_join, initargs=(FORKS.Barrier(number),)
         )
 
     def each(self, function: Callable[..., T], *arguments: Any) -> list[T]:

@@ -33,9 +33,9 @@ class TestModifyCounts:
             next(calls)
             return n + 1
 
-        in_threads(40, lambda _: db.modify("n", add_one, default=0))
-        assert db["n"] == 40
-        assert next(calls) == 40
+        in_threads(20, lambda _: db.modify("n", add_one, default=0))
+        assert db["n"] == 20
+        assert next(calls) == 20
 
     def test_shelves_that_know_nothing_of_each_other_lose_no_count(self, place: Place) -> None:
         shelves = [place.open() for _ in range(3)]

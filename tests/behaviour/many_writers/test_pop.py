@@ -32,7 +32,7 @@ class TestPop:
     def test_of_many_threads_that_pop_a_key_one_gets_it(self, db: cshelve.CloudShelf) -> None:
         for _ in range(3):
             db["k"] = "value"
-            got = in_threads(30, lambda _: db.pop("k", None))
+            got = in_threads(12, lambda _: db.pop("k", None))
             assert [value for value in got if value is not None] == ["value"]
             assert "k" not in db
 
@@ -104,9 +104,9 @@ class TestAQueue:
     def test_that_threads_empty_gives_each_item_to_one_of_them(
         self, db: cshelve.CloudShelf
     ) -> None:
-        items = {f"task-{number}": number for number in range(40)}
+        items = {f"task-{number}": number for number in range(20)}
         db.update(items)
-        taken = in_threads(8, lambda _: _until_empty(db))
+        taken = in_threads(5, lambda _: _until_empty(db))
         assert sorted(itertools.chain(*taken)) == sorted(items.items())
 
     def test_of_a_view_gives_the_view_s_items_alone(self, db: cshelve.CloudShelf) -> None:

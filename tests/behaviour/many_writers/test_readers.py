@@ -10,7 +10,7 @@ from tests.behaviour.many_writers.crowd import PROCESSES, Crowd, shared_by_proce
 from tests.rigs import Place
 from tests.threads import in_threads, meanwhile
 
-SIZE = 1_000_000
+SIZE = 400_000
 WRITES = 12
 
 
@@ -53,7 +53,7 @@ class TestReaders:
             writer["k"] = "ab"[next(turns) % 2] * SIZE
 
         with meanwhile(write):
-            seen = in_threads(2, lambda _: {summary(db["k"]) for _ in range(12)})
+            seen = in_threads(2, lambda _: {summary(db["k"]) for _ in range(8)})
         assert set().union(*seen) <= WHOLE
         assert next(turns) > 2
 

@@ -38,7 +38,11 @@ each_setting = pytest.mark.parametrize(
         pytest.param(each, id=str(each), marks=[pytest.mark.encryption] if each.key_bytes else [])
         for each in itertools.starmap(
             Settings,
-            itertools.product((True, False), (True, False), (None, "", "0", "9"), (0, 16, 24, 32)),
+            [
+                *itertools.product((True, False), (True, False), (None, ""), (0, 16, 24, 32)),
+                # The level of compression changes nothing for the key of encryption.
+                *itertools.product((True, False), (True, False), ("0", "9"), (0, 32)),
+            ],
         )
     ],
 )

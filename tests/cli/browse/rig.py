@@ -6,7 +6,6 @@ import html
 import http.client
 import re
 import signal
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -14,7 +13,8 @@ from pathlib import Path
 from urllib.parse import urlsplit
 
 from cshelve.cli.browse.html import link
-from tests.cli.rig import PROGRAM, environment
+from tests.cli.rig import Started, started, written
+from tests.rigs import wait_until
 
 LINK = re.compile(r'<a class="(?:folder|key)" href="([^"]*)"><bdi>(.*?)</bdi>')
 TAG = re.compile(r"<[^>]*>")
@@ -48,7 +48,7 @@ class Response:
 class Browsing:
     """A program that runs, and the address that it has printed."""
 
-    program: subprocess.Popen[bytes]
+    program: Started
     address: str
 
     @property
@@ -84,27 +84,23 @@ class Browsing:
     def interrupt(self) -> tuple[int, str]:
         """Press Ctrl-C, and return the exit status and what was printed besides the address."""
         self.program.send_signal(signal.SIGINT)
-        _, errors = self.program.communicate(timeout=60)
-        return self.program.returncode, errors.decode()
+        done = self.program.end()
+        return done.returncode, done.stderr.decode()
 
 
 @contextmanager
 def browsing(shelf: object, *options: str, env: dict[str, str] | None = None) -> Iterator[Browsing]:
     """Run `cshelve browse` while the block runs."""
-    program = subprocess.Popen(
-        [PROGRAM, "browse", str(shelf), "--no-open", *options],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=environment(**(env or {})),
-    )
-    try:
-        assert program.stdout is not None
-        address = program.stdout.readline().decode().strip()
-        assert address, program.communicate()
-        yield Browsing(program, address)
-    finally:
-        program.kill()
-        program.communicate()
+    with started("browse", shelf, "--no-open", *options, env=env) as program:
+        yield Browsing(program, address_of(program))
+
+
+def address_of(program: Started) -> str:
+    """Return the address that a program prints when it can be browsed."""
+    wait_until(lambda: written(program.output).endswith(b"\n") or not program.process.is_alive())
+    address = written(program.output).decode().strip()
+    assert address, program.end()
+    return address
 
 
 def folder_url(path: Path) -> str:

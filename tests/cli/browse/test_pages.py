@@ -136,7 +136,7 @@ def test_a_failure_of_the_store_is_a_page(
 def test_a_large_value_is_not_read_but_streamed(s3: S3Rig, tmp_path: Path) -> None:
     plain = {"serializer": "bytes", "use_versioning": "false"}
     shelf = s3_ini(tmp_path / "shelf.ini", s3, **plain)
-    value = bytes(range(256)) * (40 << 12)
+    value = bytes(range(256)) * (20 << 12)
     with cshelve.open(shelf) as db:
         db["large"] = value
     with browsing(shelf) as site:

@@ -5,15 +5,14 @@ from __future__ import annotations
 import os
 import socket
 import stat
-import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import cshelve
-from tests.cli.browse.rig import Browsing, browsing, folder_url
-from tests.cli.rig import PROGRAM, environment, errors, on_terminal
+from tests.cli.browse.rig import Browsing, address_of, browsing, folder_url
+from tests.cli.rig import errors, on_terminal, started
 
 OTHER_HOSTS = [
     "evil.example",
@@ -169,21 +168,11 @@ def test_the_browser_gets_an_address_that_works_once(tmp_path: Path) -> None:
     os.mkfifo(opened)
     browser.write_text(f'#!/bin/sh\necho "$1" > {opened}\n')
     browser.chmod(browser.stat().st_mode | stat.S_IXUSR)
-    program = subprocess.Popen(
-        [PROGRAM, "browse", folder_url(tmp_path)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        env=environment(BROWSER=f"{browser} %s"),
-    )
-    try:
-        assert program.stdout is not None
-        site = Browsing(program, program.stdout.readline().decode().strip())
+    with started("browse", folder_url(tmp_path), env={"BROWSER": f"{browser} %s"}) as program:
+        site = Browsing(program, address_of(program))
         once = opened.read_text().strip().removeprefix(f"http://127.0.0.1:{site.port}")
         assert site.root.strip("/") not in once
         assert site.request(once, host="evil.example").status == 403
         first, second = site.request(once), site.request(once)
         assert (first.status, first.headers["Location"]) == (303, site.root)
         assert second.status == 403
-    finally:
-        program.kill()
-        program.communicate()

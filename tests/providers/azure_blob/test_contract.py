@@ -19,12 +19,12 @@ from tests.rigs import unique_name
 @pytest.mark.azure
 class TestAzureBlob(ProviderContract):
     # Azurite is slow; pages and batches are smaller, too.
-    many = 350
+    many = 130
 
     @pytest.fixture(autouse=True)
     def _a_prefix(self, azure: AzureRig, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-        monkeypatch.setattr("cshelve.providers.azure_blob.listing.BLOBS_PER_PAGE", 150)
-        monkeypatch.setattr("cshelve.providers.azure_blob.deletes.BLOBS_PER_REQUEST", 100)
+        monkeypatch.setattr("cshelve.providers.azure_blob.listing.BLOBS_PER_PAGE", 60)
+        monkeypatch.setattr("cshelve.providers.azure_blob.deletes.BLOBS_PER_REQUEST", 40)
         self.rig, self.prefix = azure, unique_name()
         self.account_url = azure.server.account_url
         yield

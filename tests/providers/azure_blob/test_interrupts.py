@@ -25,15 +25,15 @@ pytestmark = [
 
 # How often each operation is interrupted; more by hand: CSHELVE_TEST_INTERRUPTS=50.
 RUNS = int(os.environ.get("CSHELVE_TEST_INTERRUPTS", "3"))
-MANY = {f"n{number}": number for number in range(60)}
+MANY = {f"n{number}": number for number in range(40)}
 LARGE = bytes(400_000)
 OPERATIONS: dict[str, Callable[[Any], object]] = {
     "update": lambda db: db.update(MANY),
     "get_many": lambda db: dict(db.get_many(MANY)),
     "one by one": lambda db: [db.get(key) for key in MANY],
     "large": lambda db: (db.__setitem__("large", LARGE), db["large"]),
-    "modify": lambda db: [db.modify("m", lambda value: value + 1, default=0) for _ in range(30)],
-    "list": lambda db: [list(db) for _ in range(20)],
+    "modify": lambda db: [db.modify("m", lambda value: value + 1, default=0) for _ in range(15)],
+    "list": lambda db: [list(db) for _ in range(10)],
 }
 
 

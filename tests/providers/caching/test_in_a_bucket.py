@@ -91,7 +91,7 @@ def test_a_large_value_is_revalidated_too(s3: S3Rig, config: Config) -> None:
 
 
 def test_many_values_are_revalidated_in_parallel(s3: S3Rig, config: Config) -> None:
-    keys = [f"key-{number}" for number in range(100)]
+    keys = [f"key-{number}" for number in range(30)]
     with cshelve.open_from_dict(config) as db:
         db.set_many((key, key * 100) for key in keys)
         expected = {key: key * 100 for key in keys}
@@ -99,7 +99,7 @@ def test_many_values_are_revalidated_in_parallel(s3: S3Rig, config: Config) -> N
         with s3.proxy.counting() as seen:
             assert list(db.get_many(keys)) == list(expected.items())
         assert {each.status for each in seen.requests} == {304}
-        assert seen.total == 100
+        assert seen.total == 30
         assert len({each.connection for each in seen.requests}) > 1
 
 

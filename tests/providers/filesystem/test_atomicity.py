@@ -26,7 +26,7 @@ def test_a_reader_sees_whole_values_only(store: Filesystem) -> None:
 
     writer = threading.Thread(target=write)
     writer.start()
-    end = time.monotonic() + 0.7
+    end = time.monotonic() + 0.25
     seen = set()
     while time.monotonic() < end:
         seen.add(store.get("key").data)
@@ -59,7 +59,7 @@ for line in sys.stdin:
 def test_of_two_processes_one_wins(store: Filesystem, folder: Path, kind: str) -> None:
     arguments = (RACE, str(folder), kind)
     with python(*arguments) as one, python(*arguments) as other:
-        for number in range(100):
+        for number in range(50):
             version = store.put("key", b"start")
             answers = []
             for process in (one, other):

@@ -86,11 +86,14 @@ def killed_before_call(number: int, act: Callable[[], object], folder: Path) -> 
     return True
 
 
-def deaths(folder: Path, prepare: Callable[[], object], act: Callable[[], object]) -> Any:
+def deaths(folder: Path, prepare: Callable[[], object], act: Callable[[], object]) -> Iterator[int]:
     """Yield once for each moment at which a process may be killed in an act."""
+    prepare()
+    prepared = folder.with_name("prepared")
+    shutil.copytree(folder, prepared, symlinks=True)
     for number in range(1000):
-        shutil.rmtree(folder, ignore_errors=True)
-        prepare()
+        shutil.rmtree(folder)
+        shutil.copytree(prepared, folder, symlinks=True)
         if not killed_before_call(number, act, folder):
             return
         yield number

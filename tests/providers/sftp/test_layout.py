@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,7 +15,6 @@ from cshelve.providers import Filesystem
 from cshelve.providers.paths import staging_of
 from cshelve.providers.sftp.provider import Sftp
 from cshelve.testing import ODD_NAMES
-from cshelve.testing.contract._checks import meanwhile
 from testbed.openssh import OpenSSH
 from tests.providers.sftp.rig import files_in, write
 
@@ -174,7 +174,7 @@ def _plant(server: OpenSSH, folder: Path, files: dict[str, bytes]) -> None:
 
 def test_names_below_names_may_be_written_at_the_same_time(folder: Path, opened: Opened) -> None:
     names = ["a", "a/b", "a/b/c", "a/b/c/d", "a/x", "a/b/y", "a/b/c/z"]
-    for _ in range(5):
+    for _ in range(2):
         store = opened()
         assert {outcome.failure for outcome in store.put_many((n, n.encode()) for n in names)} == {
             None
@@ -188,19 +188,25 @@ def test_names_below_names_may_be_written_at_the_same_time(folder: Path, opened:
 
 def test_a_reader_finds_a_value_while_it_becomes_a_directory(opened: Opened) -> None:
     writer, reader = opened(), opened()
-    names = [f"{number}" for number in range(12)]
+    names = [f"{number}" for number in range(25)]
     for name in names:
         writer.put(name, b"value")
-    moving = iter(names)
+    moved_last = names[0]
 
-    def move_one() -> None:
-        if (name := next(moving, None)) is not None:
-            writer.put(f"{name}/below", b"below")
+    def move_all() -> None:
+        nonlocal moved_last
+        for moved_last in names:
+            writer.put(f"{moved_last}/below", b"below")
 
-    with meanwhile(move_one):
-        for _ in range(6):
-            assert {reader.get(name).data for name in names} == {b"value"}
-            assert all(map(reader.contains, names))
+    moving = threading.Thread(target=move_all)
+    moving.start()
+    try:
+        while moving.is_alive():
+            name = moved_last
+            assert reader.get(name).data == b"value"
+            assert reader.contains(name)
+    finally:
+        moving.join()
 
 
 def test_the_first_names_of_a_long_directory_are_found_without_reading_it_all(

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from testbed.odd_sftp import OddSftp
 
 
-STRIKES = 40
+STRIKES = 20
 INTERRUPTED = f"""
 import signal
 import cshelve
@@ -46,7 +46,7 @@ with cshelve.open_from_dict(config) as db:
     for number in range({STRIKES}):
         try:
             # Again in a second: Python swallows what strikes while it collects garbage.
-            signal.setitimer(signal.ITIMER_REAL, 0.001 + number * 0.0007, 1)
+            signal.setitimer(signal.ITIMER_REAL, 0.001 + number * 0.0014, 1)
             while True:
                 db["k"] = "value" * 10_000
         except Interruption:

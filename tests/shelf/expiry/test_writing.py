@@ -82,10 +82,13 @@ class TestSet:
         assert "k" in brief
         assert brief["k"] == 1
 
-    @pytest.mark.parametrize("seconds", [0, -1, math.nan, -math.inf, True, "10", [10]])
-    def test_takes_no_other_duration(self, brief: cshelve.CloudShelf, seconds: Any) -> None:
-        with pytest.raises(cshelve.ConfigurationError, match=r"expire_after_seconds: .*above zero"):
-            brief.set("k", 1, expire_after_seconds=seconds)
+    def test_takes_no_other_duration(self, brief: cshelve.CloudShelf) -> None:
+        others: list[Any] = [0, -1, math.nan, -math.inf, True, "10", [10]]
+        for seconds in others:
+            with pytest.raises(
+                cshelve.ConfigurationError, match=r"expire_after_seconds: .*above zero"
+            ):
+                brief.set("k", 1, expire_after_seconds=seconds)
         assert "k" not in brief
 
     def test_checks_the_key_and_the_flag(self, brief: cshelve.CloudShelf, place: Place) -> None:

@@ -17,7 +17,7 @@ from cshelve.providers.wrapper import Wrapper
 from tests.rigs import Place
 from tests.shelf.files.rig import MIB, PLAIN, Watching, plain
 
-VALUE = os.urandom(3 * MIB + 5)
+VALUE = os.urandom(MIB + 5)
 
 
 class TestDownload:
@@ -98,14 +98,14 @@ class TestDownload:
         with open(reading, "rb") as pipe:
             assert pipe.read() == b"v"
 
-    @pytest.mark.parametrize("key", ["absent", "", "x" * 2000, "\ud800"])
-    def test_of_a_missing_key_leaves_no_file(self, key: str, place: Place, tmp_path: Path) -> None:
+    def test_of_a_missing_key_leaves_no_file(self, place: Place, tmp_path: Path) -> None:
         db = plain(place).open()
         (tmp_path / "files").mkdir()
-        with pytest.raises(cshelve.KeyNotFoundError) as caught:
-            db.download(key, tmp_path / "files" / "file")
-        assert caught.value.args == (key,)
-        assert os.listdir(tmp_path / "files") == []
+        for key in ("absent", "", "x" * 2000, "\ud800"):
+            with pytest.raises(cshelve.KeyNotFoundError) as caught:
+                db.download(key, tmp_path / "files" / "file")
+            assert caught.value.args == (key,)
+            assert os.listdir(tmp_path / "files") == []
 
     @pytest.mark.parametrize("error", [KeyboardInterrupt(), OSError(errno.ENOSPC, "full")])
     def test_that_fails_leaves_what_was_there(
@@ -149,12 +149,13 @@ class TestDownload:
         with pytest.raises(NotADirectoryError):
             db.download("k", tmp_path / "file" / "file")
 
-    @pytest.mark.parametrize("file", [io.StringIO(), 7, None, b"path", object()])
-    def test_takes_nothing_but_paths_and_binary_files(self, file: Any, place: Place) -> None:
+    def test_takes_nothing_but_paths_and_binary_files(self, place: Place) -> None:
         db = plain(place).open()
         db["k"] = b"v"
-        with pytest.raises(cshelve.ValueTypeError, match="pass a path, or a binary file"):
-            db.download("k", file)
+        others: list[Any] = [io.StringIO(), 7, None, b"path", object()]
+        for file in others:
+            with pytest.raises(cshelve.ValueTypeError, match="pass a path, or a binary file"):
+                db.download("k", file)
 
     def test_works_where_the_shelf_only_reads(self, place: Place) -> None:
         plain(place).open()["k"] = b"v"

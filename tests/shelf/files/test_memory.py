@@ -11,7 +11,7 @@ from tests.rigs import S3Rig, folder_config
 from tests.scripts import PEAK, result_of
 from tests.shelf.files.rig import MIB, PLAIN
 
-SIZE = 128 * MIB
+SIZE = 80 * MIB
 # Three parts of 8 MiB, and what the system needs for sending them.
 MOST_GROWTH = 64 * MIB
 PROGRAM = (

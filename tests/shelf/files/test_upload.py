@@ -17,7 +17,7 @@ from cshelve.providers.in_memory import InMemory
 from tests.rigs import Place
 from tests.shelf.files.rig import MIB, PLAIN, Stream, Watching, plain
 
-VALUE = os.urandom(3 * MIB + 5)
+VALUE = os.urandom(MIB + 5)
 
 
 @pytest.fixture
@@ -35,14 +35,14 @@ class TestUpload:
         db.upload("l", str(path))
         assert db["l"] == VALUE
 
-    @pytest.mark.parametrize("value", [b"", b"v"])
-    def test_stores_short_files_too(self, value: bytes, place: Place, path: Path) -> None:
+    def test_stores_short_files_too(self, place: Place, path: Path) -> None:
         db = plain(place).open()
-        path.write_bytes(value)
-        db.upload("k", path)
-        assert db["k"] == value
-        db.upload("l", Stream(value))
-        assert db["l"] == value
+        for value in (b"", b"v"):
+            path.write_bytes(value)
+            db.upload("k", path)
+            assert db["k"] == value
+            db.upload("l", Stream(value))
+            assert db["l"] == value
 
     def test_reads_an_open_file_from_its_position(self, place: Place, path: Path) -> None:
         db = plain(place).open()
@@ -168,11 +168,12 @@ class TestUpload:
                 db.upload("k", changing)
         assert "k" not in db
 
-    @pytest.mark.parametrize("file", [io.StringIO("text"), 7, None, b"path", object()])
-    def test_takes_nothing_but_paths_and_binary_files(self, file: Any, place: Place) -> None:
+    def test_takes_nothing_but_paths_and_binary_files(self, place: Place) -> None:
         db = plain(place).open()
-        with pytest.raises(cshelve.ValueTypeError, match="pass a path, or a binary file"):
-            db.upload("k", file)
+        others: list[Any] = [io.StringIO("text"), 7, None, b"path", object()]
+        for file in others:
+            with pytest.raises(cshelve.ValueTypeError, match="pass a path, or a binary file"):
+                db.upload("k", file)
 
     def test_refuses_a_stream_of_text(self, place: Place) -> None:
         class Text:

@@ -26,7 +26,7 @@ from tests.shelf.many_keys.rig import (
 
 class TestGetMany:
     def test_pairs_come_in_the_order_of_the_keys(self, place: Place) -> None:
-        pairs = numbered(40)
+        pairs = numbered(24)
         db = place.open()
         db.update(pairs)
         keys = [*reversed(pairs)]

@@ -17,7 +17,7 @@ from cshelve.providers.base import Entry
 from cshelve.providers.in_memory import InMemory
 from cshelve.testing import shelf_over
 
-MANY = 60_000
+MANY = 40_000
 
 
 class Bucket(InMemory):

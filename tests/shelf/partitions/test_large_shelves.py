@@ -122,8 +122,8 @@ def test_a_large_shelf_is_cleared_in_parts() -> None:
 def test_a_bucket_is_cleared_in_parts_and_what_is_beside_them_stays(
     prefix: str, s3: S3Rig, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(parallel_listing, "KEYS_IN_A_ROW", 20)
-    keys = [f"my-{number:03}" for number in range(30)] + [f"my/{number}" for number in range(150)]
+    monkeypatch.setattr(parallel_listing, "KEYS_IN_A_ROW", 10)
+    keys = [f"my-{number:03}" for number in range(20)] + [f"my/{number}" for number in range(80)]
     config = s3.config()
     beside = {"default": {**config["default"], "key_prefix": s3.config()["default"]["key_prefix"]}}
     with (
