@@ -34,6 +34,7 @@ class ServerProcess:
             # Its own session: Ctrl-C reaches only the tests, and kill() reaches its children.
             self._process = subprocess.Popen(
                 command,
+                env={**os.environ, **self._environ},
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=subprocess.STDOUT,
