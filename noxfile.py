@@ -45,13 +45,14 @@ def packages_of(*groups: str) -> tuple[str, ...]:
 
 @nox.session
 def lint(session: nox.Session) -> None:
-    """Check style, types and imports; `make lint` runs this in .venv."""
+    """Check style, types and imports, also of the documentation; `make lint` runs this in .venv."""
     session.install("--editable", EVERYTHING, *packages_of("dev"))
     session.run("ruff", "check", ".")
     session.run("ruff", "format", "--check", ".")
     session.run("mypy")
     session.run("basedpyright", "--level", "error")
     session.run("lint-imports", "--no-logo")
+    session.run("pytest", "--quiet", "tests/examples_in_docs.py")
 
 
 @nox.session(python=PYTHONS)
@@ -135,7 +136,7 @@ def docs(session: nox.Session) -> None:
     session.run(
         "pytest",
         "tests/test_docs.py",
-        "tests/test_examples_in_docs.py",
+        "tests/examples_in_docs.py",
         "tests/behaviour/test_examples.py",
         "tests/behaviour/test_pages.py",
         "tests/config/test_reference.py",

@@ -18,8 +18,8 @@ import pytest
 
 import cshelve
 from testbed.azurite import ACCESS_KEY
+from tests.examples_in_docs import PAGES, ROOT, blocks_of, program_of_docstrings
 from tests.rigs import GcsRig, S3Rig
-from tests.test_examples_in_docs import PAGES, ROOT, blocks_of, program_of_docstrings
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client

@@ -2,6 +2,8 @@
 
 The blocks of one page are one program. One that is no program, only a part of one, is marked by
 the line `<!-- fragment -->` above it; it is not checked.
+
+`make lint` runs this file; its name keeps it out of the suite, which checks what programs do.
 """
 
 from __future__ import annotations
