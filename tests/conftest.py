@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dbm
+import faulthandler
 import gc
 import importlib
 import logging
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 from testbed.azurite import ACCESS_KEY, Azurite
 from testbed.fake_gcs import FakeGcs, GcsProxy, emulator_path
@@ -23,6 +25,7 @@ from testbed.openssh import OpenSSH, find_sshd
 from testbed.seaweedfs import SeaweedFS
 from tests import rigs
 from tests.providers.azure_blob.rig import CONTAINER, AzureRig
+from tests.quick_boto3 import quick_boto3
 
 # Credentials and settings of whoever runs the tests must not reach the SDKs.
 FOREIGN_SETTINGS = (
@@ -94,6 +97,16 @@ OF_THE_ENGINES = (
     "tests/shelf/many_keys/",
 )
 
+# How long an example takes says more about the machine than about what it tests.
+settings.register_profile(
+    "any machine", deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("any machine")
+
+# A test that hangs shows where each thread is, and ends the run: nobody waits for it for hours.
+# This is for the tests of a file together: pytest's own option starts and joins a thread for each.
+SECONDS_OF_A_FILE = 600
+STDERR = pytest.StashKey[int]()
 # How many modules there were when the garbage collector was last told to leave all objects out.
 MODULES = pytest.StashKey[int]()
 
@@ -104,16 +117,18 @@ def _only_loopback() -> Iterator[None]:
         yield
 
 
-@pytest.fixture(autouse=True)
-def _no_foreign_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in list(os.environ):
-        if name.startswith(FOREIGN_SETTINGS):
-            monkeypatch.delenv(name)
-    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", "true")
-    monkeypatch.setenv("NO_GCE_CHECK", "true")
-    monkeypatch.setenv("CLOUDSDK_CONFIG", os.devnull)
-    monkeypatch.setenv("AWS_CONFIG_FILE", os.devnull)
-    monkeypatch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+@pytest.fixture(scope="session", autouse=True)
+def _no_foreign_settings() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        for name in list(os.environ):
+            if name.startswith(FOREIGN_SETTINGS):
+                patch.delenv(name)
+        patch.setenv("AWS_EC2_METADATA_DISABLED", "true")
+        patch.setenv("NO_GCE_CHECK", "true")
+        patch.setenv("CLOUDSDK_CONFIG", os.devnull)
+        patch.setenv("AWS_CONFIG_FILE", os.devnull)
+        patch.setenv("AWS_SHARED_CREDENTIALS_FILE", os.devnull)
+        yield
 
 
 def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool | None:
@@ -144,25 +159,45 @@ def _is_of_its_store(item: pytest.Item) -> bool:
     return suites is None or item.nodeid.startswith(suites)
 
 
-def pytest_collection_finish() -> None:
+def pytest_configure(config: pytest.Config) -> None:
+    config.stash[STDERR] = os.dup(2)  # The real one, as nothing is captured yet.
+
+
+def pytest_sessionfinish() -> None:
+    faulthandler.cancel_dump_traceback_later()
+
+
+def pytest_unconfigure(config: pytest.Config) -> None:
+    os.close(config.stash[STDERR])
+
+
+def pytest_collection_finish(session: pytest.Session) -> None:
     """Leave the tests out of garbage collections, which would go through all of them each time."""
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
+    _watch_the_next_file(session.config)
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> Iterator[None]:
     """Leave out what a file of tests has imported, too: they took a seventh of the whole time."""
     yield
-    is_last_of_its_file = nextitem is None or nextitem.path != item.path
-    if is_last_of_its_file and len(sys.modules) != item.config.stash.get(MODULES, 0):
+    if nextitem is not None and nextitem.path == item.path:
+        return
+    _watch_the_next_file(item.config)
+    if len(sys.modules) != item.config.stash.get(MODULES, 0):
         gc.collect()
         gc.freeze()
         item.config.stash[MODULES] = len(sys.modules)
 
 
+def _watch_the_next_file(config: pytest.Config) -> None:
+    """End the run if the next file of tests takes too long."""
+    faulthandler.dump_traceback_later(SECONDS_OF_A_FILE, exit=True, file=config.stash[STDERR])
+
+
 @pytest.fixture(scope="session")
-def seaweedfs(boto3s_data: None) -> Iterator[SeaweedFS]:
+def seaweedfs(quick_clients: None) -> Iterator[SeaweedFS]:
     with SeaweedFS(on_one_processor=True) as server:
         server.client().create_bucket(Bucket=rigs.BUCKET)
         yield server
@@ -175,13 +210,9 @@ def moto() -> Iterator[Moto]:
 
 
 @pytest.fixture(scope="session")
-def boto3s_data() -> Iterator[None]:
-    """Let boto3 read its data files once, which is nearly all that building a client takes."""
-    from botocore.loaders import create_loader
-
-    loader = create_loader()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("botocore.session.create_loader", lambda *_: loader)
+def quick_clients() -> Iterator[None]:
+    """Let clients of boto3 be built in half the time."""
+    with quick_boto3():
         yield
 
 
@@ -320,7 +351,7 @@ def dbm_backend(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch)
     return str(request.param)
 
 
-@pytest.fixture(autouse=True)
+@pytest.fixture(scope="session", autouse=True)
 def _quiet_boto() -> None:
     """Keep botocore's own debug records out of what tests look at."""
     logging.getLogger("botocore").setLevel(logging.WARNING)

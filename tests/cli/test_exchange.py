@@ -104,7 +104,7 @@ def _no_bars(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @every_format
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(values=st.dictionaries(keys, plain | st.binary() | pickled, max_size=6))
 def test_what_is_imported_equals_what_was_exported(form: str, values: dict[str, Any]) -> None:
     source, target = (f"memory://{rigs.unique_name()}" for _ in range(2))

@@ -8,7 +8,7 @@ import sys
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import cshelve
@@ -78,7 +78,7 @@ keys = st.text(min_size=1, max_size=20)
 
 
 @given(chain=chains(), key=keys)
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 def test_what_is_stored_comes_back(chain: tuple[str, Any, dict[str, Any]], key: str) -> None:
     name, value, config = chain
     with opened(name, config) as db:
@@ -88,7 +88,7 @@ def test_what_is_stored_comes_back(chain: tuple[str, Any, dict[str, Any]], key: 
 
 
 @given(chain=chains(checksum=True), key=keys, data=st.data())
-@settings(max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=60)
 def test_a_flipped_bit_of_what_vouches_for_itself_is_found(
     chain: tuple[str, Any, dict[str, Any]], key: str, data: st.DataObject
 ) -> None:

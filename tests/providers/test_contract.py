@@ -250,7 +250,7 @@ class TestAwsS3OnSeaweedFS(OnS3, ProviderContract):
         self,
         seaweedfs: SeaweedFS,
         seaweedfs_client: S3Client,
-        boto3s_data: None,
+        quick_clients: None,
         monkeypatch: pytest.MonkeyPatch,
     ) -> None:
         rigs.small_pages(monkeypatch, 100)
@@ -269,7 +269,7 @@ class TestAwsS3BehindACache(OnS3):
 
     @pytest.fixture(autouse=True)
     def _a_prefix(
-        self, seaweedfs: SeaweedFS, seaweedfs_client: S3Client, boto3s_data: None, tmp_path: Path
+        self, seaweedfs: SeaweedFS, seaweedfs_client: S3Client, quick_clients: None, tmp_path: Path
     ) -> None:
         self.client = seaweedfs_client
         self.prefix = rigs.unique_name()
@@ -288,7 +288,7 @@ class TestAwsS3OnMoto(OnS3):
     unfaithful_names = frozenset({"line\n", "return\r\n"})
 
     @pytest.fixture(autouse=True)
-    def _a_prefix(self, moto: Moto, moto_client: S3Client, boto3s_data: None) -> None:
+    def _a_prefix(self, moto: Moto, moto_client: S3Client, quick_clients: None) -> None:
         self.client = moto_client
         self.prefix = rigs.unique_name()
         self.config = _config_of(moto)

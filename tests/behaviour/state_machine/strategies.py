@@ -9,11 +9,9 @@ from hypothesis import strategies as st
 
 Config = dict[str, dict[str, Any]]
 
-# No example at all may be slow enough for a deadline to say something about it.
 LOCAL = settings(
     max_examples=30,
     stateful_step_count=30,
-    deadline=None,
     derandomize=True,
     database=None,
     suppress_health_check=list(HealthCheck),

@@ -29,7 +29,7 @@ from cshelve.providers.aws_s3.listing import Page, page_from_boto3, plain_page
 from testbed.faults import Answer, Delay, EditResponse
 from testbed.http_messages import Response
 from tests.forks import forks, in_child
-from tests.rigs import ENGINE, SENT_IF_REFUSED, Place, S3Rig, provider_of, wait_until
+from tests.rigs import ENGINE, SENT_IF_REFUSED, Place, S3Rig, provider_of, small_pages, wait_until
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -99,7 +99,7 @@ class Raw(io.BytesIO):
 
 
 @pytest.fixture(scope="module")
-def plain(boto3s_data: None) -> Iterator[Answering]:
+def plain(quick_clients: None) -> Iterator[Answering]:
     with closing((made := Answering()).client):
         yield made
 
@@ -255,14 +255,14 @@ pages = st.builds(
 
 
 @pytest.mark.once
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=150)
 @given(pages)
 def test_any_page_means_the_same(plain: Answering, body: bytes) -> None:
     assert is_read_alike(body, plain)
 
 
 @pytest.mark.once
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=100)
 @given(pages, st.data())
 def test_a_damaged_page_means_the_same(plain: Answering, body: bytes, data: st.DataObject) -> None:
     start = data.draw(st.integers(0, len(body)))
@@ -376,12 +376,16 @@ def three_pages(s3_rig: S3Rig) -> dict[str, dict[str, Any]]:
         "provider_params": {"endpoint_url": s3_rig.server.endpoint_url},
     }
     with cshelve.open_from_dict(quick) as db:
-        db.set_many((f"k{number:04}", number) for number in range(2500))
+        db.set_many((f"k{number:03}", number) for number in range(250))
     return config
 
 
 class TestPagesAhead:
     """The direct engine's: it sends a request and reads another one's answer meanwhile."""
+
+    @pytest.fixture(autouse=True)
+    def _small_pages(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        small_pages(monkeypatch, 100)
 
     @pytest.fixture
     def db(self, s3: S3Rig, three_pages: dict[str, dict[str, Any]]) -> Iterator[cshelve.CloudShelf]:
@@ -390,7 +394,7 @@ class TestPagesAhead:
 
     def test_cost_no_request_more(self, s3: S3Rig, db: cshelve.CloudShelf) -> None:
         with s3.proxy.counting() as seen:
-            assert len(db) == 2500
+            assert len(db) == 250
         assert seen.operations == ["ListObjectsV2"] * 3
 
     @pytest.mark.skipif(ENGINE == "boto3", reason="boto3 waits for what it has sent")
@@ -399,36 +403,36 @@ class TestPagesAhead:
     ) -> None:
         with s3.proxy.counting() as seen:
             keys = iter(db)
-            for _ in range(1000):
+            for _ in range(100):
                 next(keys)
             assert seen.total == 1
             next(keys)
             wait_until(lambda: seen.total == 3)
-            assert len(list(keys)) == 1499
+            assert len(list(keys)) == 149
 
     def test_fail_where_they_are_wanted(self, s3: S3Rig, db: cshelve.CloudShelf) -> None:
         keys = iter(db)
-        for _ in range(1000):
+        for _ in range(100):
             next(keys)
         s3.proxy.inject(Answer(403, "AccessDenied"), operation="ListObjectsV2", after=1, times=None)
-        for _ in range(1000):
+        for _ in range(100):
             next(keys)
         with pytest.raises(cshelve.AuthError):
             next(keys)
 
     def test_are_let_go_when_the_reader_leaves(self, s3: S3Rig, db: cshelve.CloudShelf) -> None:
         for number, _ in enumerate(db):
-            if number == 1500:
+            if number == 150:
                 break
         assert not any(thread.name.startswith("cshelve_") for thread in threading.enumerate())
-        assert len(db) == 2500
+        assert len(db) == 250
 
     @pytest.mark.skipif(ENGINE == "boto3", reason="boto3 waits for what it has sent")
     def test_are_not_waited_for_then(self, s3: S3Rig, db: cshelve.CloudShelf) -> None:
         slow = s3.proxy.inject(Delay(2.0), operation="ListObjectsV2", after=2)
         began = time.monotonic()
         for number, _ in enumerate(db):
-            if number == 1500:
+            if number == 150:
                 break
         wait_until(lambda: slow.hits == 1)
         assert time.monotonic() - began < 1.5
@@ -441,15 +445,15 @@ class TestPagesAhead:
             raise NotSentError("no connection")
 
         monkeypatch.setattr(Engine, "post", refuse)
-        assert len(set(db)) == 2500
+        assert len(set(db)) == 250
 
     @forks
     def test_are_asked_for_anew_in_a_child(self, db: cshelve.CloudShelf) -> None:
         keys = iter(db)
-        for _ in range(1500):
+        for _ in range(150):
             next(keys)
-        assert in_child(lambda: len(list(keys))) == 1000
-        assert len(list(keys)) == 1000
+        assert in_child(lambda: len(list(keys))) == 100
+        assert len(list(keys)) == 100
 
     def test_are_not_where_one_request_may_fly(
         self, s3: S3Rig, three_pages: dict[str, dict[str, Any]]
@@ -457,8 +461,8 @@ class TestPagesAhead:
         config = {**three_pages, "default": {**three_pages["default"], "concurrency": 1}}
         with cshelve.open_from_dict(config) as db, s3.proxy.counting() as seen:
             keys = iter(db)
-            for _ in range(1001):
+            for _ in range(101):
                 next(keys)
             time.sleep(0.1)
             assert seen.operations == ["ListObjectsV2"] * 2
-            assert len(list(keys)) == 1499
+            assert len(list(keys)) == 149

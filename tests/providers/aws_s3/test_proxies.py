@@ -14,7 +14,7 @@ from botocore.config import Config
 from testbed.scripted_server import ScriptedServer
 from tests.rigs import Place
 
-pytestmark = [pytest.mark.s3, pytest.mark.once, pytest.mark.usefixtures("boto3s_data")]
+pytestmark = [pytest.mark.s3, pytest.mark.once, pytest.mark.usefixtures("quick_clients")]
 
 ABSENT = b"HTTP/1.1 404 Not Found\r\nx-amz-request-id: 1\r\nContent-Length: 0\r\n\r\n"
 # Nothing is there: a request that goes by no proxy fails at once, which is how it is told.

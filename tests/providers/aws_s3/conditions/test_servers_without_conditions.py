@@ -49,7 +49,7 @@ IGNORANT_OF_DELETE: dict[str, list[dict[str, Any]]] = {
 
 
 @pytest.fixture(scope="module")
-def moto_rig(moto: Moto, boto3s_data: None) -> Iterator[tuple[FaultProxy, S3Client]]:
+def moto_rig(moto: Moto, quick_clients: None) -> Iterator[tuple[FaultProxy, S3Client]]:
     """A proxy before moto, and plain boto3 round it."""
     client = moto.client()
     with FaultProxy(moto.endpoint_url) as proxy:

@@ -31,7 +31,7 @@ from tests.providers.aws_s3.direct.parity.wanted import ODD_KEY, OF_BUCKETS, OF_
 from tests.rigs import S3Rig, unique_name
 from tests.scripts import run_script
 
-pytestmark = [pytest.mark.s3, pytest.mark.once]
+pytestmark = [pytest.mark.s3, pytest.mark.once, pytest.mark.usefixtures("quick_clients")]
 
 # Where credentials come from if none are given and none are in AWS_ACCESS_KEY_ID: then boto3 is
 # asked anyway.
@@ -134,11 +134,10 @@ class TestVariables:
         monkeypatch.setenv(name, value)
         assert name in reason()
 
-    @pytest.mark.parametrize("name", sorted(WITHOUT_BEARING | FOR_CREDENTIALS | OF_NO_REQUEST))
     def test_those_that_change_nothing(
-        self, name: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+        self, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ) -> None:
-        """boto3 makes the same requests with them as we do, who don't look at them."""
+        """boto3 makes the same requests with all of them as we do, who don't look at them."""
         numbers = {"AWS_MAX_ATTEMPTS", "AWS_CSM_PORT", "AWS_REQUEST_MIN_COMPRESSION_SIZE_BYTES"}
         numbers |= {"AWS_METADATA_SERVICE_TIMEOUT", "AWS_METADATA_SERVICE_NUM_ATTEMPTS"}
         odd = {
@@ -151,9 +150,10 @@ class TestVariables:
             "AWS_CONTAINER_CREDENTIALS_FULL_URI": "http://127.0.0.1:1/",
             "AWS_REGION": "eu-central-1",
         }
-        for variable, value in {**KEYS, name: "7" if name in numbers else "true", **odd}.items():
-            if variable in {*KEYS, name}:
-                monkeypatch.setenv(variable, value)
+        for name in WITHOUT_BEARING | FOR_CREDENTIALS | OF_NO_REQUEST:
+            monkeypatch.setenv(name, "7" if name in numbers else odd.get(name, "true"))
+        for name, value in KEYS.items():
+            monkeypatch.setenv(name, value)
         for params in ({}, {"endpoint_url": LOCAL}):
             settings = settings_of({"auth_type": "default"}, params)
             source = plain_source(settings)

@@ -100,7 +100,7 @@ def templates(draw: st.DrawFn) -> Template:
     BODIES,
     STAMPS,
 )
-@hypothesis_settings(max_examples=150, deadline=None)
+@hypothesis_settings(max_examples=150)
 def test_a_request_is_signed_as_botocore_signs_it(
     template: Template,
     key: str,
@@ -142,7 +142,7 @@ def check_what_is_sent(
 
 
 @given(CREDENTIALS, REGIONS, STAMPS, HOSTS, st.dictionaries(NAMES.map(str.lower), VALUES))
-@hypothesis_settings(max_examples=100, deadline=None)
+@hypothesis_settings(max_examples=100)
 def test_the_function_alone_does(
     credentials: Credentials, region: str, stamp: str, host: str, others: dict[str, str]
 ) -> None:

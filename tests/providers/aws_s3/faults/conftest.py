@@ -13,7 +13,7 @@ from tests.rigs import S3Rig
 
 
 @pytest.fixture(scope="package", autouse=True)
-def _no_pauses(boto3s_data: None) -> Iterator[None]:
+def _no_pauses(quick_clients: None) -> Iterator[None]:
     """Retry without pauses, and as often as is asked for."""
     with without_pauses():
         yield

@@ -111,7 +111,7 @@ def spoiled(draw: st.DrawFn) -> tuple[str, bytes]:
 
 
 @given(written(), CUTS)
-@hypothesis_settings(max_examples=100, deadline=None)
+@hypothesis_settings(max_examples=100)
 def test_it_reads_the_same_however_it_is_cut(answer: Written, cuts: list[int]) -> None:
     for each in ([len(answer.data)], cuts, [1]):
         found = read(answer.data, answer.method, each)
@@ -124,7 +124,7 @@ def test_it_reads_the_same_however_it_is_cut(answer: Written, cuts: list[int]) -
 
 
 @given(written(), CUTS)
-@hypothesis_settings(max_examples=100, deadline=None)
+@hypothesis_settings(max_examples=100)
 def test_it_is_whole_with_its_last_byte_and_not_before(answer: Written, cuts: list[int]) -> None:
     reader = Reader(answer.method)
     for piece in pieces(answer.data[:-1], cuts):
@@ -137,7 +137,7 @@ def test_it_is_whole_with_its_last_byte_and_not_before(answer: Written, cuts: li
 
 
 @given(spoiled(), CUTS)
-@hypothesis_settings(max_examples=250, deadline=None)
+@hypothesis_settings(max_examples=250)
 @example(("GET", INTERIM * 3000 + WHOLE), [40_000])
 @example(("GET", OK + b"Content-Length: \xb2\r\n\r\nxx"), [40])
 @example(("GET", WHOLE + b"\r\n"), [40])
@@ -154,7 +154,7 @@ def test_spoiled_it_is_refused_or_is_another_good_answer(
 
 
 @given(st.binary(max_size=300), CUTS)
-@hypothesis_settings(max_examples=150, deadline=None)
+@hypothesis_settings(max_examples=150)
 def test_what_is_no_answer_at_all_is_none(data: bytes, cuts: list[int]) -> None:
     for text in (data, OK + data, OK + b"Transfer-Encoding: chunked\r\n\r\n" + data):
         assert is_taken(text, "GET", cuts) == by_grammar(text, "GET")

@@ -61,7 +61,7 @@ class TestReceivingIntoAPlace:
         return reader
 
     @given(arrived=st.integers(0, 199), wanted=st.integers(1, 200), cuts=CUTS, feeds=st.booleans())
-    @hypothesis_settings(max_examples=150, deadline=None)
+    @hypothesis_settings(max_examples=150)
     def test_it_is_filled_in_pieces(
         self, arrived: int, wanted: int, cuts: list[int], feeds: bool
     ) -> None:

@@ -21,7 +21,27 @@ from tests.providers.aws_s3.direct.parity.comparison import (
 from tests.providers.aws_s3.direct.parity.configurations import CASES, LOCAL, Case, at, boto3s
 from tests.providers.aws_s3.direct.parity.wanted import NASTY_KEYS, ODD_KEY, OF_BUCKETS, OF_KEYS
 
-pytestmark = [pytest.mark.s3, pytest.mark.once]
+pytestmark = [pytest.mark.s3, pytest.mark.once, pytest.mark.usefixtures("quick_clients")]
+
+# Over TLS and without it, by host and by path, signed and not.
+THOROUGH = [
+    case
+    for case in CASES
+    if case.name
+    in {
+        "http with port",
+        "https with port",
+        "AWS, eu-west-1",
+        "anonymous over http",
+        "AWS, path",
+    }
+]
+# The first request of each operation, and a conditional write: a configuration that changes one
+# request of an operation changes all of them, unless it adds parameters.
+OF_EACH_OPERATION = [
+    *{wanted.operation: wanted for wanted in reversed(OF_KEYS)}.values(),
+    next(wanted for wanted in OF_KEYS if wanted.parameters.keys() >= {"IfMatch", "Metadata"}),
+]
 
 
 @pytest.mark.parametrize("case", CASES, ids=lambda case: case.name)
@@ -43,27 +63,13 @@ def test_it_sends_what_boto3_sends(
             _ = boto3.captured.templates["PutObject"]
         return
     sources = sources_of(settings, boto3)
-    for wanted in OF_KEYS:
+    is_thorough = case in THOROUGH or case.put_params
+    for wanted in OF_KEYS if is_thorough else OF_EACH_OPERATION:
         compare(boto3, sources, wanted, ODD_KEY)
     for wanted in (OF_BUCKETS[0], OF_BUCKETS[4], OF_BUCKETS[-2]):
         compare(boto3, sources, wanted, None)
     for source in sources:
         compare_endpoints(boto3, source)
-
-
-# Over TLS and without it, by host and by path, signed and not.
-THOROUGH = [
-    case
-    for case in CASES
-    if case.name
-    in {
-        "http with port",
-        "https with port",
-        "AWS, eu-west-1",
-        "anonymous over http",
-        "AWS, path",
-    }
-]
 
 
 @pytest.mark.parametrize("case", THOROUGH, ids=lambda case: case.name)
@@ -82,6 +88,7 @@ def test_no_key_and_no_prefix_is_too_nasty(
 
 def test_the_table_has_all_operations() -> None:
     assert {wanted.operation for wanted in OF_KEYS + OF_BUCKETS} == set(OPERATIONS)
+    assert {wanted.operation for wanted in OF_EACH_OPERATION + OF_BUCKETS} == set(OPERATIONS)
     assert len(THOROUGH) == 5
 
 
