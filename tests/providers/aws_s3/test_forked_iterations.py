@@ -23,7 +23,7 @@ import gc, logging, os, sys, time, warnings
 import cshelve
 
 warnings.simplefilter("ignore", DeprecationWarning)
-MANY = {f"n{number:03}": number for number in range(16)}
+MANY = {f"n{number:03}": number for number in range(10)}
 notes = []
 
 

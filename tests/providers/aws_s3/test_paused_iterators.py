@@ -14,7 +14,7 @@ import pytest
 import cshelve
 from testbed.fault_proxy import FaultProxy
 from tests.providers.aws_s3.rig import engine_of, permits_taken
-from tests.rigs import Place, S3Rig
+from tests.rigs import Place, S3Rig, small_pages
 
 pytestmark = [pytest.mark.s3, pytest.mark.once]
 
@@ -119,14 +119,15 @@ def test_other_threads_go_on(concurrency: int, opened: Opener) -> None:
     pairs = iter(db.get_many(SMALL))
     first = next(pairs)
 
-    def thirty(name: str) -> None:
-        for number in range(15):
+    def write_and_read(name: str) -> None:
+        for number in range(8):
             db[name] = number
             assert db[name] == number
 
     begun = time.monotonic()
     threads = [
-        threading.Thread(target=thirty, args=(f"of {which}",), daemon=True) for which in range(4)
+        threading.Thread(target=write_and_read, args=(f"of {which}",), daemon=True)
+        for which in range(4)
     ]
     for thread in threads:
         thread.start()
@@ -230,7 +231,7 @@ def test_one_thread_begins_and_another_one_closes(concurrency: int, opened: Open
 class TestKeys:
     """Of several pages of a listing, one of which is asked for ahead."""
 
-    NAMES = frozenset(f"{number:04}" for number in range(2100))
+    NAMES = frozenset(f"{number:04}" for number in range(210))
 
     @pytest.fixture(scope="class")
     @classmethod
@@ -241,6 +242,10 @@ class TestKeys:
         with closing(cshelve.open_from_dict(config)) as db:
             db.update(dict.fromkeys(cls.NAMES, 0))
         return config
+
+    @pytest.fixture(autouse=True)
+    def _small_pages(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        small_pages(monkeypatch, 100)
 
     @pytest.fixture(params=["direct", "boto3"])
     def opened(
@@ -269,7 +274,7 @@ class TestKeys:
         def go_through() -> None:
             for number, key in enumerate(db):
                 found.append(key)
-                if number % 100 == 0:
+                if number % 10 == 0:
                     assert db[key] == 0
                     assert len(list(db.get_many([key, "0000", "0001"]))) >= 2
 
@@ -284,7 +289,7 @@ class TestKeys:
     ) -> None:
         db, proxy = opened(concurrency=concurrency, read_timeout_seconds=READ_SECONDS)
         keys = iter(db)
-        found = [next(keys) for _ in range(1500)]
+        found = [next(keys) for _ in range(150)]
         time.sleep(PAUSE_SECONDS)
         proxy.drop_connections()
         in_time(lambda: db["0000"])

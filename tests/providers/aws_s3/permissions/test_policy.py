@@ -7,13 +7,14 @@ from itertools import islice
 
 import pytest
 
-from tests.providers.aws_s3.permissions.conftest import Case, Server, cases
+from tests.providers.aws_s3.permissions.conftest import NOT_ASKED_FOR, Case, Server, cases
 from tests.providers.aws_s3.permissions.operations import OF_FLAG
 
 pytestmark = [pytest.mark.s3, pytest.mark.once]
 
 COMPLETE = [case for case in cases() if not case.missing]
 LACKING = [case for case in cases() if case.missing]
+assert OF_FLAG["w"].items() <= OF_FLAG["c"].items() <= OF_FLAG["n"].items()
 
 
 @pytest.fixture(autouse=True)
@@ -33,8 +34,7 @@ def test_it_is_enough_on_moto_too(moto_with_iam: Server, case: Case) -> None:
 
 @pytest.mark.parametrize("case", LACKING, ids=lambda case: case.name)
 def test_each_action_is_needed(weed: Server, moto_with_iam: Server, case: Case) -> None:
-    # SeaweedFS lets whoever may put an object abort its upload, and AWS and moto do not.
-    is_abort = case.missing == "s3:AbortMultipartUpload"
+    is_abort = case.missing == NOT_ASKED_FOR
     server = moto_with_iam if is_abort else weed
     # That one operation fails is enough, but for this action, which only one needs.
     failed = dict(islice(server.refused(case), None if is_abort else 1))
