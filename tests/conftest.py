@@ -25,7 +25,7 @@ from testbed.openssh import OpenSSH, find_sshd
 from testbed.seaweedfs import SeaweedFS
 from tests import rigs
 from tests.providers.azure_blob.rig import CONTAINER, AzureRig
-from tests.quick_boto3 import quick_boto3
+from tests.quick_clients import clients_built_quickly
 
 # Credentials and settings of whoever runs the tests must not reach the SDKs.
 FOREIGN_SETTINGS = (
@@ -212,7 +212,7 @@ def moto() -> Iterator[Moto]:
 @pytest.fixture(scope="session")
 def quick_clients() -> Iterator[None]:
     """Let clients of boto3 be built in half the time."""
-    with quick_boto3():
+    with clients_built_quickly():
         yield
 
 

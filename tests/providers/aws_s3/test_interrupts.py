@@ -67,6 +67,13 @@ OPERATIONS = {
 }
 
 
+# Again every three seconds: Python swallows what strikes in a callback of a weakref.
+def strike(thread, seconds, has_ended):
+    while not has_ended.wait(seconds):
+        signal.pthread_kill(thread, signal.SIGINT)
+        seconds = 3
+
+
 def interrupted(what, db):
     act, requests = OPERATIONS[what], db.provider._requests
     db.update(MANY)
@@ -87,24 +94,23 @@ def interrupted(what, db):
             db.update(MANY)
         # The others have begun anew several times by then.
         seconds = random.random() * (most_seconds if "large" in what else most_seconds / 3)
+        has_ended = threading.Event()
         begun = time.monotonic()
         try:
             if how == "alarm":
-                # Again in three seconds: Python swallows what strikes in a callback of a weakref.
                 signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.0001), 3)
             else:
-                main = threading.main_thread().ident
-                timer = threading.Timer(seconds, signal.pthread_kill, (main, signal.SIGINT))
-                timer.start()
+                arguments = threading.main_thread().ident, seconds, has_ended
+                threading.Thread(target=strike, args=arguments).start()
             while True:
                 once()
         except (KeyboardInterrupt, Alarm):
             outcomes.append("interrupted")
         except BaseException as error:
             outcomes.append(f"{type(error).__name__}: {error}")
+        has_ended.set()
         signal.setitimer(signal.ITIMER_REAL, 0)
         slowest = max(slowest, time.monotonic() - begun - seconds)
-        timer = None
         error = None
         assert requests.permits.taken == 0, (what, requests.permits._holders)
         # One that was being started may have begun after all, and is about to end.

@@ -14,7 +14,7 @@ import pytest
 
 
 @contextmanager
-def quick_boto3() -> Iterator[None]:
+def clients_built_quickly() -> Iterator[None]:
     """Let botocore read its data once, make the class of a service's clients once, and so on."""
     from botocore import hooks
     from botocore.client import ClientCreator
