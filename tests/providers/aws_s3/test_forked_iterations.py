@@ -97,7 +97,11 @@ print(json.dumps([forked(number, *each) for number, each in enumerate(arguments)
 """
 FORKS = [(how, "get_many") for how in ("at once", "in the end", "close", "together")]
 # What is iterated over makes no difference to a connection, nor to its TLS.
-FORKS_WITHOUT_TLS = [*FORKS, *(("in the end", kind) for kind in ("items", "keys"))]
+OF_EACH = {
+    "direct-http": [*FORKS, *(("in the end", kind) for kind in ("items", "keys"))],
+    "direct-https": FORKS,
+    "boto3-http": [*FORKS[1:], ("in the end", "keys")],
+}
 
 
 @pytest.fixture
@@ -122,11 +126,14 @@ def endpoint(
     indirect=["endpoint"],
 )
 def test_both_go_on(
-    engine: str, endpoint: tuple[str, dict[str, str], FaultProxy], seaweedfs: SeaweedFS
+    request: pytest.FixtureRequest,
+    engine: str,
+    endpoint: tuple[str, dict[str, str], FaultProxy],
+    seaweedfs: SeaweedFS,
 ) -> None:
     url, environ, proxy = endpoint
     config = s3_config(seaweedfs.admin, url, engine=engine, concurrency=4)
-    forks = FORKS if environ else FORKS_WITHOUT_TLS
+    forks = OF_EACH[request.node.callspec.id]
     came_of = result_of(PROGRAM, config, arguments=forks, environ=environ, seconds=120)
     seen = proxy.requests
     keys = [request.key.rpartition("/")[2] for request in seen]
