@@ -49,6 +49,7 @@ FAILURES = (ClientError, BotoCoreError)
 # of a body.
 CUT_SHORT = (IncompleteReadError, ResponseStreamingError)
 DAMAGED = (*CUT_SHORT, FlexibleChecksumError)
+READS = frozenset({"GetObject", "HeadObject"})
 # Response headers that only S3, and servers that speak its protocol, send.
 OF_S3 = frozenset({"x-amz-request-id", "x-amz-id-2", "etag"})
 # The number of bytes of a body that are read at a time, and then copied into the buffer.
@@ -220,7 +221,23 @@ class ByBoto3:
             raise
         if call.has_body:
             answer["Body"] = Body(answer["Body"], call)
+        if operation in READS:
+            self._refuse_nothing(operation, name, answer)
         return answer
+
+    def _refuse_nothing(self, operation: str, name: str | None, answer: Mapping[str, Any]) -> None:
+        """Raise `StorageError` for a status that says that there is no content.
+
+        S3 never answers a read with one, and boto3 takes it for an empty object.
+        """
+        status = answer["ResponseMetadata"]["HTTPStatusCode"]
+        if status in {204, 205}:
+            if "Body" in answer:
+                answer["Body"].close()
+            raise StorageError(
+                f"{self._bucket.place(operation, name)}: the server answered with status {status}, "
+                "which S3 never does; nothing was read. Check whether endpoint_url is an S3 server."
+            )
 
     def repeat(self) -> None:
         """Record that the next call in this thread sends the request of the last one again."""

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Iterator
+from typing import Any, ClassVar
 
 import pytest
 
@@ -139,6 +139,37 @@ class TestAnAbsentBucket:
 
     def test_looks_like_an_absent_key_to_a_head(self, orphan: cshelve.CloudShelf) -> None:
         assert "k" not in orphan
+
+
+class TestAnAnswerWithoutContent:
+    @pytest.fixture
+    def plain(self, s3: S3Rig) -> Iterator[cshelve.CloudShelf]:
+        """A shelf in which no bytes at all are a value."""
+        options = {"serializer": "bytes", "use_versioning": False}
+        place = Place(s3.config(None, **{**IMPATIENT, **options}))
+        db = place.open()
+        db["k"] = b"value"
+        yield db
+        place.close()
+
+    READS: ClassVar[dict[str, Callable[[cshelve.CloudShelf], object]]] = {
+        "getitem": lambda db: db["k"],
+        "get_many": lambda db: dict(db.get_many(["k"])),
+        "get_versioned": lambda db: db.get_versioned("k"),
+        "in": lambda db: "k" in db,
+    }
+
+    @pytest.mark.parametrize("operation", READS)
+    @pytest.mark.parametrize("status", [204, 205])
+    def test_is_no_value(
+        self, status: int, operation: str, s3: S3Rig, plain: cshelve.CloudShelf
+    ) -> None:
+        """A bug: a 204 was taken for a value without bytes, as boto3 takes it."""
+        with (
+            s3.proxy.inject(Answer(status), key=object_of(plain), times=None),
+            pytest.raises(cshelve.StorageError, match=f"status {status}"),
+        ):
+            self.READS[operation](plain)
 
 
 class TestMissingOnForbidden:
