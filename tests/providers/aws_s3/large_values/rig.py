@@ -94,6 +94,6 @@ class Case:
         return self.s3.proxy.inject(fault, operation=operation, **where)
 
 
-def write_unless_stopped(db: cshelve.CloudShelf) -> None:
+def write_unless_stopped(db: cshelve.CloudShelf, value: bytes = NEW) -> None:
     with suppress(cshelve.StorageError):
-        db["k"] = NEW
+        db["k"] = value

@@ -57,12 +57,14 @@ class TestManyAtOnce:
     def test_leave_permits_to_others(self, case: Case) -> None:
         db = case.open(concurrency=3)
         db["small"] = SMALL
+        in_3_parts = value_of(3 * CHUNK)
         hanging = case.inject(Hang(), PART, times=None)
-        writer = threading.Thread(target=lambda: write_unless_stopped(db), daemon=True)
+        writer = threading.Thread(target=lambda: write_unless_stopped(db, in_3_parts), daemon=True)
         with hanging:
             writer.start()
             wait_until(lambda: hanging.hits == 2)
             assert db["small"] == SMALL
+            assert hanging.hits == 2
         writer.join(60)
         assert not writer.is_alive()
 
