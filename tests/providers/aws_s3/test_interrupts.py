@@ -46,12 +46,16 @@ class Alarm(Exception if config["default"]["engine"] == "direct" else BaseExcept
     pass
 
 
-def ring(*_):
-    raise Alarm
+# Before Python 3.13, logging keeps its lock for ever if an exception strikes at the wrong moment.
+def ring(number, frame):
+    if frame.f_globals.get("__name__") == "logging":
+        signal.setitimer(signal.ITIMER_REAL, 0.001, 3)
+    else:
+        raise KeyboardInterrupt if how == "Ctrl-C" else Alarm
 
 
 signal.signal(signal.SIGALRM, ring)
-signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGINT, ring)
 MANY = {f"n{number}": number for number in range(50)}
 LARGE = bytes(6 * 2**20)
 OPERATIONS = {
