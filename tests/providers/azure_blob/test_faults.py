@@ -235,13 +235,16 @@ def test_no_more_requests_are_in_flight_than_allowed(azure: AzureRig) -> None:
     with cshelve.open_from_dict(azure.config(concurrency=12)) as db:
         keys = [f"k{number}" for number in range(60)]
         in_flight = most = 0
-        lock = threading.Lock()
+        lock, are_eight = threading.Lock(), threading.Event()
 
         def watch(exchange: Any) -> None:
             nonlocal in_flight, most
             with lock:
                 in_flight += 1
                 most = max(most, in_flight)
+                if most == 8:
+                    are_eight.set()
+            are_eight.wait(2)
             exchange.wait(0.02)
             with lock:
                 in_flight -= 1
