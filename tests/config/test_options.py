@@ -188,16 +188,15 @@ class TestDeclaredOptions:
         provider.from_config(config).close()
         assert names_of(provider.options) == taken
 
-    @pytest.mark.parametrize("provider", ["any", *names()])
-    def test_are_known_in_a_configuration(self, provider: str) -> None:
+    def test_are_known_in_a_configuration(self) -> None:
         for option in all_options():
-            if option.provider == provider:
-                contents = {"default": {"provider": provider}, option.section: {option.name: "x"}}
-                config = Sections("it", contents, from_file=True, flag="c")
-                config.declare(SHELF_OPTIONS)
-                if provider != "any":
-                    config.declare(load(provider, "").options)
-                config.refuse_unknown()
+            default = {"provider": option.provider}
+            contents = {"default": default, option.section: {option.name: "x"}}
+            config = Sections("it", contents, from_file=True, flag="c")
+            config.declare(SHELF_OPTIONS)
+            if option.provider != "any":
+                config.declare(load(option.provider, "").options)
+            config.refuse_unknown()
 
     def test_say_what_they_mean(self) -> None:
         for option in all_options():

@@ -72,9 +72,9 @@ OPERATIONS = {
 
 
 # Again every three seconds: Python swallows what strikes in a callback of a weakref.
-def strike(thread, seconds, has_ended):
+def strike(seconds, has_ended):
     while not has_ended.wait(seconds):
-        signal.pthread_kill(thread, signal.SIGINT)
+        signal.pthread_kill(threading.main_thread().ident, signal.SIGINT)
         seconds = 3
 
 
@@ -104,8 +104,7 @@ def interrupted(what, db):
             if how == "alarm":
                 signal.setitimer(signal.ITIMER_REAL, max(seconds, 0.0001), 3)
             else:
-                arguments = threading.main_thread().ident, seconds, has_ended
-                threading.Thread(target=strike, args=arguments).start()
+                threading.Thread(target=strike, args=(seconds, has_ended)).start()
             while True:
                 once()
         except (KeyboardInterrupt, Alarm):

@@ -222,10 +222,12 @@ class ByBoto3:
         if call.has_body:
             answer["Body"] = Body(answer["Body"], call)
         if operation in READS:
-            self._refuse_nothing(operation, name, answer)
+            self._refuse_no_content(operation, name, answer)
         return answer
 
-    def _refuse_nothing(self, operation: str, name: str | None, answer: Mapping[str, Any]) -> None:
+    def _refuse_no_content(
+        self, operation: str, name: str | None, answer: Mapping[str, Any]
+    ) -> None:
         """Raise `StorageError` for a status that says that there is no content.
 
         S3 never answers a read with one, and boto3 takes it for an empty object.
