@@ -108,8 +108,10 @@ settings.load_profile("any machine")
 # This is for the tests of a file together: pytest's own option starts and joins a thread for each.
 SECONDS_OF_A_FILE = 600
 STDERR = pytest.StashKey[int]()
-# How many modules there were when the garbage collector was last told to leave all objects out.
+# How many modules there were when the garbage collector was last told to leave all objects out, and
+# how many new ones are worth telling it again.
 MODULES = pytest.StashKey[int]()
+MANY_MODULES = 20
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -165,6 +167,7 @@ def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     config.stash[STDERR] = os.dup(2)  # The real one, as nothing is captured yet.
+    gc.disable()  # Until the tests have been collected: all that is made stays.
 
 
 def pytest_sessionfinish() -> None:
@@ -179,6 +182,7 @@ def pytest_collection_finish(session: pytest.Session) -> None:
     """Leave the tests out of garbage collections, which would go through all of them each time."""
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
+    gc.enable()
     _watch_the_next_file(session.config)
 
 
@@ -189,7 +193,7 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
     if nextitem is not None and nextitem.path == item.path:
         return
     _watch_the_next_file(item.config)
-    if len(sys.modules) != item.config.stash.get(MODULES, 0):
+    if len(sys.modules) > item.config.stash.get(MODULES, 0) + MANY_MODULES:
         gc.collect()
         gc.freeze()
         item.config.stash[MODULES] = len(sys.modules)

@@ -24,7 +24,7 @@ if sys.platform == "win32":
 else:
     FORKS = multiprocessing.get_context("forkserver")
     FORKS.set_forkserver_preload(
-        ["cshelve.cli.program", "boto3.session", "rich.table", "tests.cli.rig"]
+        ["cshelve.cli.program", "rich.table", "tests.cli.rig", "tests.warm_boto3"]
     )
 
 CHILD_SECONDS = 20.0

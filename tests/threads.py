@@ -12,6 +12,9 @@ T = TypeVar("T")
 
 # For what has to happen soon, on a machine that may be busy.
 PATIENCE_SECONDS = 60
+# How many threads write a key at once under a condition. SeaweedFS may let each of them wait a
+# second for the one before it.
+CONTENDERS = 6
 
 
 def in_threads(number: int, function: Callable[[int], T]) -> list[T]:

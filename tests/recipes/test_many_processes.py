@@ -58,7 +58,7 @@ with cshelve.open_from_dict({config!r}) as db:
     slow_square(db, {str(path)!r}, 60, 0.4)(7)
 """
     with python(program) as process:
-        wait_until(path.exists)
+        wait_until(lambda: path.exists() and path.read_text() == "began 7\n")
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
     with cshelve.open_from_dict(config) as db:

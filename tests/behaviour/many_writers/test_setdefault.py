@@ -8,7 +8,7 @@ from typing import Any
 import cshelve
 from tests.behaviour.many_writers.crowd import PROCESSES, Crowd, shared_by_processes
 from tests.rigs import Place
-from tests.threads import PATIENCE_SECONDS, in_threads
+from tests.threads import CONTENDERS, PATIENCE_SECONDS, in_threads
 
 # What the processes do
 
@@ -32,13 +32,13 @@ class Contender:
 
 class TestSetdefault:
     def test_of_many_threads_one_wins_and_all_see_its_value(self, db: cshelve.CloudShelf) -> None:
-        all_have_read = threading.Barrier(30)
+        all_have_read = threading.Barrier(CONTENDERS)
 
         def set_default(number: int) -> int:
             value = db.setdefault("k", Contender(number, all_have_read))
             return value.number if isinstance(value, Contender) else value
 
-        assert set(in_threads(30, set_default)) == {db["k"]}
+        assert set(in_threads(CONTENDERS, set_default)) == {db["k"]}
 
     @shared_by_processes
     def test_of_some_processes_one_wins_each_key_and_all_see_its_value(

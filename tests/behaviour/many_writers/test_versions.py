@@ -6,7 +6,7 @@ import pytest
 
 import cshelve
 from tests.rigs import Place
-from tests.threads import in_threads
+from tests.threads import CONTENDERS, in_threads
 
 
 class TestVersions:
@@ -117,5 +117,5 @@ class TestVersions:
                 return None
             return number
 
-        winners = [number for number in in_threads(20, replace) if number is not None]
+        winners = [number for number in in_threads(CONTENDERS, replace) if number is not None]
         assert winners == [db["k"]]

@@ -125,11 +125,13 @@ def test_it_listens_on_loopback_only(site: Browsing) -> None:
 def test_ctrl_c_stops_it_without_a_traceback(tmp_path: Path) -> None:
     with cshelve.open(folder_url(tmp_path)):
         pass
-    with browsing(folder_url(tmp_path)) as site:
-        assert site.get().status == 200
+    with (
+        browsing(folder_url(tmp_path)) as site,
         # A browser may keep a connection open, on which it sends nothing.
-        with socket.create_connection(("127.0.0.1", site.port)):
-            status, said = site.interrupt()
+        socket.create_connection(("127.0.0.1", site.port)),
+    ):
+        assert site.get().status == 200  # By then, the server has accepted that connection.
+        status, said = site.interrupt()
     assert status == 0
     assert said == "cshelve: press Ctrl-C to stop\ncshelve: stopped\n"
 

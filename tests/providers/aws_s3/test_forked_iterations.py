@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from testbed.fault_proxy import FaultProxy
+from testbed.faults import Delay
 from testbed.seaweedfs import SeaweedFS
 from testbed.tls_front import TlsFront, write_certificate
 from tests.forks import MARKS
@@ -135,6 +136,8 @@ def test_both_go_on(
     url, environ, proxy = endpoint
     config = s3_config(seaweedfs.admin, url, engine=engine, concurrency=4)
     forks = OF_EACH[request.node.callspec.id]
+    # So that the first writes fly together, and every connection is there before a fork.
+    proxy.inject(Delay(0.02), operation="PutObject", times=None)
     came_of = result_of(PROGRAM, config, arguments=forks, environ=environ, seconds=120)
     seen = proxy.requests
     keys = [request.key.rpartition("/")[2] for request in seen]
