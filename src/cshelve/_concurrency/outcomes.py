@@ -195,8 +195,8 @@ def outcome_of(name: str, location: str, act: Callable[[], object], size_bytes: 
         return Outcome(
             name,
             StorageError(
-                f"{name!r} in {location}: given up between two attempts, since the operation "
-                "ended; it is not known whether the request was carried out"
+                f"{name!r} in {location}: given up, since the operation ended; it is not known "
+                "whether the request was carried out"
             ),
         )
     return Outcome(name, None, size_bytes)

@@ -148,8 +148,14 @@ class TestManyKeys:
         with wire(total_max_attempts=1, concurrency=2) as server:
             server.answers(*[error(401, "Invalid Credentials")] * 9)
             outcomes = list(server.provider.put_many((f"k{n}", b"") for n in range(50)))
-            assert len(outcomes) < 5
-            assert all(isinstance(outcome.failure, cshelve.AuthError) for outcome in outcomes)
+            failures = [outcome.failure for outcome in outcomes]
+            assert len(failures) < 5
+            assert any(isinstance(failure, cshelve.AuthError) for failure in failures)
+            # The other of the two may have begun, and notices that the operation has ended.
+            assert all(
+                isinstance(failure, cshelve.AuthError) or "given up" in str(failure)
+                for failure in failures
+            )
 
     def test_go_on_past_a_failure_of_one(self) -> None:
         with wire(concurrency=1) as server:
