@@ -8,6 +8,7 @@ import gc
 import importlib
 import logging
 import os
+import shutil
 import signal
 import sys
 from collections.abc import Iterator
@@ -118,6 +119,20 @@ MANY_MODULES = 20
 def _only_loopback() -> Iterator[None]:
     with refuse_other_hosts():
         yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _folders_deleted_at_the_end(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[None]:
+    """Delete the folders of the tests together: creating one is slow just after a deletion.
+
+    ext4 does not use the place of what was deleted again for some seconds, and has to look for
+    another one each time.
+    """
+    yield
+    if not request.session.testsfailed:
+        shutil.rmtree(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(scope="session", autouse=True)
