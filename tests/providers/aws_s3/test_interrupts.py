@@ -118,7 +118,12 @@ def interrupted(what, db):
         assert requests.permits.taken == 0, (what, requests.permits._holders)
         # One that was being started may have begun after all, and is about to end.
         until = time.monotonic() + 1
-        while left := [each for each in threading.enumerate() if each.name.startswith("cshelve")]:
+        while left := [
+            each
+            for each in threading.enumerate()
+            # Without an identifier, it has not begun: Python lists it if it was about to start it.
+            if each.name.startswith("cshelve") and each.ident is not None
+        ]:
             assert time.monotonic() < until, (what, left)
             time.sleep(0.01)
         db["after"] = run

@@ -49,7 +49,9 @@ with cshelve.open_from_dict(config) as db:
             outcomes[what] = "interrupted"
         timer.join()
         permits = provider_of(db)._requests._permits.get()
-        left = [each.name for each in threading.enumerate() if each.name.startswith("cshelve")]
+        # Python lists a thread, without an identifier, even if it was only about to start it.
+        begun_threads = [each for each in threading.enumerate() if each.ident is not None]
+        left = [each.name for each in begun_threads if each.name.startswith("cshelve")]
         if time.monotonic() - begun > 10 or permits.taken or left:
             outcomes[what] = [time.monotonic() - begun, permits.taken, left]
         db["after"] = what
