@@ -109,10 +109,8 @@ settings.load_profile("any machine")
 # This is for the tests of a file together: pytest's own option starts and joins a thread for each.
 SECONDS_OF_A_FILE = 600
 STDERR = pytest.StashKey[int]()
-# How many modules there were when the garbage collector was last told to leave all objects out, and
-# how many new ones are worth telling it again.
+# How many modules there were when the garbage collector was last told to leave all objects out.
 MODULES = pytest.StashKey[int]()
-MANY_MODULES = 20
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -132,7 +130,8 @@ def _folders_deleted_at_the_end(
     """
     yield
     if not request.session.testsfailed:
-        shutil.rmtree(tmp_path_factory.getbasetemp())
+        # What cannot be deleted, such as a folder without permissions, pytest tries again later.
+        shutil.rmtree(tmp_path_factory.getbasetemp(), ignore_errors=True)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -182,7 +181,6 @@ def pytest_configure(config: pytest.Config) -> None:
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     config.stash[STDERR] = os.dup(2)  # The real one, as nothing is captured yet.
-    gc.disable()  # Until the tests have been collected: all that is made stays.
 
 
 def pytest_sessionfinish() -> None:
@@ -193,11 +191,20 @@ def pytest_unconfigure(config: pytest.Config) -> None:
     os.close(config.stash[STDERR])
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Iterator[None]:
+    """Collect no garbage while tests are collected: all that is made then stays."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.enable()
+
+
 def pytest_collection_finish(session: pytest.Session) -> None:
     """Leave the tests out of garbage collections, which would go through all of them each time."""
     gc.freeze()
     gc.set_threshold(50_000, 20, 20)
-    gc.enable()
     _watch_the_next_file(session.config)
 
 
@@ -208,7 +215,7 @@ def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> 
     if nextitem is not None and nextitem.path == item.path:
         return
     _watch_the_next_file(item.config)
-    if len(sys.modules) > item.config.stash.get(MODULES, 0) + MANY_MODULES:
+    if len(sys.modules) != item.config.stash.get(MODULES, 0):
         gc.collect()
         gc.freeze()
         item.config.stash[MODULES] = len(sys.modules)

@@ -1,7 +1,7 @@
 """boto3, without doing again what comes out the same for every client.
 
-Tests build two thousand clients. Most of that time goes into data files, classes, names of
-events and rules for endpoints, which depend on nothing but the service.
+Tests build two thousand clients. Most of that time goes into data files, classes and names of
+events that depend on nothing but the service.
 """
 
 from __future__ import annotations
@@ -16,15 +16,13 @@ import pytest
 @contextmanager
 def clients_built_quickly() -> Iterator[None]:
     """Let botocore read its data once, make the class of a service's clients once, and so on."""
-    from botocore import endpoint_provider, hooks
+    from botocore import hooks
     from botocore.client import ClientCreator
     from botocore.loaders import create_loader
 
     loader = create_loader()
     classes: dict[str, type] = {}
     names: dict[str, str] = {}
-    rules: dict[int, Any] = {}
-    make_rules: Any = endpoint_provider.RuleSet
     make_class: Any = vars(ClientCreator)["_create_client_class"]
     current_name: Any = vars(hooks.EventAliaser)["_alias_event_name"]
 
@@ -38,15 +36,8 @@ def clients_built_quickly() -> Iterator[None]:
             names[name] = current_name(events, name)
         return names[name]
 
-    # The loader keeps the data, so that what is at this address stays what it is.
-    def rule_set(**data: Any) -> Any:
-        if id(data["rules"]) not in rules:
-            rules[id(data["rules"])] = make_rules(**data)
-        return rules[id(data["rules"])]
-
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("botocore.session.create_loader", lambda *_: loader)
-        patch.setattr(endpoint_provider, "RuleSet", rule_set)
         patch.setattr(ClientCreator, "_create_client_class", client_class)
         patch.setattr(hooks.EventAliaser, "_alias_event_name", event_name)
         yield
